@@ -1,0 +1,50 @@
+"""Options of the model's commands. Imports no framework, so that ``--help`` is instant."""
+
+import argparse
+
+from model.config import ModelConfig, SamplerConfig, TrainConfig, add_options
+
+
+def _parser(name: str, description: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"captioner {name}", description=description, allow_abbrev=False
+    )
+
+
+def train_parser() -> argparse.ArgumentParser:
+    """Options of ``captioner train``."""
+    parser = _parser("train", "Train a captioner on a dataset; run again to go on where it ended.")
+    parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
+    parser.add_argument("--output", required=True, help="folder of the run")
+    add_options(parser, ModelConfig)
+    add_options(parser, TrainConfig)
+    return parser
+
+
+def evaluate_parser() -> argparse.ArgumentParser:
+    """Options of ``captioner evaluate``."""
+    parser = _parser("evaluate", "Score a model's captions against a split's own.")
+    parser.add_argument("--model", required=True, help="a run or a bundle")
+    parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
+    parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    parser.add_argument(
+        "--output", help="folder of metrics.json and predictions.parquet (default: in the model's)"
+    )
+    parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: 32)")
+    parser.add_argument(
+        "--tokeniser",
+        default="auto",
+        choices=("auto", "java", "python"),
+        help="tokeniser of the metrics: the reference one needs Java (default: auto)",
+    )
+    add_options(parser, SamplerConfig)
+    return parser
+
+
+def export_parser() -> argparse.ArgumentParser:
+    """Options of ``captioner export``."""
+    parser = _parser("export", "Export a run's best model as one self-contained SavedModel bundle.")
+    parser.add_argument("--run", required=True, help="folder made by captioner train")
+    parser.add_argument("--output", required=True, help="folder of the bundle")
+    add_options(parser, SamplerConfig)
+    return parser

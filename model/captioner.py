@@ -1,0 +1,69 @@
+"""The captioner: an image encoder and a decoder that writes what it sees."""
+
+from typing import Any
+
+import keras
+
+from model.config import ImageConfig, ModelConfig
+from model.gru_decoder import GRUDecoder
+from model.image_encoder import ImageEncoder
+from model.samplers import Samples, Sampler
+
+Tensor = Any
+
+
+class Captioner(keras.Model):
+    """Encodes a picture once and decodes captions of it.
+
+    Dimensions: B pictures, H W pixels, N captions of a picture, L tokens, V vocabulary.
+
+    Args:
+        config: architecture.
+        image: size of the pictures.
+        vocabulary_size: V.
+
+    Call with ``{"images": uint8[B, H, W, 3], "token_ids": int[B, N, L]}``; returns logits
+    `float[B, N, L, V]`. Example::
+
+        captioner = Captioner(ModelConfig(encoder="cnn"), ImageConfig(64), vocabulary_size=50)
+        samples = captioner.caption(images, BeamSampler(SamplerConfig(), max_length=20))
+    """
+
+    def __init__(self, config: ModelConfig, image: ImageConfig, vocabulary_size: int) -> None:
+        super().__init__(name="captioner")
+        self.image_encoder = ImageEncoder(
+            config.encoder, config.encoder_weights, image.image_size_px
+        )
+        self.decoder = GRUDecoder(
+            vocabulary_size=vocabulary_size,
+            patches=self.image_encoder.patches,
+            embedding_dim=config.embedding_dim,
+            units=config.units,
+            attention_units=config.attention_units,
+            dropout=config.dropout,
+        )
+        self.decoder.build((None, None, self.image_encoder.channels), (None, None, None))
+
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
+        grid = self.image_encoder(inputs["images"], training=training)
+        return self.decoder(grid, inputs["token_ids"], training=training)
+
+    def caption(self, images: Tensor, sampler: Sampler) -> Samples:
+        """Captions of `images uint8[B, H, W, 3]`: the loop runs inside the graph."""
+        memory = self.decoder.remember(self.image_encoder(images))
+        return sampler(self.decoder.step, self.decoder.initial_state(memory), memory)
+
+
+def build_captioner(
+    config: ModelConfig, image: ImageConfig, vocabulary_size: int
+) -> Captioner:
+    """A captioner with all its weights made, ready to train or to load weights into."""
+    captioner = Captioner(config, image, vocabulary_size)
+    size_px = image.image_size_px
+    captioner(
+        {
+            "images": keras.ops.zeros((1, size_px, size_px, 3), "uint8"),
+            "token_ids": keras.ops.zeros((1, 1, 1), "int32"),
+        }
+    )
+    return captioner

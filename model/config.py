@@ -1,0 +1,224 @@
+"""Configuration as frozen dataclasses: one source for options, artifacts and defaults.
+
+A field made with `option` becomes a command-line option (``batch_size`` → ``--batch-size``); every
+dataclass here is written as JSON beside the artifact that it shaped and read back by the next step.
+"""
+
+import argparse
+import dataclasses
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from model.errors import CaptionerError
+
+Config = TypeVar("Config")
+
+# Above this many pixels a file is taken for a decompression bomb (Pillow's own error limit).
+DEFAULT_MAX_PIXELS = 178_956_970
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field that is also a command-line option."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise CaptionerError(message)
+
+
+@dataclass(frozen=True)
+class ImageConfig:
+    """How every picture becomes pixels, in training and in captioning alike."""
+
+    image_size_px: int = option(224, "height and width that pictures are resized to, in pixels")
+    max_pixels: int = option(
+        DEFAULT_MAX_PIXELS, "pictures of more pixels (width x height) are rejected as bombs"
+    )
+
+    def __post_init__(self) -> None:
+        _require(
+            8 <= self.image_size_px <= 4096,
+            f"--image-size-px: got {self.image_size_px}, expected 8 to 4096",
+        )
+        _require(self.max_pixels > 0, f"--max-pixels: got {self.max_pixels}, expected above 0")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of the captioner. Sizes are in units of a layer's outputs."""
+
+    encoder: str = option(
+        "MobileNetV2", "image encoder: 'cnn' (trained from scratch) or a keras.applications name"
+    )
+    encoder_weights: str | None = option(
+        "imagenet", "weights of a keras.applications encoder: 'imagenet', a file, or 'none'"
+    )
+    embedding_dim: int = option(256, "size of a word's embedding")
+    units: int = option(512, "size of the GRU's state and of a projected grid cell")
+    attention_units: int = option(256, "size of the additive attention's hidden layer")
+    dropout: float = option(0.4, "share of activations dropped in training")
+
+    def __post_init__(self) -> None:
+        for name in ("embedding_dim", "units", "attention_units"):
+            value = getattr(self, name)
+            _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
+        _require(0 <= self.dropout < 1, f"--dropout: got {self.dropout}, expected 0 to below 1")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How the captioner is trained."""
+
+    epochs: int = option(12, "passes over the train split")
+    batch_size: int = option(32, "images in a step; each brings all its captions")
+    learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (Adam)")
+    clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
+    patience: int = option(4, "stop after this many epochs without a lower validation loss")
+    max_length: int = option(20, "longest caption in tokens, its end mark counted")
+    seed: int = option(1, "seed of weights, dropout and shuffling")
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
+            value = getattr(self, name)
+            _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
+        _require(self.max_length > 1, f"--max-length: got {self.max_length}, expected above 1")
+
+
+@dataclass(frozen=True)
+class SamplerConfig:
+    """How captions are drawn from the decoder."""
+
+    beam_width: int = option(3, "captions kept in the beam; 1 is greedy search")
+    length_normalisation: float = option(
+        0.7, "beams are ranked by total log-probability / length ** this"
+    )
+
+    def __post_init__(self) -> None:
+        _require(self.beam_width > 0, f"--beam-width: got {self.beam_width}, expected above 0")
+        _require(
+            self.length_normalisation >= 0,
+            f"--length-normalisation: got {self.length_normalisation}, expected 0 or above",
+        )
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What ``dataset.json`` tells the steps that follow preprocessing."""
+
+    fingerprint: str
+    request: str
+    decoder_version: str
+    image: ImageConfig
+    vocabulary_size: int
+    examples: dict[str, int]
+    captions: dict[str, int]
+    rejects: dict[str, int]
+    inputs: int
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """``run/config.json``: everything needed to build the model again and to go on training."""
+
+    dataset_fingerprint: str
+    decoder_version: str
+    vocabulary_size: int
+    image: ImageConfig
+    model: ModelConfig
+    train: TrainConfig
+
+
+@dataclass(frozen=True)
+class BundleConfig:
+    """``bundle/bundle.json``: what a user of the bundle must know without loading it."""
+
+    model_fingerprint: str
+    decoder_version: str
+    image: ImageConfig
+    model: ModelConfig
+    sampler: SamplerConfig
+    max_length: int
+    vocabulary_size: int
+    dataset_fingerprint: str
+    low_score: float | None
+
+
+def _as_type(annotation: Any, value: Any, where: str) -> Any:
+    """`value` of a parsed JSON document as the type that a dataclass field is annotated with."""
+    if dataclasses.is_dataclass(annotation):
+        return from_dict(typing.cast(type, annotation), value, where)
+    return value
+
+
+def from_dict(cls: type[Config], document: Mapping[str, Any], where: str) -> Config:
+    """Builds the dataclass `cls` from a JSON object.
+
+    Raises:
+        CaptionerError: if a key is missing or unknown; the message names `where`.
+    """
+    hints = typing.get_type_hints(cls)
+    unknown, missing = set(document) - set(hints), set(hints) - set(document)
+    if unknown or missing:
+        raise CaptionerError(
+            f"{where}: got keys {sorted(document)}, unknown {sorted(unknown)}, missing "
+            f"{sorted(missing)}; it was written by another version: make it again with this one"
+        )
+    return cls(**{name: _as_type(hints[name], value, where) for name, value in document.items()})
+
+
+def to_json(config: Any) -> str:
+    """The dataclass `config` as an indented JSON document."""
+    return json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True) + "\n"
+
+
+def read_json(cls: type[Config], path: Path, what: str) -> Config:
+    """Reads the dataclass `cls` from the JSON file `path`.
+
+    Raises:
+        CaptionerError: if the file is absent or no JSON; `what` names the artifact expected.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise CaptionerError(
+            f"{path.parent} is no {what}: it has no {path.name}; check the path, or make the {what}"
+        ) from error
+    except ValueError as error:
+        raise CaptionerError(f"{path}: expected JSON, got {error}; make the {what} again") from error
+    return from_dict(cls, document, str(path))
+
+
+def add_options(parser: argparse.ArgumentParser, cls: type) -> None:
+    """Adds an option to `parser` for every field of `cls` made with `option`."""
+    hints = typing.get_type_hints(cls)
+    group = parser.add_argument_group(cls.__name__.removesuffix("Config").lower())
+    for field in dataclasses.fields(cls):
+        if "help" not in field.metadata:
+            continue
+        group.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=_parser_of(hints[field.name]),
+            default=field.default,
+            metavar=field.name.rsplit("_", 1)[-1].upper(),
+            help=f"{field.metadata['help']} (default: {field.default})",
+        )
+
+
+def _parser_of(annotation: Any) -> Any:
+    """The function that reads an option's text as `annotation`; ``X | None`` reads 'none'."""
+    if not isinstance(annotation, types.UnionType):
+        return annotation
+    (inner,) = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+    return lambda text: None if text == "none" else inner(text)
+
+
+def from_options(cls: type[Config], options: argparse.Namespace) -> Config:
+    """Builds `cls` from parsed options of the same names."""
+    names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
+    return cls(**{name: getattr(options, name) for name in names if hasattr(options, name)})

@@ -1,0 +1,102 @@
+"""A preprocessed dataset as tf.data: sharded TFRecords to batches."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from model.config import DatasetInfo, read_json
+from model.errors import CaptionerError
+from model.features import parse_example
+from model.image import DECODER_VERSION
+from model.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
+
+DATASET_FILE = "dataset.json"
+VOCABULARY_FILE = "vocabulary.txt"
+SPLITS = ("train", "validation", "test")
+
+
+def read_dataset_info(folder: Path) -> DatasetInfo:
+    """What `dataset.json` says.
+
+    Raises:
+        CaptionerError: if `folder` holds no dataset, or one of another decoder version.
+    """
+    info = read_json(DatasetInfo, folder / DATASET_FILE, "dataset")
+    if info.decoder_version != DECODER_VERSION:
+        raise CaptionerError(
+            f"{folder}: its pictures were decoded by {info.decoder_version!r}, this version "
+            f"decodes by {DECODER_VERSION!r}; run captioner preprocess again"
+        )
+    return info
+
+
+def read_dataset_vocabulary(folder: Path, info: DatasetInfo) -> Vocabulary:
+    """The dataset's vocabulary.
+
+    Raises:
+        CaptionerError: if it has not as many tokens as `dataset.json` says.
+    """
+    vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
+    if len(vocabulary) != info.vocabulary_size:
+        raise CaptionerError(
+            f"{folder / VOCABULARY_FILE}: got {len(vocabulary)} tokens, expected "
+            f"{info.vocabulary_size} as in {DATASET_FILE}; run captioner preprocess again"
+        )
+    return vocabulary
+
+
+def read_split(folder: Path, split: str, info: DatasetInfo) -> tf.data.Dataset:
+    """The Examples of `split` in the order of the shards, parsed by `model.features`.
+
+    Raises:
+        CaptionerError: if the split has no examples.
+    """
+    if not info.examples.get(split):
+        present = {name: count for name, count in info.examples.items() if count}
+        raise CaptionerError(
+            f"{folder} has no {split} split, it has {present or 'no examples'}; give "
+            f"captioner preprocess a list or a ratio for it"
+        )
+    shards = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
+    records = tf.data.TFRecordDataset(shards)
+    size_px = info.image.image_size_px
+    return records.map(
+        lambda record: parse_example(record, size_px), num_parallel_calls=tf.data.AUTOTUNE
+    )
+
+
+def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Tensor]:
+    """One Example to teacher-forced inputs and targets, one row a caption.
+
+    Tokens `[5, 9]` become the input `[START, 5, 9]` and the target `[5, 9, END]`; a caption of more
+    than `max_length - 1` tokens is cut there, and has no END to learn from.
+    """
+    tokens = tf.cast(example["token_ids"], tf.int32)
+    count = tokens.nrows()
+    starts = tf.fill([count, 1], START)
+    inputs = tf.concat([starts, tokens], axis=1)[:, :max_length]
+    targets = tf.concat([tokens, tf.fill([count, 1], END)], axis=1)[:, :max_length]
+    images = {"images": example["image"], "token_ids": inputs.to_tensor(PAD)}
+    return images, targets.to_tensor(PAD)
+
+
+def training_batches(
+    examples: tf.data.Dataset,
+    batch_size: int,
+    max_length: int,
+    shuffle_seed: int | None,
+    shuffle_buffer: int = 2048,
+) -> tf.data.Dataset:
+    """Batches `({"images": uint8[B, H, W, 3], "token_ids": int32[B, N, L]}, int32[B, N, L])`.
+
+    N and L are the most captions and tokens in the batch; the rest is padding.
+    """
+    if shuffle_seed is not None:
+        # Parsed but undecoded records would be smaller; pictures at 224 px cost 150 kB each.
+        examples = examples.shuffle(shuffle_buffer, seed=shuffle_seed)
+    pairs = examples.map(
+        lambda example: _to_inputs_and_targets(example, max_length),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    padding = ({"images": tf.constant(0, tf.uint8), "token_ids": PAD}, PAD)
+    return pairs.padded_batch(batch_size, padding_values=padding).prefetch(2)

@@ -1,0 +1,97 @@
+"""Image encoders: pictures to a grid of features, one vector for each patch."""
+
+import inspect
+from pathlib import Path
+from types import ModuleType
+
+import keras
+from keras import ops
+
+from model.errors import CaptionerError
+
+CNN = "cnn"
+_CNN_FILTERS = (32, 64, 128)
+
+
+class ImageEncoder(keras.layers.Layer):
+    """Encodes pictures as a grid of patches, scaled as the chosen network expects.
+
+    ``cnn`` is three stages of Conv3x3, ReLU and MaxPool of 32, 64 and 128 filters, trained from
+    scratch. Any other name is a network of `keras.applications`, frozen: it stays in inference
+    mode (so that BatchNorm keeps its statistics) and out of the gradient.
+
+    Args:
+        name: ``cnn`` or a name in `keras.applications`, e.g. ``MobileNetV2``.
+        weights: ``imagenet``, the path of a weights file, or None for random weights.
+        image_size_px: height and width of the pictures.
+
+    Call with `uint8[B, H, W, 3]`; returns `float[B, P, C]`, P patches of C channels in row order.
+
+    Raises:
+        CaptionerError: if the name is unknown, or the weights are absent or of another network.
+    """
+
+    def __init__(self, name: str, weights: str | None, image_size_px: int) -> None:
+        super().__init__(name="image_encoder")
+        shape = (image_size_px, image_size_px, 3)
+        if name == CNN:
+            self.scale = _scale_to_unit
+            self.network = _small_cnn(shape)
+        else:
+            self.scale, self.network = _application(name, weights, shape)
+            self.network.trainable = False
+        self.frozen = name != CNN
+        rows, columns, self.channels = self.network.output_shape[1:]
+        self.patches = rows * columns
+
+    def call(self, images: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
+        pixels = self.scale(ops.cast(images, self.compute_dtype))
+        grid = self.network(pixels, training=training and not self.frozen)
+        return ops.reshape(grid, (-1, self.patches, self.channels))
+
+    def compute_output_shape(self, images_shape: tuple) -> tuple:
+        return (images_shape[0], self.patches, self.channels)
+
+
+def _scale_to_unit(pixels: keras.KerasTensor) -> keras.KerasTensor:
+    return pixels / 127.5 - 1.0
+
+
+def _small_cnn(shape: tuple[int, int, int]) -> keras.Model:
+    stages = []
+    for filters in _CNN_FILTERS:
+        stages.append(
+            keras.layers.Conv2D(
+                filters, 3, padding="same", activation="relu", kernel_initializer="he_normal"
+            )
+        )
+        stages.append(keras.layers.MaxPooling2D())
+    return keras.Sequential([keras.Input(shape), *stages], name="small_cnn")
+
+
+def _application_module(name: str) -> ModuleType:
+    """The module of `keras.applications` that holds the network and its `preprocess_input`."""
+    for _, module in inspect.getmembers(keras.applications, inspect.ismodule):
+        if inspect.isfunction(getattr(module, name, None)) and hasattr(module, "preprocess_input"):
+            return module
+    known = [n for n, _ in inspect.getmembers(keras.applications, inspect.isfunction)]
+    raise CaptionerError(f"--encoder: got {name!r}, expected {CNN!r} or one of {', '.join(known)}")
+
+
+def _application(name: str, weights: str | None, shape: tuple[int, int, int]) -> tuple:
+    """The `(scaling, network)` of a frozen `keras.applications` network without its classifier."""
+    module = _application_module(name)
+    if weights not in (None, "imagenet") and not Path(weights).is_file():
+        raise CaptionerError(f"--encoder-weights: there is no file {weights!r}; check the path")
+    build = getattr(module, name)
+    try:
+        network = build(weights=weights, include_top=False, input_shape=shape)
+    except Exception as error:
+        if weights is None:
+            raise
+        # Keras raises ValueError, OSError or plain Exception, by what is wrong with the weights.
+        raise CaptionerError(
+            f"--encoder-weights: got {weights!r}, expected weights of {name} without its "
+            f"classifier (include_top=False): {error}"
+        ) from error
+    return module.preprocess_input, network

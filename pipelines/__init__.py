@@ -1,0 +1,1 @@
+"""The Beam pipelines around the model: preprocess, caption, and the command line."""

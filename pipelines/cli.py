@@ -1,0 +1,72 @@
+"""The console command ``captioner``: each subcommand is imported when it is called."""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from model import arguments as model_arguments
+from model.command import USER_ERROR, run_command
+from pipelines import arguments
+
+
+class _Command(NamedTuple):
+    parser: Callable
+    module: str
+    takes_beam_options: bool
+    help: str
+
+
+_COMMANDS = {
+    "preprocess": _Command(
+        arguments.preprocess_parser, "pipelines.preprocess", True, "captions and images to TFRecords"
+    ),
+    "train": _Command(model_arguments.train_parser, "model.train", False, "dataset to run"),
+    "evaluate": _Command(
+        model_arguments.evaluate_parser, "model.evaluate", False, "scores of a run or bundle"
+    ),
+    "export": _Command(model_arguments.export_parser, "model.export", False, "run to bundle"),
+    "caption": _Command(
+        arguments.caption_parser, "pipelines.caption", True, "archive to Parquet captions"
+    ),
+    "report": _Command(arguments.report_parser, "pipelines.report", False, "captions to a page"),
+    "demo": _Command(
+        arguments.demo_parser, "pipelines.demo.run", False, "all of it on generated pictures"
+    ),
+}
+
+
+def _usage() -> str:
+    lines = [f"  {name:<12}{command.help}" for name, command in _COMMANDS.items()]
+    return "\n".join(
+        ["usage: captioner COMMAND [OPTIONS] [-- BEAM OPTIONS]", "", *lines, "",
+         "captioner COMMAND --help tells a command's options."]
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs ``captioner COMMAND ...``; returns the exit status."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if argv else USER_ERROR
+    name, *rest = argv
+    if name not in _COMMANDS:
+        print(f"captioner: error: got {name!r}, expected one of {', '.join(_COMMANDS)}",
+              file=sys.stderr)
+        return USER_ERROR
+    command = _COMMANDS[name]
+    parser, beam_options = command.parser(), []
+    if command.takes_beam_options:
+        parser.usage = parser.format_usage().removeprefix("usage: ").rstrip() + " [-- BEAM]"
+        if "--" in rest:
+            split = rest.index("--")
+            rest, beam_options = rest[:split], rest[split + 1 :]
+        parser.set_defaults(beam=beam_options)
+    return run_command(
+        parser, lambda options: importlib.import_module(command.module).run(options), rest
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

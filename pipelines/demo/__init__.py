@@ -1,0 +1,1 @@
+"""A demonstration on drawn scenes, whose true captions are known."""

@@ -1,0 +1,52 @@
+"""Packaging of captioner. Version ranges live here, exact pins in requirements.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+TEST = [
+    "duckdb>=1.1",
+    "hypothesis>=6.100",
+    "pandas>=2.0",
+    "polars>=1.0",
+    "pytest>=8.0",
+    "pytest-timeout>=2.3",
+    "selenium>=4.20",
+]
+
+setup(
+    name="captioner",
+    version="0.1.0",
+    description="Caption an image archive offline: Apache Beam, TensorFlow Transform and Keras.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.12",
+    packages=find_packages(include=["model", "model.*", "pipelines", "pipelines.*"]),
+    package_data={"pipelines": ["templates/*.html"], "model": ["py.typed"]},
+    install_requires=[
+        "apache-beam>=2.77,<2.78",
+        "jinja2>=3.1",
+        "keras>=3.15,<3.16",
+        "numpy>=1.26,<3",
+        "pillow>=12.0,<13",
+        "pyarrow>=25,<26",
+        "pycocoevalcap>=1.2,<2",
+        "tensorboard>=2.18",
+        "tensorflow>=2.21,<2.22",
+        "tensorflow-transform>=1.21,<1.22",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "test": TEST,
+        "dev": [*TEST, "mypy>=1.11", "ruff>=0.6", "pandas-stubs", "uv>=0.4"],
+    },
+    entry_points={"console_scripts": ["captioner=pipelines.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Programming Language :: Python :: 3.11",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
