@@ -1,0 +1,99 @@
+"""Loading a bundle: TensorFlow alone, none of the model's code."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from model.config import BundleConfig, read_json
+from model.errors import CaptionerError
+from model.image import DECODER_VERSION
+
+BUNDLE_FILE = "bundle.json"
+METRICS_FILE = "metrics.json"
+MODEL_CARD_FILE = "MODEL_CARD.md"
+SIGNATURE = "caption_pixels"
+# Below any mean log-probability of a caption that was really found: an unused place in the beam.
+_NO_CAPTION = -1e5
+
+
+class Scored(NamedTuple):
+    """A caption or a tag and its score."""
+
+    text: str
+    score: float
+
+
+class ImageCaptions(NamedTuple):
+    """What a model says of one picture: captions, best first (at least one), and tags."""
+
+    captions: list[Scored]
+    tags: list[Scored]
+
+
+def read_bundle_config(folder: Path) -> BundleConfig:
+    """What `bundle.json` says, without loading the model.
+
+    Raises:
+        CaptionerError: if `folder` is no bundle, or was made for another decoder version.
+    """
+    config = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
+    if config.decoder_version != DECODER_VERSION:
+        raise CaptionerError(
+            f"{folder}: it was trained on pictures decoded by {config.decoder_version!r}, this "
+            f"version decodes by {DECODER_VERSION!r}: its captions would be worse without a sign. "
+            "Install the version that made it, or preprocess, train and export again"
+        )
+    if not (folder / "saved_model.pb").exists():
+        raise CaptionerError(f"{folder} is no bundle: it has no saved_model.pb; export it again")
+    return config
+
+
+class Bundle:
+    """A bundle in memory, ready to caption.
+
+    Args:
+        folder: made by ``captioner export``.
+
+    Raises:
+        CaptionerError: if it is no bundle of this decoder version, or lacks a signature.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.config = read_bundle_config(folder)
+        # The loaded object owns the variables: without it the signature would lose them.
+        self._loaded = tf.saved_model.load(str(folder))
+        if SIGNATURE not in self._loaded.signatures:
+            raise CaptionerError(
+                f"{folder}: got signatures {sorted(self._loaded.signatures)}, expected "
+                f"{SIGNATURE!r}; export it again"
+            )
+        self._caption = self._loaded.signatures[SIGNATURE]
+
+    def caption(self, images: np.ndarray) -> list[ImageCaptions]:
+        """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order."""
+        return to_captions(self._caption(images=tf.constant(images)), len(images))
+
+
+def to_captions(outputs: dict[str, tf.Tensor], count: int) -> list[ImageCaptions]:
+    """The outputs of `caption_pixels` for `count` pictures as Python values.
+
+    Raises:
+        RuntimeError: if there are not `count` results.
+    """
+    captions, scores = outputs["captions"].numpy(), outputs["scores"].numpy()
+    tags, tag_scores = outputs["tags"].numpy(), outputs["tag_scores"].numpy()
+    if len(captions) != count:
+        raise RuntimeError(f"got {len(captions)} results from the model, expected {count}")
+    return [
+        ImageCaptions(
+            captions=[
+                Scored(text.decode(), float(score))
+                for text, score in zip(*row[:2], strict=True)
+                if score > _NO_CAPTION
+            ],
+            tags=[Scored(tag.decode(), float(score)) for tag, score in zip(*row[2:], strict=True)],
+        )
+        for row in zip(captions, scores, tags, tag_scores, strict=True)
+    ]

@@ -1,0 +1,175 @@
+"""`captioner evaluate`: the captions of a run or a bundle, scored against a split's own."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+
+from model.bundle import BUNDLE_FILE, METRICS_FILE, Bundle, ImageCaptions, to_captions
+from model.config import DatasetInfo, SamplerConfig, from_options
+from model.dataset import VOCABULARY_FILE, read_dataset_info, read_split
+from model.errors import CaptionerError
+from model.export import CaptionGraph
+from model.metrics import score_captions
+from model.train import restore_captioner
+from model.vocabulary import read_vocabulary
+
+PREDICTIONS_FILE = "predictions.parquet"
+# Captions scored below this percentile of the split's are flagged as `low_score`.
+_LOW_SCORE_PERCENTILE = 10.0
+
+_PREDICTIONS = pa.schema(
+    [
+        ("image_id", pa.string()),
+        ("caption", pa.string()),
+        ("score", pa.float32()),
+        ("references", pa.list_(pa.string())),
+        ("bleu_4", pa.float32()),
+        ("rouge_l", pa.float32()),
+        ("cider", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """Whatever captions pixels: a run or a bundle.
+
+    Attributes:
+        caption: `uint8[B, H, W, 3]` to one result a picture.
+        sampler: how it draws captions.
+        dataset_fingerprint: of the dataset that it was trained on.
+    """
+
+    caption: Callable[[np.ndarray], list[ImageCaptions]]
+    sampler: SamplerConfig
+    dataset_fingerprint: str
+
+
+def load_model(folder: Path, sampler: SamplerConfig) -> Model:
+    """A bundle, with the sampler that it was exported with, or the best epoch of a run.
+
+    Raises:
+        CaptionerError: if `folder` is neither, or `sampler` is not the bundle's.
+    """
+    if (folder / BUNDLE_FILE).exists():
+        bundle = Bundle(folder)
+        if bundle.config.sampler != sampler:
+            raise CaptionerError(
+                f"{folder} was exported with {bundle.config.sampler}, asked for {sampler}; "
+                "give the same options, or export the run with others"
+            )
+        return Model(bundle.caption, sampler, bundle.config.dataset_fingerprint)
+    captioner, config, _ = restore_captioner(folder)
+    vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
+    graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
+    size_px = config.image.image_size_px
+    # One graph for every batch size, as in the bundle.
+    spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)
+    function = tf.function(graph.caption_pixels, input_signature=[spec])
+
+    def caption(images: np.ndarray) -> list[ImageCaptions]:
+        return to_captions(function(images), len(images))
+
+    return Model(caption, sampler, config.dataset_fingerprint)
+
+
+def predict(
+    model: Model, examples: tf.data.Dataset, batch_size: int
+) -> Iterator[dict[str, Any]]:
+    """One row a picture: image_id, caption, score, references."""
+    fields = examples.map(lambda e: (e["image_id"], e["image"], e["captions"]))
+    for image_ids, images, references in fields.ragged_batch(batch_size).prefetch(2):
+        pixels = images.to_tensor() if isinstance(images, tf.RaggedTensor) else images
+        results = model.caption(pixels.numpy())
+        for image_id, result, texts in zip(
+            image_ids.numpy(), results, references.to_list(), strict=True
+        ):
+            yield {
+                "image_id": image_id.decode(),
+                "caption": result.captions[0].text,
+                "score": result.captions[0].score,
+                "references": [text.decode() for text in texts],
+            }
+
+
+def evaluate(
+    model: Model, dataset: Path, info: DatasetInfo, split: str, batch_size: int, tokeniser: str
+) -> tuple[dict[str, Any], pa.Table]:
+    """The metrics of `model` on a split, and its predictions with scores for each picture.
+
+    Raises:
+        CaptionerError: if the split is empty, or the model was trained on another dataset.
+    """
+    if model.dataset_fingerprint != info.fingerprint:
+        print(
+            f"note: the model was trained on dataset {model.dataset_fingerprint}, this is "
+            f"{info.fingerprint}",
+            file=sys.stderr,
+        )
+    rows = list(predict(model, read_split(dataset, split, info), batch_size))
+    scores, by_image = score_captions(
+        {row["image_id"]: row["caption"] for row in rows},
+        {row["image_id"]: row["references"] for row in rows},
+        tokeniser,
+    )
+    values = asdict(scores)
+    metrics = {
+        "split": split,
+        "images": values.pop("images"),
+        "tokeniser": values.pop("tokeniser"),
+        "sampler": str(model.sampler),
+        "dataset_fingerprint": info.fingerprint,
+        "low_score": float(np.percentile([row["score"] for row in rows], _LOW_SCORE_PERCENTILE)),
+        "distinct_captions": len({row["caption"] for row in rows}),
+        "scores": values,
+    }
+    table = [{**row, **by_image[row["image_id"]]} for row in rows]
+    return metrics, pa.Table.from_pylist(table, _PREDICTIONS)
+
+
+def write_results(folder: Path, metrics: dict[str, Any], predictions: pa.Table) -> None:
+    """Writes `metrics.json` and `predictions.parquet`, each whole or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / f"_{PREDICTIONS_FILE}.tmp"
+    pq.write_table(predictions, temporary)
+    os.replace(temporary, folder / PREDICTIONS_FILE)
+    temporary = folder / f"_{METRICS_FILE}.tmp"
+    temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, folder / METRICS_FILE)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; returns its exit status."""
+    if options.batch_size < 1:
+        raise CaptionerError(f"--batch-size: got {options.batch_size}, expected 1 or more")
+    dataset = Path(options.dataset)
+    info = read_dataset_info(dataset)
+    model = load_model(Path(options.model), from_options(SamplerConfig, options))
+    metrics, predictions = evaluate(
+        model, dataset, info, options.split, options.batch_size, options.tokeniser
+    )
+    folder = Path(options.output or options.model)
+    write_results(folder, metrics, predictions)
+    print(f"{metrics['images']} images of the {options.split} split, {metrics['sampler']}")
+    print(f"tokeniser: {metrics['tokeniser']}")
+    for name, value in metrics["scores"].items():
+        print(f"  {name:<8} {value * 100:6.1f}")
+    print(f"{folder / METRICS_FILE} and {folder / PREDICTIONS_FILE}")
+    return 0
+
+
+if __name__ == "__main__":
+    from model.arguments import evaluate_parser
+    from model.command import run_command
+
+    sys.exit(run_command(evaluate_parser(), run, sys.argv[1:]))

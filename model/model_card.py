@@ -1,0 +1,74 @@
+"""`MODEL_CARD.md` of a bundle, after Mitchell et al. 2019, "Model Cards for Model Reporting"."""
+
+from typing import Any
+
+from model.config import BundleConfig, RunConfig
+
+_CARD = """# Model card: captioner {fingerprint}
+
+Writes a sentence about a picture. Made by `captioner export`.
+
+| | |
+|---|---|
+| image encoder | {encoder} (weights: {weights}) |
+| decoder | GRU of {units} units with additive attention |
+| pictures | {size} x {size} px, decoder version `{decoder_version}` |
+| vocabulary | {vocabulary} tokens |
+| sampler | beam of {beam}, length normalisation {alpha}, at most {max_length} tokens |
+| trained on | dataset `{dataset}`, epoch {epoch} |
+
+## How good it is
+
+{metrics}
+
+## What to expect
+
+It knows the words and the subjects of its training captions and no others: it names what looks most
+like them, and it can be wrong with a high score. Captions of people state what the training
+captions would have stated, their errors and prejudices included. Read a sample before you publish.
+
+## Use
+
+```python
+import tensorflow as tf
+
+bundle = tf.saved_model.load("bundle")
+caption = bundle.signatures["serving_default"]
+print(caption(image_bytes=tf.constant([open("picture.jpg", "rb").read()]))["captions"])
+```
+
+`serving_default` decodes with TensorFlow; `captioner caption` decodes with Pillow (orientation, all
+modes and formats) and calls `caption_pixels`.
+"""
+
+
+def model_card(
+    bundle: BundleConfig, run: RunConfig, epoch: int, metrics: dict[str, Any] | None
+) -> str:
+    """The card of `bundle` as Markdown; `metrics` is what ``captioner evaluate`` wrote."""
+    return _CARD.format(
+        fingerprint=bundle.model_fingerprint,
+        encoder=run.model.encoder,
+        weights=run.model.encoder_weights if run.model.encoder != "cnn" else "trained from scratch",
+        units=run.model.units,
+        size=bundle.image.image_size_px,
+        decoder_version=bundle.decoder_version,
+        vocabulary=bundle.vocabulary_size,
+        beam=bundle.sampler.beam_width,
+        alpha=bundle.sampler.length_normalisation,
+        max_length=bundle.max_length,
+        dataset=bundle.dataset_fingerprint,
+        epoch=epoch,
+        metrics=_metrics(metrics),
+    )
+
+
+def _metrics(metrics: dict[str, Any] | None) -> str:
+    if metrics is None:
+        return "Not measured: `captioner evaluate` was not run before the export."
+    scores = metrics["scores"]
+    rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in scores.items())
+    return (
+        f"On {metrics['images']} images of the {metrics['split']} split, "
+        f"{metrics['sampler']}, tokeniser {metrics['tokeniser']}:\n\n| | |\n|---|---|\n{rows}"
+    )

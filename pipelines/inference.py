@@ -1,0 +1,171 @@
+"""Captioning a unit: read, decode, caption and commit, fused, so that no bytes leave a worker."""
+
+import datetime
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+from apache_beam.metrics import Metrics
+from apache_beam.ml.inference.base import ModelHandler
+
+from model.bundle import Bundle, ImageCaptions
+from model.config import BundleConfig
+from pipelines import files
+from pipelines.images import ReadImage, map_ahead, read_image
+from pipelines.listing import read_batch
+from pipelines.records import ImageFile, Unit
+from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
+from pipelines.triage import flags_of
+from pipelines.units import unit_uri
+
+# uint8[B, H, W, 3] to one result a picture.
+CaptionBatch = Callable[[np.ndarray], list[ImageCaptions]]
+
+
+@dataclass(frozen=True)
+class UnitRows:
+    """The rows of a unit, ready to be committed."""
+
+    unit: Unit
+    rows: list[dict[str, Any]]
+
+
+def caption_batch(caption: CaptionBatch, pixels: Sequence[np.ndarray]) -> list[Any]:
+    """Captions of pictures `uint8[H, W, 3]`; a failing batch is halved until the guilty is alone.
+
+    Returns:
+        for each picture an `ImageCaptions`, or the `tf.errors.OpError` that it alone causes.
+    """
+    try:
+        return list(caption(np.stack(pixels)))
+    except tf.errors.OpError as error:
+        if len(pixels) == 1:
+            return [error]
+        half = len(pixels) // 2
+        return caption_batch(caption, pixels[:half]) + caption_batch(caption, pixels[half:])
+
+
+def caption_images(
+    images: Iterable[tuple[ImageFile, ReadImage]],
+    caption: CaptionBatch,
+    config: BundleConfig,
+    batch_size: int,
+) -> Iterator[dict[str, Any]]:
+    """One row of `schemas.CAPTIONS` for every picture, in order."""
+    while batch := list(itertools.islice(images, batch_size)):
+        pixels = [read.decoded.pixels for _, read in batch if read.decoded]
+        results = iter(caption_batch(caption, pixels) if pixels else [])
+        for image, read in batch:
+            row = _row(image, read, config)
+            if read.decoded:
+                _fill(row, next(results), config)
+            yield row
+
+
+def _row(image: ImageFile, read: ReadImage, config: BundleConfig) -> dict[str, Any]:
+    """What is known of a picture before it is captioned; a rejected one is told in full."""
+    decoded = read.decoded
+    return {
+        "image_uri": image.uri,
+        "sha256": read.sha256,
+        "status": CAPTIONED if decoded else REJECTED,
+        "reason": read.reason,
+        "error": read.error,
+        "alternatives": [],
+        "tags": [],
+        "flags": [],
+        "width_px": decoded.width_px if decoded else None,
+        "height_px": decoded.height_px if decoded else None,
+        "format": decoded.format if decoded else None,
+        "byte_size": image.byte_size if read.byte_size is None else read.byte_size,
+        "model_fingerprint": config.model_fingerprint,
+        "captioned_at": datetime.datetime.now(datetime.UTC),
+    }
+
+
+def _fill(
+    row: dict[str, Any], result: ImageCaptions | tf.errors.OpError, config: BundleConfig
+) -> None:
+    """Adds to `row` what the model says of the picture, or that it failed."""
+    if isinstance(result, tf.errors.OpError):
+        error = f"{type(result).__name__}: {result.message}"
+        row.update(status=REJECTED, reason="model_error", error=error)
+        return
+    best, *others = result.captions
+    row.update(
+        caption=best.text,
+        score=best.score,
+        alternatives=[{"caption": other.text, "score": other.score} for other in others],
+        tags=[{"tag": tag.text, "score": tag.score} for tag in result.tags],
+        flags=flags_of(best.text, best.score, config.low_score),
+    )
+
+
+class UnitCaptioner(ModelHandler[Unit, UnitRows, Bundle]):
+    """Captions units; to be used with batches of one unit.
+
+    Args:
+        bundle: folder of the bundle.
+        batch_size: pictures in a step of the model.
+    """
+
+    def __init__(self, bundle: str, batch_size: int) -> None:
+        super().__init__()
+        self.bundle, self.batch_size = bundle, batch_size
+
+    def load_model(self) -> Bundle:
+        """Loads the bundle and makes it trace and allocate before the first unit."""
+        bundle = Bundle(Path(self.bundle))
+        size_px = bundle.config.image.image_size_px
+        bundle.caption(np.zeros((self.batch_size, size_px, size_px, 3), np.uint8))
+        return bundle
+
+    def run_inference(
+        self, batch: Sequence[Unit], model: Bundle, inference_args: dict | None = None
+    ) -> Iterator[UnitRows]:
+        """The rows of each unit of `batch`."""
+        for unit in batch:
+            images = read_batch(unit.plan_uri, unit.batch, ImageFile)
+            reads = map_ahead(lambda image: read_image(image.uri, model.config.image), images)
+            pairs = zip(images, reads, strict=True)
+            rows = list(caption_images(pairs, model.caption, model.config, self.batch_size))
+            if len(rows) != len(images):
+                raise RuntimeError(f"unit {unit}: got {len(rows)} rows of {len(images)} pictures")
+            yield UnitRows(unit, rows)
+
+    def get_num_bytes(self, batch: Sequence[Unit]) -> int:
+        """Bytes of the elements; pickling a unit to measure it, as Beam does, tells nothing."""
+        return len(batch)
+
+    def get_metrics_namespace(self) -> str:
+        return "captioner"
+
+
+class CommitUnit(beam.DoFn):
+    """Writes the rows of a unit as one Parquet file: the unit is done once the file is there.
+
+    Args:
+        folder: where the files go.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+        self.captioned = Metrics.counter("captioner", CAPTIONED)
+        self.rejected = Metrics.counter("captioner", REJECTED)
+
+    def process(self, element: UnitRows) -> Iterator[str]:
+        table = pa.Table.from_pylist(element.rows, CAPTIONS)
+        uri = unit_uri(self.folder, element.unit)
+        with files.atomic_path(uri) as path:
+            pq.write_table(check_no_nulls(table), path, compression="zstd")
+        rejected = sum(row["status"] == REJECTED for row in element.rows)
+        self.captioned.inc(len(element.rows) - rejected)
+        self.rejected.inc(rejected)
+        yield uri
