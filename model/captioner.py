@@ -7,7 +7,7 @@ import keras
 from model.config import ImageConfig, ModelConfig
 from model.gru_decoder import GRUDecoder
 from model.image_encoder import ImageEncoder
-from model.samplers import Samples, Sampler
+from model.samplers import Sampler, Samples
 
 Tensor = Any
 
@@ -54,9 +54,7 @@ class Captioner(keras.Model):
         return sampler(self.decoder.step, self.decoder.initial_state(memory), memory)
 
 
-def build_captioner(
-    config: ModelConfig, image: ImageConfig, vocabulary_size: int
-) -> Captioner:
+def build_captioner(config: ModelConfig, image: ImageConfig, vocabulary_size: int) -> Captioner:
     """A captioner with all its weights made, ready to train or to load weights into."""
     captioner = Captioner(config, image, vocabulary_size)
     size_px = image.image_size_px

@@ -190,7 +190,9 @@ def read_json(cls: type[Config], path: Path, what: str) -> Config:
             f"{path.parent} is no {what}: it has no {path.name}; check the path, or make the {what}"
         ) from error
     except ValueError as error:
-        raise CaptionerError(f"{path}: expected JSON, got {error}; make the {what} again") from error
+        raise CaptionerError(
+            f"{path}: expected JSON, got {error}; make the {what} again"
+        ) from error
     return from_dict(cls, document, str(path))
 
 

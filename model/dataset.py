@@ -58,7 +58,11 @@ def read_split(folder: Path, split: str, info: DatasetInfo) -> tf.data.Dataset:
             f"captioner preprocess a list or a ratio for it"
         )
     shards = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
-    records = tf.data.TFRecordDataset(shards)
+    # A known count makes a missing shard an error, in evaluation too. Keras takes data of unknown
+    # length to be a batch longer than it is: the optimiser would count a step too many every epoch.
+    records = tf.data.TFRecordDataset(shards).apply(
+        tf.data.experimental.assert_cardinality(info.examples[split])
+    )
     size_px = info.image.image_size_px
     return records.map(
         lambda record: parse_example(record, size_px), num_parallel_calls=tf.data.AUTOTUNE
@@ -82,6 +86,7 @@ def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Ten
 
 def training_batches(
     examples: tf.data.Dataset,
+    count: int,
     batch_size: int,
     max_length: int,
     shuffle_seed: int | None,
@@ -89,7 +94,8 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches `({"images": uint8[B, H, W, 3], "token_ids": int32[B, N, L]}, int32[B, N, L])`.
 
-    N and L are the most captions and tokens in the batch; the rest is padding.
+    N and L are the most captions and tokens in the batch; the rest is padding. `count` is the
+    number of `examples`; reading another number is an error.
     """
     if shuffle_seed is not None:
         # Parsed but undecoded records would be smaller; pictures at 224 px cost 150 kB each.
@@ -99,4 +105,7 @@ def training_batches(
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     padding = ({"images": tf.constant(0, tf.uint8), "token_ids": PAD}, PAD)
-    return pairs.padded_batch(batch_size, padding_values=padding).prefetch(2)
+    batches = pairs.padded_batch(batch_size, padding_values=padding)
+    # TFRecords do not tell their number; without it the first epoch's progress bar has no end.
+    steps = -(-count // batch_size)
+    return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)

@@ -83,9 +83,7 @@ def load_model(folder: Path, sampler: SamplerConfig) -> Model:
     return Model(caption, sampler, config.dataset_fingerprint)
 
 
-def predict(
-    model: Model, examples: tf.data.Dataset, batch_size: int
-) -> Iterator[dict[str, Any]]:
+def predict(model: Model, examples: tf.data.Dataset, batch_size: int) -> Iterator[dict[str, Any]]:
     """One row a picture: image_id, caption, score, references."""
     fields = examples.map(lambda e: (e["image_id"], e["image"], e["captions"]))
     for image_ids, images, references in fields.ragged_batch(batch_size).prefetch(2):

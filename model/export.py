@@ -97,9 +97,10 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
     """A digest of all that decides a caption: weights, architecture, vocabulary, sampler."""
     digest = hashlib.sha256()
     for weight in captioner.weights:
-        digest.update(weight.path.encode())
+        # Not its path: Keras numbers layers by how many this process has made before.
+        digest.update(str(tuple(weight.shape)).encode())
         digest.update(keras.ops.convert_to_numpy(weight).tobytes())
-    asked = (run.decoder_version, run.image, run.train.max_length, sampler)
+    asked = (run.decoder_version, run.image, run.model.encoder, run.train.max_length, sampler)
     digest.update(json.dumps([str(part) for part in asked]).encode() + words)
     return digest.hexdigest()[:16]
 

@@ -17,9 +17,10 @@ State = dict[str, Tensor]
 class GRUDecoder(keras.layers.Layer):
     """Embedding, GRU (Cho et al. 2014) and additive attention over the grid at every step.
 
-    The arrangement is that of Xu et al. 2015 ("Show, Attend and Tell") with a GRU: the state
-    queries the grid, the context and the previous word's embedding feed the GRU, and the new state,
-    the context and the embedding together predict the next word (their deep output layer).
+    The arrangement is that of Luong et al. 2015 (section 3.3, "input feeding") over the image grid
+    of Xu et al. 2015: the GRU reads a word and the patches last looked at, its new state queries
+    the grid, and state, context and word together predict the next word. Looking after the word
+    was read, not before it as Xu et al. do, lets "a dog and a" look for the second animal at once.
 
     Dimensions: B pictures, P patches, L tokens, V vocabulary, U units, E embedding.
 
@@ -57,9 +58,7 @@ class GRUDecoder(keras.layers.Layer):
         # the state, so that training computes it for all steps at once.
         self.word_gates = dense(3 * units, name="word_gates")
         self.context_gates = dense(3 * units, use_bias=False, name="context_gates")
-        self.state_gates = dense(
-            3 * units, kernel_initializer="orthogonal", name="state_gates"
-        )
+        self.state_gates = dense(3 * units, kernel_initializer="orthogonal", name="state_gates")
         self.output_hidden = dense(embedding_dim, activation="tanh", name="output_hidden")
         self.logits = dense(vocabulary_size, dtype="float32", name="logits")
         self.drop_grid = keras.layers.Dropout(dropout)
@@ -121,18 +120,17 @@ class GRUDecoder(keras.layers.Layer):
     def _advance(self, word_gates: Tensor, state: State, memory: Memory) -> State:
         """One step of the GRU, from the word's share of the gates `[B, 3U]`."""
         hidden = state["hidden"]
-        context, _ = self.attention(hidden, memory["keys"], memory["values"])
-        from_inputs = word_gates + self.context_gates(context)
+        from_inputs = word_gates + self.context_gates(state["context"])
         update, reset, candidate = ops.split(from_inputs, 3, axis=-1)
         update_state, reset_state, candidate_state = ops.split(self.state_gates(hidden), 3, axis=-1)
         update = ops.sigmoid(update + update_state)
         reset = ops.sigmoid(reset + reset_state)
         candidate = ops.tanh(candidate + reset * candidate_state)
-        return {"hidden": update * hidden + (1.0 - update) * candidate, "context": context}
+        hidden = update * hidden + (1.0 - update) * candidate
+        context, _ = self.attention(hidden, memory["keys"], memory["values"])
+        return {"hidden": hidden, "context": context}
 
-    def _predict(
-        self, hidden: Tensor, context: Tensor, embedded: Tensor, training: bool
-    ) -> Tensor:
+    def _predict(self, hidden: Tensor, context: Tensor, embedded: Tensor, training: bool) -> Tensor:
         seen = ops.concatenate([hidden, context, embedded], axis=-1)
         output = self.output_hidden(self.drop_output(seen, training=training))
         return self.logits(self.drop_output(output, training=training))

@@ -75,11 +75,12 @@ def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:
         raise ImageError("empty", "got a file of 0 bytes")
     try:
         with _open(data, config.max_pixels) as image:
-            orientation = _orientation(image)
             width_px, height_px = image.size
             # JPEG only: the DCT is computed at the smallest scale that covers the size wanted.
             image.draft(None, (config.image_size_px, config.image_size_px))
             image.load()
+            # Asked for only now: loading a TIFF turns it and drops its orientation.
+            orientation = _orientation(image)
             # Orienting after the resize is equal, the target being a square, and far cheaper.
             resized = to_rgb(image).resize((config.image_size_px,) * 2, _FILTER)
             format = image.format or "unknown"
@@ -101,7 +102,7 @@ def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:
 
 def _open(data: bytes, max_pixels: int) -> Image.Image:
     """Opens without decoding; refuses bombs by the size that the header gives."""
-    if Image.MAX_IMAGE_PIXELS != max_pixels:
+    if max_pixels != Image.MAX_IMAGE_PIXELS:
         with _limit_lock:
             Image.MAX_IMAGE_PIXELS = max_pixels
     try:
@@ -131,7 +132,7 @@ def _orientation(image: Image.Image) -> int:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any mode to RGB: alpha over white, 16-bit by its high byte, floats of 0 to 1 or 0 to 255."""
-    if image.mode == "RGB":
+    if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")

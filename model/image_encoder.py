@@ -16,7 +16,7 @@ _CNN_FILTERS = (32, 64, 128)
 class ImageEncoder(keras.layers.Layer):
     """Encodes pictures as a grid of patches, scaled as the chosen network expects.
 
-    ``cnn`` is three stages of Conv3x3, ReLU and MaxPool of 32, 64 and 128 filters, trained from
+    ``cnn`` is three stages of Conv3x3, ReLU and MaxPool with 32, 64 and 128 filters, trained from
     scratch. Any other name is a network of `keras.applications`, frozen: it stays in inference
     mode (so that BatchNorm keeps its statistics) and out of the gradient.
 
@@ -58,15 +58,16 @@ def _scale_to_unit(pixels: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def _small_cnn(shape: tuple[int, int, int]) -> keras.Model:
-    stages = []
+    layers = keras.layers
+    network = keras.Sequential([keras.Input(shape)], name="small_cnn")
     for filters in _CNN_FILTERS:
-        stages.append(
-            keras.layers.Conv2D(
+        network.add(
+            layers.Conv2D(
                 filters, 3, padding="same", activation="relu", kernel_initializer="he_normal"
             )
         )
-        stages.append(keras.layers.MaxPooling2D())
-    return keras.Sequential([keras.Input(shape), *stages], name="small_cnn")
+        network.add(layers.MaxPooling2D())
+    return network
 
 
 def _application_module(name: str) -> ModuleType:

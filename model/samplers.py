@@ -126,16 +126,26 @@ class BeamSampler:
         )
 
         def unfinished(
-            t: Tensor, last: Tensor, live: Tensor, live_totals: Tensor, ended: Tensor,
-            ranks: Tensor, state: State,
+            t: Tensor,
+            last: Tensor,
+            live: Tensor,
+            live_totals: Tensor,
+            ended: Tensor,
+            ranks: Tensor,
+            state: State,
         ) -> Tensor:
             best_possible = live_totals[:, 0] / float(length) ** self.alpha
             overtaken = ops.any(best_possible > ranks[:, -1])
             return ops.logical_and(t < length, overtaken)
 
         def body(
-            t: Tensor, last: Tensor, live: Tensor, live_totals: Tensor, ended: Tensor,
-            ranks: Tensor, state: State,
+            t: Tensor,
+            last: Tensor,
+            live: Tensor,
+            live_totals: Tensor,
+            ended: Tensor,
+            ranks: Tensor,
+            state: State,
         ) -> tuple:
             logits, state = step(ops.reshape(last, (-1,)), state, memory)
             log_probs = _writable_log_probs(logits)

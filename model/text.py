@@ -13,7 +13,8 @@ def normalise(captions: tf.Tensor) -> tf.Tensor:
     text = tf.strings.lower(captions, encoding="utf-8")
     text = tf.strings.regex_replace(text, "[\u2018\u2019\u02bc`\u00b4]", "'")
     # RE2 has no lookahead: a possessive's apostrophe hides behind \x02 while edges are trimmed.
-    text = tf.strings.regex_replace(text, r"'s($|[^\p{L}\p{M}\p{N}'\-])", " \x02s\\1")
+    # Marks that follow the possessive go with it: they are inside no word.
+    text = tf.strings.regex_replace(text, r"'s(?:'s|['\-])*($|[^\p{L}\p{M}\p{N}'\-])", " \x02s\\1")
     text = tf.strings.regex_replace(text, r"[^\p{L}\p{M}\p{N}'\x02\-]+", " ")
     text = tf.strings.regex_replace(text, r"(^| )['\-]+", r"\1")
     text = tf.strings.regex_replace(text, r"['\-]+( |$)", r"\1")

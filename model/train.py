@@ -160,12 +160,17 @@ def fit(
     # Another seed for each start, so that a resumed run does not see the first epochs' order again.
     batches = training_batches(
         read_split(dataset, "train", info),
+        info.examples["train"],
         train.batch_size,
         train.max_length,
         shuffle_seed=train.seed + progress.epoch,
     )
     validation = training_batches(
-        read_split(dataset, "validation", info), train.batch_size, train.max_length, None
+        read_split(dataset, "validation", info),
+        info.examples["validation"],
+        train.batch_size,
+        train.max_length,
+        shuffle_seed=None,
     )
     captioner.fit(
         batches,
@@ -173,6 +178,7 @@ def fit(
         initial_epoch=progress.epoch,
         epochs=train.epochs,
         callbacks=_callbacks(folder, save),
+        shuffle=False,  # tf.data shuffles
         verbose=1 if sys.stdout.isatty() else 2,
     )
     early = save.progress.epoch < train.epochs

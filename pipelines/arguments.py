@@ -1,4 +1,4 @@
-"""Options of the pipelines' commands. Imports neither Beam nor TensorFlow: see `model.arguments`."""
+"""Options of the pipelines' commands. Imports no framework: see `model.arguments`."""
 
 import argparse
 

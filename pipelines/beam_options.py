@@ -20,7 +20,7 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
     known = set(PipelineOptions([]).get_all_options())
     given = PipelineOptions(arguments).get_all_options(retain_unknown_options=True)
     unknown = sorted(f"--{name}" for name in set(given) - known)
-    unknown += [word for word in _positional(arguments)]
+    unknown += _positional(arguments)
     if unknown:
         raise CaptionerError(
             f"after '--': got {', '.join(unknown)}, which Beam does not know; expected options of "

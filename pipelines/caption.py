@@ -187,7 +187,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _manifest(
-    config: CaptionConfig, bundle: BundleConfig, account: Account, skipped: SkippedFiles,
+    config: CaptionConfig,
+    bundle: BundleConfig,
+    account: Account,
+    skipped: SkippedFiles,
     seconds: float,
 ) -> str:
     """The run's record as JSON."""

@@ -3,10 +3,11 @@
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import NamedTuple
 
 from model import arguments as model_arguments
-from model.command import USER_ERROR, run_command
+from model.command import USER_ERROR, quiet_imports, run_command
 from pipelines import arguments
 
 
@@ -19,7 +20,10 @@ class _Command(NamedTuple):
 
 _COMMANDS = {
     "preprocess": _Command(
-        arguments.preprocess_parser, "pipelines.preprocess", True, "captions and images to TFRecords"
+        arguments.preprocess_parser,
+        "pipelines.preprocess",
+        True,
+        "captions and images to TFRecords",
     ),
     "train": _Command(model_arguments.train_parser, "model.train", False, "dataset to run"),
     "evaluate": _Command(
@@ -39,8 +43,13 @@ _COMMANDS = {
 def _usage() -> str:
     lines = [f"  {name:<12}{command.help}" for name, command in _COMMANDS.items()]
     return "\n".join(
-        ["usage: captioner COMMAND [OPTIONS] [-- BEAM OPTIONS]", "", *lines, "",
-         "captioner COMMAND --help tells a command's options."]
+        [
+            "usage: captioner COMMAND [OPTIONS] [-- BEAM OPTIONS]",
+            "",
+            *lines,
+            "",
+            "captioner COMMAND --help tells a command's options.",
+        ]
     )
 
 
@@ -52,8 +61,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0 if argv else USER_ERROR
     name, *rest = argv
     if name not in _COMMANDS:
-        print(f"captioner: error: got {name!r}, expected one of {', '.join(_COMMANDS)}",
-              file=sys.stderr)
+        print(
+            f"captioner: error: got {name!r}, expected one of {', '.join(_COMMANDS)}",
+            file=sys.stderr,
+        )
         return USER_ERROR
     command = _COMMANDS[name]
     parser, beam_options = command.parser(), []
@@ -63,9 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             split = rest.index("--")
             rest, beam_options = rest[:split], rest[split + 1 :]
         parser.set_defaults(beam=beam_options)
-    return run_command(
-        parser, lambda options: importlib.import_module(command.module).run(options), rest
-    )
+    return run_command(parser, lambda options: _load(command.module).run(options), rest)
+
+
+def _load(module: str) -> ModuleType:
+    with quiet_imports():
+        return importlib.import_module(module)
 
 
 if __name__ == "__main__":

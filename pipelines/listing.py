@@ -35,15 +35,17 @@ def write_listing(
     """
     schema = schema_of(row_type)
     rows = iter(rows)
-    with files.atomic_path(uri) as path, pa.OSFile(path, "wb") as sink:
-        with pa.ipc.new_file(sink, schema) as writer:
-            while batch := list(itertools.islice(rows, rows_per_batch)):
-                columns = [[getattr(row, name) for row in batch] for name in schema.names]
-                arrays = [
-                    pa.array(column, type) for column, type in zip(columns, schema.types, strict=True)
-                ]
-                writer.write_batch(pa.record_batch(arrays, schema=schema))
-                yield batch
+    with (
+        files.atomic_path(uri) as path,
+        pa.OSFile(path, "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+    ):
+        while batch := list(itertools.islice(rows, rows_per_batch)):
+            columns = [[getattr(row, name) for row in batch] for name in schema.names]
+            writer.write_batch(
+                pa.record_batch([*map(pa.array, columns, schema.types)], schema=schema)
+            )
+            yield batch
 
 
 def read_batch(uri: str, index: int, row_type: type[Row]) -> list[Row]:

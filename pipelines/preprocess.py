@@ -10,10 +10,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
-import tensorflow_transform.beam as tft_beam
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -23,18 +21,17 @@ from model.errors import CaptionerError
 from model.image import DECODER_VERSION
 from pipelines import files
 from pipelines.beam_options import make_options
-from pipelines.joins import check_sums, drop_empty_captions, join_image
+from pipelines.joins import check_sums, drop_empty_captions
 from pipelines.listing import ReadListing, write_listing
-from pipelines.preprocessing_fn import (
-    PASSED_THROUGH,
-    VOCABULARY_NAME,
-    from_record_batch,
-    make_preprocessing_fn,
-    tensor_adapter_config,
-    to_record_batch,
+from pipelines.preprocessing_fn import VOCABULARY_NAME
+from pipelines.records import (
+    Caption,
+    ImageFile,
+    SplitEntry,
+    Tally,
+    TokenisedImage,
 )
-from pipelines.records import Caption, CaptionedImage, ImageFile, Reject, SplitEntry, Tally, TokenisedImage
-from pipelines.shards import REJECT_FILES, WriteShard, shard_key, write_rejects
+from pipelines.shards import REJECT_FILES, WriteShard, write_rejects
 from pipelines.sources import (
     SkippedFiles,
     list_images,
@@ -43,10 +40,10 @@ from pipelines.sources import (
     read_split_lists,
 )
 from pipelines.splits import SplitRatios, parse_split_ratios, shard_of
+from pipelines.transforms import JoinImages, SeparateRejects, TokeniseCaptions, WriteShards
 
 _STAGING = "_incomplete"
 _LISTING_ROWS = 4096
-_TRANSFORM_BATCH = 256
 _TALLIES = "tallies.json"
 
 
@@ -170,108 +167,6 @@ def _write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles
     )
 
 
-class SeparateRejects(beam.PTransform):
-    """Elements of `kind` and `Reject`s, mixed, to two collections."""
-
-    def __init__(self, kind: type) -> None:
-        super().__init__()
-        self.kind = kind
-
-    def expand(self, mixed: beam.PCollection) -> tuple[beam.PCollection, beam.PCollection]:
-        kept = mixed | "Keep" >> beam.Filter(isinstance, self.kind).with_output_types(self.kind)
-        rejects = mixed | "Reject" >> beam.Filter(isinstance, Reject).with_output_types(Reject)
-        return kept, rejects
-
-
-class JoinImages(beam.PTransform):
-    """Joins captions, pictures and splits by image id into captioned pictures and rejects."""
-
-    def __init__(self, ratios: SplitRatios | None) -> None:
-        super().__init__()
-        self.ratios = ratios
-
-    def expand(self, inputs: dict[str, beam.PCollection]) -> Any:
-        keyed = {
-            name: rows | f"Key {name}" >> beam.Map(lambda row: (row.image_id, row))
-            for name, rows in inputs.items()
-        }
-        return (
-            keyed
-            | beam.CoGroupByKey()
-            | beam.Map(lambda group, ratios: join_image(group[0], **group[1], ratios=ratios),
-                       self.ratios)
-            | beam.Filter(lambda joined: joined is not None)
-            | SeparateRejects(CaptionedImage)
-        )
-
-
-class TokeniseCaptions(beam.PTransform):
-    """Captions to token ids by tensorflow-transform, its vocabulary analysed on train alone.
-
-    Writes the transform function to `folder`.
-    """
-
-    def __init__(self, folder: str, min_count: int) -> None:
-        super().__init__()
-        self.folder, self.min_count = folder, min_count
-
-    def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
-        adapter = tensor_adapter_config()
-        with tft_beam.Context(
-            temp_dir=f"{self.folder}/tft", passthrough_keys=set(PASSED_THROUGH)
-        ):
-            train = images | "Train" >> beam.Filter(lambda image: image.split == SPLITS[0])
-            transform_fn = (
-                train | "Batch train" >> _Batch(),
-                adapter,
-            ) | tft_beam.AnalyzeDataset(make_preprocessing_fn(self.min_count))
-            batches, _ = (
-                (images | "Batch all" >> _Batch(), adapter),
-                transform_fn,
-            ) | tft_beam.TransformDataset(output_record_batches=True)
-        _ = transform_fn | tft_beam.WriteTransformFn(self.folder)
-        return batches | beam.FlatMap(lambda pair: from_record_batch(pair[0]))
-
-
-class _Batch(beam.PTransform):
-    """Captioned pictures to record batches."""
-
-    def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
-        return (
-            images
-            | beam.BatchElements(min_batch_size=1, max_batch_size=_TRANSFORM_BATCH)
-            | beam.Map(to_record_batch)
-        )
-
-
-class WriteShards(beam.PTransform):
-    """Decodes pictures and writes Examples, one TFRecord file a shard; yields tallies, rejects."""
-
-    def __init__(self, folder: str, config: PreprocessConfig) -> None:
-        super().__init__()
-        self.folder, self.config = folder, config
-
-    def expand(self, images: beam.PCollection) -> Any:
-        counts = (
-            images
-            | "Split of" >> beam.Map(lambda image: image.image.split)
-            | beam.combiners.Count.PerElement()
-        )
-        return (
-            images
-            | "Key by shard"
-            >> beam.Map(
-                lambda image, counts, size: (shard_key(image, counts, size), image),
-                beam.pvalue.AsDict(counts),
-                self.config.images_per_shard,
-            ).with_output_types(tuple[tuple[str, int, int], TokenisedImage])
-            | beam.GroupByKey()
-            | beam.ParDo(WriteShard(self.folder, self.config.image)).with_outputs(
-                WriteShard.REJECTS, main="tallies"
-            )
-        )
-
-
 def build(
     pipeline: beam.Pipeline, config: PreprocessConfig, listings: _Listings, staging: str
 ) -> None:
@@ -289,7 +184,7 @@ def build(
         | beam.FlatMap(drop_empty_captions)
         | SeparateRejects(TokenisedImage)
     )
-    written = tokenised | WriteShards(staging, config)
+    written = tokenised | WriteShards(staging, config.image, config.images_per_shard)
     rejected = (
         [unjoined, empty, written[WriteShard.REJECTS]]
         | "All rejects" >> beam.Flatten()
@@ -297,17 +192,20 @@ def build(
         | "Group rejects" >> beam.GroupByKey()
         | "Write rejects" >> beam.FlatMap(write_rejects, f"{staging}/rejects")
     )
-    inputs = [images, unjoined] | "All inputs" >> beam.Flatten() | beam.Map(
-        lambda _: Tally("inputs", "", 1)
+    inputs = (
+        [images, unjoined]
+        | "All inputs" >> beam.Flatten()
+        | beam.Map(lambda _: Tally("inputs", "", 1))
     )
     _ = (
         [written.tallies, rejected, inputs]
         | "All tallies" >> beam.Flatten()
-        | beam.Map(lambda tally: ((tally.what, tally.of), tally.count))
+        | beam.Map(lambda tally: ((tally.what, tally.of), tally.number))
         | beam.CombinePerKey(sum)
         | beam.combiners.ToList()
-        | beam.Map(lambda pairs, uri: files.write_text(uri, json.dumps(pairs)),
-                   f"{staging}/{_TALLIES}")
+        | beam.Map(
+            lambda pairs, uri: files.write_text(uri, json.dumps(pairs)), f"{staging}/{_TALLIES}"
+        )
     )
 
 

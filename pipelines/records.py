@@ -71,7 +71,7 @@ class Tally(NamedTuple):
 
     what: str
     of: str
-    count: int
+    number: int
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
@@ -22,7 +23,9 @@ from pipelines.splits import shard_of
 REJECT_FILES = 16
 
 
-def shard_key(image: TokenisedImage, counts: dict[str, int], per_shard: int) -> tuple[str, int, int]:
+def shard_key(
+    image: TokenisedImage, counts: dict[str, int], per_shard: int
+) -> tuple[str, int, int]:
     """The `(split, shard, shards)` of a picture, for shards of about `per_shard` pictures."""
     split = image.image.split
     shards = -(-counts[split] // per_shard)
@@ -46,7 +49,7 @@ class WriteShard(beam.DoFn):
 
     def process(
         self, element: tuple[tuple[str, int, int], Iterable[TokenisedImage]]
-    ) -> Iterator[Tally | beam.pvalue.TaggedOutput]:
+    ) -> Iterator[Any]:
         (split, shard, shards), images = element
         # Sorted, so that a retry on other workers writes the same file.
         ordered = sorted(images, key=lambda image: image.image.image_id)

@@ -1,5 +1,6 @@
 """Flags that tell a person which captions to look at first."""
 
+import itertools
 from collections.abc import Sequence
 
 LOW_SCORE, REPEATS, DANGLING_ENDING = "low_score", "repeats", "dangling_ending"
@@ -35,7 +36,7 @@ def flags_of(caption: str, score: float, low_score: float | None) -> list[str]:
 
 
 def _repeats(words: Sequence[str]) -> bool:
-    if any(word == following for word, following in zip(words, words[1:], strict=False)):
+    if any(word == following for word, following in itertools.pairwise(words)):
         return True
     runs = [tuple(words[i : i + _REPEATED_WORDS]) for i in range(len(words) - _REPEATED_WORDS + 1)]
     return len(runs) != len(set(runs))

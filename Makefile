@@ -1,0 +1,45 @@
+# Every target does its own set-up: `make demo` and `make test` work in a fresh clone.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: setup demo test lint types format bench lock clean
+
+setup: .venv/.done
+
+.venv/.done: requirements.txt setup.py
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "captioner needs Python 3.11, got " + sys.version + "; make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/pip check
+	touch $@
+
+demo: setup
+	$(BIN)/captioner demo --output demo
+
+test: setup
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup
+	$(BIN)/mypy
+
+format: setup
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# make bench BUNDLE=work/bundle IMAGES="photographs/*.jpg"; without them, on what `make demo` left.
+BUNDLE ?= demo/bundle
+IMAGES ?= demo/scenes/images/scene-0000*.jpg
+
+bench: setup
+	$(BIN)/python -m benchmarks.stages --bundle $(BUNDLE) --images "$(IMAGES)"
+
+lock: setup
+	$(BIN)/uv pip compile setup.py --extra dev --python-version 3.11 --upgrade --no-annotate --output-file requirements.txt
+
+clean:
+	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,134 @@
+"""Small made-up things that tests share: pictures, a dataset folder, the options of a tiny run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from model.config import DatasetInfo, ImageConfig, to_json
+from model.image import DECODER_VERSION, encode_png
+from model.vocabulary import SPECIAL_TOKENS
+
+SIZE_PX = 32
+COLOURS = {
+    "red": (210, 40, 40),
+    "green": (40, 170, 60),
+    "blue": (50, 70, 210),
+    "yellow": (230, 210, 50),
+}
+VOCABULARY = (*SPECIAL_TOKENS, "a", "square", "on", "grey", "dark", *COLOURS)
+SPLITS = {"train": 24, "validation": 8, "test": 8}
+
+# Learns the colours in seconds on one core.
+TINY_RUN = {
+    "encoder": "cnn",
+    "encoder_weights": "none",
+    "embedding_dim": 32,
+    "units": 64,
+    "attention_units": 32,
+    "dropout": 0.0,
+    "epochs": 12,
+    "batch_size": 4,
+    "learning_rate": 1e-2,
+    "patience": 12,
+    "max_length": 8,
+}
+
+
+def colour_of(index: int) -> str:
+    """The colour of the square in picture `index` of a split."""
+    return list(COLOURS)[index % len(COLOURS)]
+
+
+def square_picture(colour: str, seed: int, size_px: int = SIZE_PX) -> np.ndarray:
+    """A square of a colour somewhere on noisy grey, `uint8[size_px, size_px, 3]`."""
+    rng = np.random.default_rng(seed)
+    picture = rng.normal(128, 6, (size_px, size_px, 3))
+    side = size_px // 2
+    top, left = rng.integers(0, size_px - side, 2)
+    picture[top : top + side, left : left + side] = rng.normal(COLOURS[colour], 6, (side, side, 3))
+    return picture.clip(0, 255).astype(np.uint8)
+
+
+def captions_of(colour: str) -> list[str]:
+    """Two captions of unequal length; one is the beginning of the other, so either may be said."""
+    return [f"a {colour} square on grey", f"A {colour} square on grey, a dark grey."]
+
+
+def token_ids_of(caption: str) -> list[int]:
+    """The ids of a caption's words in `VOCABULARY`."""
+    words = caption.lower().replace(",", "").replace(".", "").split()
+    return [VOCABULARY.index(word) for word in words]
+
+
+def write_dataset(folder: Path, splits: Mapping[str, int] = SPLITS, **changes: Any) -> DatasetInfo:
+    """Writes a dataset of coloured squares, as preprocessing would; returns its `dataset.json`.
+
+    Args:
+        folder: made if need be.
+        splits: number of pictures of each split.
+        changes: fields of `DatasetInfo` to write otherwise.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, (split, count) in enumerate(splits.items()):
+        _write_split(folder, split, range(1000 * number, 1000 * number + count))
+    (folder / "vocabulary.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
+    fields = {
+        "fingerprint": "squares",
+        "request": "request",
+        "decoder_version": DECODER_VERSION,
+        "image": ImageConfig(SIZE_PX),
+        "vocabulary_size": len(VOCABULARY),
+        "examples": dict(splits),
+        "captions": {split: 2 * count for split, count in splits.items()},
+        "rejects": {},
+        "inputs": sum(splits.values()),
+    }
+    info = DatasetInfo(**{**fields, **changes})
+    (folder / "dataset.json").write_text(to_json(info), encoding="utf-8")
+    return info
+
+
+def _write_split(folder: Path, split: str, seeds: Sequence[int]) -> None:
+    """Two shards, so that readers must look at more than one."""
+    # Imported here: TensorFlow takes seconds, and most users of this module do without.
+    import tensorflow as tf
+
+    from model.features import encode_example
+
+    for shard in range(2):
+        path = folder / f"{split}-{shard:05d}-of-00002.tfrecord"
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for seed in seeds[shard::2]:
+                colour = colour_of(seed // 2)
+                captions = captions_of(colour)
+                ids = [token_ids_of(caption) for caption in captions]
+                png = encode_png(square_picture(colour, seed))
+                writer.write(encode_example(f"{split}-{seed}-{colour}", png, captions, ids))
+
+
+def train_arguments(dataset: Path, run: Path, **changes: Any) -> list[str]:
+    """Arguments of ``captioner train`` for a tiny run, `TINY_RUN` with `changes`."""
+    options = {"dataset": dataset, "output": run, **TINY_RUN, **changes}
+    return [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
+
+
+def train(dataset: Path, run: Path, **changes: Any) -> int:
+    """Runs ``captioner train`` in this process; returns its exit status."""
+    from model import train as trainer
+    from model.arguments import train_parser
+    from model.command import run_command
+
+    return run_command(train_parser(), trainer.run, train_arguments(dataset, run, **changes))
+
+
+def picture_file(picture: Image.Image, format: str, **options: Any) -> bytes:
+    """The bytes of `picture` saved as a file of `format`."""
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return buffer.getvalue()

@@ -1,0 +1,172 @@
+"""Tests of the configuration: options, JSON and what is refused."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from model.config import (
+    DatasetInfo,
+    ImageConfig,
+    ModelConfig,
+    RunConfig,
+    SamplerConfig,
+    TrainConfig,
+    add_options,
+    from_dict,
+    from_options,
+    read_json,
+    to_json,
+)
+from model.errors import CaptionerError
+
+SIZES = st.integers(1, 10_000)
+SHARES = st.floats(0, 0.999)
+POSITIVE = st.floats(1e-9, 1e9)
+CONFIGS = {
+    ImageConfig: st.builds(ImageConfig, st.integers(8, 4096), st.integers(1, 10**9)),
+    ModelConfig: st.builds(
+        ModelConfig,
+        encoder=st.sampled_from(["cnn", "MobileNetV2"]),
+        encoder_weights=st.sampled_from([None, "imagenet", "weights/file.h5"]),
+        embedding_dim=SIZES,
+        units=SIZES,
+        attention_units=SIZES,
+        dropout=SHARES,
+    ),
+    TrainConfig: st.builds(
+        TrainConfig, SIZES, SIZES, POSITIVE, POSITIVE, SIZES, st.integers(2, 99), SIZES
+    ),
+    SamplerConfig: st.builds(SamplerConfig, SIZES, st.floats(0, 10)),
+}
+ANY_CONFIG = st.one_of(list(CONFIGS.values()))
+INFO = DatasetInfo("f", "r", "pillow-1", ImageConfig(64), 9, {"train": 3}, {"train": 6}, {}, 3)
+
+
+def parse(cls: type, arguments: list[str]) -> Any:
+    parser = argparse.ArgumentParser()
+    add_options(parser, cls)
+    return from_options(cls, parser.parse_args(arguments))
+
+
+def as_arguments(config: Any) -> list[str]:
+    fields = dataclasses.asdict(config).items()
+    texts = {name: "none" if value is None else repr(value).strip("'") for name, value in fields}
+    return [f"--{name.replace('_', '-')}={text}" for name, text in texts.items()]
+
+
+@pytest.mark.parametrize("cls", CONFIGS)
+def test_no_options_are_the_defaults(cls: type) -> None:
+    assert parse(cls, []) == cls()
+
+
+@given(ANY_CONFIG)
+def test_every_field_is_an_option(config: Any) -> None:
+    assert parse(type(config), as_arguments(config)) == config
+
+
+def test_help_tells_every_default() -> None:
+    parser = argparse.ArgumentParser()
+    for cls in CONFIGS:
+        add_options(parser, cls)
+    text = " ".join(parser.format_help().split())
+    for cls in CONFIGS:
+        for field in dataclasses.fields(cls):
+            assert f"{field.metadata['help']} (default: {field.default})" in text
+
+
+def test_none_is_read_as_no_weights() -> None:
+    assert parse(ModelConfig, ["--encoder-weights", "none"]).encoder_weights is None
+
+
+def test_options_of_other_configs_are_left_alone() -> None:
+    options = argparse.Namespace(beam_width=5, dataset="d", image_size_px=99)
+    assert from_options(SamplerConfig, options) == SamplerConfig(beam_width=5)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value"),
+    [
+        (ImageConfig, "image_size_px", 7),
+        (ImageConfig, "image_size_px", 4097),
+        (ImageConfig, "max_pixels", 0),
+        (ModelConfig, "embedding_dim", 0),
+        (ModelConfig, "units", -1),
+        (ModelConfig, "attention_units", 0),
+        (ModelConfig, "dropout", 1.0),
+        (ModelConfig, "dropout", -0.1),
+        (TrainConfig, "epochs", 0),
+        (TrainConfig, "batch_size", 0),
+        (TrainConfig, "learning_rate", 0.0),
+        (TrainConfig, "clip_norm", -1.0),
+        (TrainConfig, "patience", 0),
+        (TrainConfig, "max_length", 1),
+        (SamplerConfig, "beam_width", 0),
+        (SamplerConfig, "length_normalisation", -0.5),
+        (TrainConfig, "learning_rate", float("nan")),
+    ],
+)
+def test_a_value_out_of_range_is_named_with_its_option(cls: type, name: str, value: Any) -> None:
+    with pytest.raises(CaptionerError, match=f"--{name.replace('_', '-')}: got {value}, expected"):
+        cls(**{name: value})
+
+
+def test_configs_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        SamplerConfig().beam_width = 4  # type: ignore[misc]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(*[CONFIGS[cls] for cls in (ImageConfig, ModelConfig, TrainConfig)])
+def test_json_comes_back_equal(
+    tmp_path: Path, image: ImageConfig, model: ModelConfig, train: TrainConfig
+) -> None:
+    config = RunConfig("fingerprint", "pillow-1", 99, image, model, train)
+    path = tmp_path / "config.json"
+    path.write_text(to_json(config), encoding="utf-8")
+    assert read_json(RunConfig, path, "run") == config
+
+
+def test_json_of_dictionaries_comes_back_equal(tmp_path: Path) -> None:
+    path = tmp_path / "dataset.json"
+    path.write_text(to_json(INFO), encoding="utf-8")
+    assert read_json(DatasetInfo, path, "dataset") == INFO
+
+
+def test_unknown_and_missing_keys_are_named() -> None:
+    with pytest.raises(CaptionerError) as caught:
+        from_dict(SamplerConfig, {"beam_width": 3, "temperature": 1.0}, "here.json")
+    message = str(caught.value)
+    assert message.startswith("here.json: got keys ['beam_width', 'temperature']")
+    assert "unknown ['temperature'], missing ['length_normalisation']" in message
+
+
+def test_a_key_unknown_further_in_is_named() -> None:
+    document = {**dataclasses.asdict(INFO), "image": {"image_size_px": 64}}
+    with pytest.raises(CaptionerError, match=r"where: .*missing \['max_pixels'\]"):
+        from_dict(DatasetInfo, document, "where")
+
+
+def test_an_absent_file_says_what_the_folder_is_not(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match=r"is no run: it has no config\.json"):
+        read_json(RunConfig, tmp_path / "config.json", "run")
+
+
+def test_a_path_through_a_file_says_what_it_is_not(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(CaptionerError, match="is no bundle"):
+        read_json(RunConfig, tmp_path / "file" / "bundle.json", "bundle")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1, 2", "\x00"])
+def test_a_file_that_is_no_json_says_so(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(CaptionerError, match="expected JSON"):
+        read_json(RunConfig, path, "run")

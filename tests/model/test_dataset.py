@@ -1,0 +1,144 @@
+"""Tests of reading a dataset and of what a training step is given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import builders
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.dataset import (
+    read_dataset_info,
+    read_dataset_vocabulary,
+    read_split,
+    training_batches,
+)
+from model.errors import CaptionerError
+from model.features import encode_example, parse_example
+from model.image import encode_png
+from model.vocabulary import END, PAD, START
+
+PNG = encode_png(builders.square_picture("red", 0, size_px=8))
+
+
+def batches(token_ids: list[list[list[int]]], max_length: int = 20, batch_size: int = 8) -> list:
+    """Batches of pictures with these captions' token ids, in order."""
+    records = [
+        encode_example(str(i), PNG, ["x"] * len(ids), ids) for i, ids in enumerate(token_ids)
+    ]
+    examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
+    return list(
+        training_batches(examples, len(records), batch_size, max_length, None).as_numpy_iterator()
+    )
+
+
+def test_inputs_start_and_targets_end() -> None:
+    ((inputs, targets),) = batches([[[5, 9]]])
+    assert inputs["token_ids"].tolist() == [[[START, 5, 9]]]
+    assert targets.tolist() == [[[5, 9, END]]]
+    assert (START, END) == (1, 2)
+
+
+def test_pictures_and_ids_have_the_dtypes_of_the_model() -> None:
+    ((inputs, targets),) = batches([[[5, 9]], [[4]]])
+    assert inputs["images"].shape == (2, 8, 8, 3)
+    assert inputs["images"].dtype == np.uint8
+    assert inputs["token_ids"].dtype == targets.dtype == np.int32
+
+
+@pytest.mark.parametrize(
+    ("words", "inputs", "targets"),
+    [
+        ([5, 6], [START, 5, 6], [5, 6, END]),
+        ([5, 6, 7], [START, 5, 6], [5, 6, 7]),
+        ([5, 6, 7, 8], [START, 5, 6], [5, 6, 7]),
+        ([], [START], [END]),
+    ],
+)
+def test_a_long_caption_is_cut_and_has_no_end(words: list, inputs: list, targets: list) -> None:
+    ((got, got_targets),) = batches([[words]], max_length=3)
+    assert got["token_ids"].tolist() == [[inputs]]
+    assert got_targets.tolist() == [[targets]]
+
+
+def test_captions_and_tokens_are_padded_to_the_most_in_the_batch() -> None:
+    ((inputs, targets),) = batches([[[5, 6, 7], [8]], [[9]]])
+    assert inputs["token_ids"].tolist() == [
+        [[START, 5, 6, 7], [START, 8, PAD, PAD]],
+        [[START, 9, PAD, PAD], [PAD] * 4],
+    ]
+    assert targets.tolist() == [
+        [[5, 6, 7, END], [8, END, PAD, PAD]],
+        [[9, END, PAD, PAD], [PAD] * 4],
+    ]
+
+
+def test_the_last_batch_may_be_smaller() -> None:
+    sizes = [len(targets) for _, targets in batches([[[5]]] * 5, batch_size=2)]
+    assert sizes == [2, 2, 1]
+
+
+def test_a_split_is_read_from_all_its_shards_in_order(squares: Path) -> None:
+    info = read_dataset_info(squares)
+    examples = list(read_split(squares, "validation", info))
+    seeds = [int(e["image_id"].numpy().decode().split("-")[1]) for e in examples]
+    assert seeds == [1000, 1002, 1004, 1006, 1001, 1003, 1005, 1007]
+    picture = builders.square_picture("red", 1001)
+    np.testing.assert_array_equal(examples[4]["image"], picture)
+
+
+def test_shuffling_depends_on_the_seed_and_loses_nothing(squares: Path) -> None:
+    examples = read_split(squares, "train", read_dataset_info(squares))
+
+    def epoch(seed: int | None) -> list[bytes]:
+        shuffled = training_batches(examples, 24, 4, 8, seed).as_numpy_iterator()
+        return [picture.tobytes() for inputs, _ in shuffled for picture in inputs["images"]]
+
+    plain, once, again, other = (epoch(seed) for seed in (None, 1, 1, 2))
+    assert once == again
+    assert len({tuple(plain), tuple(once), tuple(other)}) == 3
+    assert sorted(plain) == sorted(once) == sorted(other)
+
+
+def test_the_number_of_steps_is_known(squares: Path) -> None:
+    # Keras trains an epoch of unknown length with one step too many of the learning rate schedule.
+    examples = read_split(squares, "train", read_dataset_info(squares))
+    assert training_batches(examples, 24, 5, 8, shuffle_seed=1).cardinality().numpy() == 5
+
+
+def test_a_missing_shard_is_an_error(tmp_path: Path) -> None:
+    info = builders.write_dataset(tmp_path, {"train": 4})
+    next(tmp_path.glob("train-00001*")).unlink()
+    with pytest.raises(tf.errors.FailedPreconditionError, match="4 elements"):
+        list(read_split(tmp_path, "train", info))
+
+
+def test_a_split_without_examples_names_the_splits_there_are(tmp_path: Path) -> None:
+    info = builders.write_dataset(tmp_path, {"train": 4, "test": 0})
+    for split in ("test", "validation"):
+        with pytest.raises(CaptionerError, match=rf"no {split} split, it has \{{'train': 4\}}"):
+            read_split(tmp_path, split, info)
+
+
+def test_pictures_of_another_decoder_version_are_refused(tmp_path: Path) -> None:
+    builders.write_dataset(tmp_path, {"train": 1}, decoder_version="pillow-0")
+    with pytest.raises(CaptionerError, match=r"'pillow-0'.*run captioner preprocess again"):
+        read_dataset_info(tmp_path)
+
+
+def test_a_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match=r"is no dataset: it has no dataset\.json"):
+        read_dataset_info(tmp_path)
+
+
+def test_a_vocabulary_of_another_size_is_refused(tmp_path: Path) -> None:
+    info = builders.write_dataset(tmp_path, {"train": 1}, vocabulary_size=99)
+    with pytest.raises(CaptionerError, match=r"got 13 tokens, expected 99 as in dataset\.json"):
+        read_dataset_vocabulary(tmp_path, info)
+
+
+def test_the_vocabulary_of_a_dataset_is_read(squares: Path) -> None:
+    vocabulary = read_dataset_vocabulary(squares, read_dataset_info(squares))
+    assert vocabulary.tokens == builders.VOCABULARY

@@ -1,0 +1,132 @@
+"""Tests of `captioner evaluate`: runs and bundles score alike, with and without Java."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import builders
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from model import evaluate as evaluator
+from model.arguments import evaluate_parser
+from model.command import run_command
+from model.config import SamplerConfig
+from model.errors import CaptionerError
+from model.evaluate import load_model
+
+
+def evaluate(model: Path, dataset: Path, output: Path, *arguments: str) -> tuple[dict, list[dict]]:
+    """Runs the command with the Python tokeniser; returns metrics and predictions."""
+    options = [f"--model={model}", f"--dataset={dataset}", f"--output={output}", *arguments]
+    status = run_command(evaluate_parser(), evaluator.run, [*options, "--tokeniser=python"])
+    assert status == 0
+    predictions = pq.read_table(output / "predictions.parquet").to_pylist()
+    return json.loads((output / "metrics.json").read_text()), predictions
+
+
+@pytest.fixture(scope="module")
+def of_run(
+    trained_run: Path, squares: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[dict, list[dict]]:
+    # Without Java on the path: the Python tokeniser needs none.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "")
+        return evaluate(trained_run, squares, tmp_path_factory.mktemp("of_run"))
+
+
+def test_a_model_that_knows_its_subject_scores_high(of_run: tuple[dict, list[dict]]) -> None:
+    metrics, predictions = of_run
+    assert metrics["scores"]["bleu_4"] > 0.95
+    assert metrics["scores"]["rouge_l"] > 0.9
+    assert metrics["distinct_captions"] == len(builders.COLOURS)
+    for row in predictions:
+        assert row["image_id"].split("-")[-1] in row["caption"].split()
+
+
+def test_metrics_say_what_they_were_taken_over(of_run: tuple[dict, list[dict]]) -> None:
+    metrics, _ = of_run
+    assert metrics["split"] == "test"
+    assert metrics["images"] == builders.SPLITS["test"]
+    assert metrics["tokeniser"].startswith("model.ptb")
+    assert metrics["sampler"] == str(SamplerConfig())
+    assert metrics["dataset_fingerprint"] == "squares"
+    names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
+    assert set(metrics["scores"]) == names
+
+
+def test_every_picture_has_one_row_of_predictions(of_run: tuple[dict, list[dict]]) -> None:
+    metrics, predictions = of_run
+    assert len({row["image_id"] for row in predictions}) == len(predictions) == 8
+    for row in predictions:
+        assert row["references"] == builders.captions_of(row["image_id"].split("-")[-1])
+        assert row["score"] < 0
+        assert 0 <= row["bleu_4"] <= 1.0001
+    scores = [row["score"] for row in predictions]
+    assert metrics["low_score"] == pytest.approx(np.percentile(scores, 10), rel=1e-5)
+
+
+def test_run_and_bundle_caption_and_score_alike(
+    of_run: tuple[dict, list[dict]], bundle_folder: Path, squares: Path, tmp_path: Path
+) -> None:
+    # Another size of batch, so that batches are seen not to matter.
+    metrics, predictions = evaluate(bundle_folder, squares, tmp_path, "--batch-size=3")
+    expected_metrics, expected = of_run
+    assert metrics["scores"] == expected_metrics["scores"]
+    assert [row["caption"] for row in predictions] == [row["caption"] for row in expected]
+    np.testing.assert_allclose(
+        [row["score"] for row in predictions], [row["score"] for row in expected], atol=1e-4
+    )
+    assert not list(tmp_path.glob("_*"))
+
+
+def test_the_split_and_the_sampler_asked_for_are_used(
+    trained_run: Path, squares: Path, tmp_path: Path
+) -> None:
+    metrics, predictions = evaluate(
+        trained_run, squares, tmp_path, "--split=validation", "--beam-width=1"
+    )
+    assert metrics["split"] == "validation"
+    assert "beam_width=1" in metrics["sampler"]
+    assert all(row["image_id"].startswith("validation-") for row in predictions)
+
+
+def test_a_bundle_keeps_to_the_sampler_it_was_exported_with(bundle_folder: Path) -> None:
+    with pytest.raises(CaptionerError, match=r"exported with .*beam_width=3.*, asked for .*=5"):
+        load_model(bundle_folder, SamplerConfig(beam_width=5))
+
+
+def test_another_dataset_is_scored_with_a_note(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builders.write_dataset(tmp_path / "d", {"test": 4}, fingerprint="other")
+    metrics, _ = evaluate(trained_run, tmp_path / "d", tmp_path / "out", "--beam-width=1")
+    assert (
+        "note: the model was trained on dataset squares, this is other" in capsys.readouterr().err
+    )
+    assert metrics["dataset_fingerprint"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--batch-size=0"], "--batch-size: got 0, expected 1 or more"),
+        (["--split=test"], "has no test split"),
+        (["--model=nowhere"], "nowhere is no run"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(
+    trained_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    message: str,
+) -> None:
+    builders.write_dataset(tmp_path, {"validation": 2})
+    options = [f"--model={trained_run}", f"--dataset={tmp_path}", *arguments]
+    assert run_command(evaluate_parser(), evaluator.run, options) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1

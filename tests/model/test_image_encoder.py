@@ -1,0 +1,104 @@
+"""Tests of the image encoders: shapes, frozen weights, scaling and errors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from model.errors import CaptionerError
+from model.image_encoder import ImageEncoder
+
+PICTURES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype("uint8")
+
+
+@pytest.fixture(scope="module")
+def mobilenet() -> ImageEncoder:
+    keras.utils.set_random_seed(1)
+    return ImageEncoder("MobileNetV2", None, image_size_px=64)
+
+
+@pytest.mark.parametrize(("size_px", "patches"), [(32, 16), (36, 16), (64, 64)])
+def test_the_small_network_halves_the_picture_thrice(size_px: int, patches: int) -> None:
+    encoder = ImageEncoder("cnn", None, size_px)
+    grid = encoder(np.zeros((2, size_px, size_px, 3), "uint8"))
+    assert (encoder.patches, encoder.channels) == (patches, 128)
+    assert tuple(grid.shape) == (2, patches, 128)
+    assert encoder.compute_output_shape((2, size_px, size_px, 3)) == (2, patches, 128)
+    assert encoder.trainable_weights
+
+
+def test_patches_are_in_row_order() -> None:
+    encoder = ImageEncoder("cnn", None, 32)
+    plain = np.full((1, 32, 32, 3), 128, "uint8")
+    marked = plain.copy()
+    marked[0, 2:6, 26:30] = 255
+    difference = np.abs(np.asarray(encoder(marked)) - np.asarray(encoder(plain)))[0].max(axis=1)
+    assert difference.argmax() == 3
+
+
+def test_the_small_network_sees_pixels_of_minus_one_to_one() -> None:
+    encoder = ImageEncoder("cnn", None, 32)
+    np.testing.assert_allclose(encoder.scale(np.array([0.0, 127.5, 255.0])), [-1, 0, 1])
+
+
+def test_a_known_network_gives_a_grid(mobilenet: ImageEncoder) -> None:
+    assert tuple(mobilenet(PICTURES).shape) == (2, 4, 1280)
+    assert (mobilenet.patches, mobilenet.channels) == (4, 1280)
+
+
+def test_a_known_network_is_frozen(mobilenet: ImageEncoder) -> None:
+    assert mobilenet.trainable_weights == []
+    assert mobilenet.weights
+
+
+def test_training_leaves_a_frozen_network_as_it_is(mobilenet: ImageEncoder) -> None:
+    before = [np.array(weight) for weight in mobilenet.weights]
+    in_training = np.asarray(mobilenet(PICTURES, training=True))
+    for weight, value in zip(mobilenet.weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+    np.testing.assert_allclose(in_training, mobilenet(PICTURES), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("MobileNetV2", "mobilenet_v2"), ("EfficientNetB0", "efficientnet"), ("VGG16", "vgg16")],
+)
+def test_pixels_are_scaled_as_the_network_expects(name: str, module: str) -> None:
+    encoder = ImageEncoder(name, None, image_size_px=32)
+    pixels = PICTURES.astype("float32")
+    expected = getattr(keras.applications, module).preprocess_input(pixels.copy())
+    np.testing.assert_allclose(encoder.scale(pixels), expected, atol=1e-5)
+
+
+def test_the_scaling_reaches_the_network(mobilenet: ImageEncoder) -> None:
+    scaled = keras.applications.mobilenet_v2.preprocess_input(PICTURES.astype("float32"))
+    direct = np.asarray(mobilenet.network(scaled)).reshape(2, 4, 1280)
+    np.testing.assert_allclose(mobilenet(PICTURES), direct, atol=1e-5)
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(CaptionerError, match=r"--encoder: got 'ResNet7', expected 'cnn' or one of"):
+        ImageEncoder("ResNet7", None, 64)
+
+
+def test_a_missing_weights_file_is_named() -> None:
+    with pytest.raises(CaptionerError, match=r"there is no file '/nowhere/weights\.h5'"):
+        ImageEncoder("MobileNetV2", "/nowhere/weights.h5", 64)
+
+
+def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.weights.h5"
+    path.write_bytes(b"no weights")
+    with pytest.raises(CaptionerError, match="expected weights of MobileNetV2 without its"):
+        ImageEncoder("MobileNetV2", str(path), 64)
+
+
+def test_weights_are_read_from_a_file(tmp_path: Path, mobilenet: ImageEncoder) -> None:
+    path = tmp_path / "x.weights.h5"
+    mobilenet.network.save_weights(path)
+    keras.utils.set_random_seed(2)
+    loaded = ImageEncoder("MobileNetV2", str(path), 64)
+    np.testing.assert_allclose(loaded(PICTURES), mobilenet(PICTURES), atol=1e-6)

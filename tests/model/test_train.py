@@ -1,0 +1,203 @@
+"""Tests of `captioner train`: it learns, goes on after a crash, and refuses what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import builders
+import numpy as np
+import pytest
+
+from model.checkpoints import Checkpoints
+from model.config import SamplerConfig, TrainConfig
+from model.dataset import read_dataset_info, read_split
+from model.errors import CaptionerError
+from model.evaluate import load_model, predict
+from model.train import learning_rate_schedule, restore_captioner
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def history(run: Path) -> list[int]:
+    """The epochs of history.csv, in its order, counted from 0."""
+    with (run / "history.csv").open(newline="") as file:
+        return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def error_of(capsys: pytest.CaptureFixture[str]) -> str:
+    return capsys.readouterr().err
+
+
+def test_it_learns_to_name_the_colours(trained_run: Path, squares: Path) -> None:
+    model = load_model(trained_run, SamplerConfig())
+    examples = read_split(squares, "validation", read_dataset_info(squares))
+    rows = list(predict(model, examples, batch_size=5))
+    assert len(rows) == 8
+    right = [row["image_id"].split("-")[-1] in row["caption"].split() for row in rows]
+    assert np.mean(right) >= 0.9
+    assert all(row["caption"].split()[2:4] == ["square", "on"] for row in rows)
+
+
+def test_every_epoch_is_in_the_history_and_the_logs(trained_run: Path) -> None:
+    assert history(trained_run) == list(range(builders.TINY_RUN["epochs"]))
+    with (trained_run / "history.csv").open(newline="") as file:
+        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < losses[0] / 2
+    for kind in ("train", "validation"):
+        assert list((trained_run / "logs" / kind).glob("events.out.tfevents.*"))
+
+
+def test_the_run_keeps_what_the_next_steps_need(trained_run: Path, squares: Path) -> None:
+    assert (trained_run / "vocabulary.txt").read_bytes() == (
+        squares / "vocabulary.txt"
+    ).read_bytes()
+    progress = Checkpoints(trained_run).progress()
+    assert progress.epoch == builders.TINY_RUN["epochs"]
+    assert progress.ended == "all epochs done"
+    captioner, config, epoch = restore_captioner(trained_run)
+    assert epoch == progress.best_epoch
+    assert config.train.batch_size == builders.TINY_RUN["batch_size"]
+    assert captioner.image_encoder.patches == 16
+
+
+def test_the_optimiser_takes_as_many_steps_as_there_are_batches(trained_run: Path) -> None:
+    import h5py
+
+    epoch = Checkpoints(trained_run).progress().epoch
+    path = trained_run / "checkpoints" / f"epoch-{epoch:05d}" / "model.weights.h5"
+    steps = builders.SPLITS["train"] // builders.TINY_RUN["batch_size"]
+    with h5py.File(path) as file:
+        assert int(file["optimizer/vars/0"][()]) == epoch * steps
+
+
+def test_a_second_run_of_the_same_command_has_nothing_to_do(
+    trained_run: Path, squares: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (trained_run / "history.csv").read_bytes()
+    assert builders.train(squares, trained_run) == 0
+    assert "is trained (all epochs done): nothing to do." in capsys.readouterr().out
+    assert (trained_run / "history.csv").read_bytes() == before
+
+
+def test_other_options_for_the_same_run_are_refused(
+    trained_run: Path, squares: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert builders.train(squares, trained_run, units=65) == 2
+    error = error_of(capsys)
+    assert "already holds a run of another dataset or other options" in error
+    assert "differing: model: got ModelConfig" in error
+    assert "units=65" in error
+    assert "train: got" not in error
+
+
+def test_another_dataset_for_the_same_run_is_refused(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builders.write_dataset(tmp_path / "d", {"train": 4, "validation": 4}, fingerprint="other")
+    assert builders.train(tmp_path / "d", trained_run) == 2
+    assert "dataset_fingerprint: got squares, asked for other" in error_of(capsys)
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "thesis.txt").write_text("dear")
+    assert builders.train(squares, tmp_path) == 2
+    assert "holds files that are no run" in error_of(capsys)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_dataset_without_validation_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builders.write_dataset(tmp_path / "d", {"train": 4, "validation": 0})
+    assert builders.train(tmp_path / "d", tmp_path / "run") == 2
+    assert "has no validation split to choose the best epoch by" in error_of(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_no_run_cannot_be_restored(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match="is no run"):
+        restore_captioner(tmp_path)
+
+
+def test_divergence_stops_with_an_error_and_keeps_the_last_good_epoch(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # One step an epoch: the warm-up's first step has a rate of 0, the second one of 1e30.
+    changes = {"batch_size": 24, "epochs": 4, "learning_rate": 1e30}
+    assert builders.train(squares, tmp_path / "run", **changes) == 2
+    error = error_of(capsys)
+    assert "after epoch 2; the checkpoint of epoch 1 is kept; lower --learning-rate" in error
+    assert Checkpoints(tmp_path / "run").progress().epoch == 1
+    assert history(tmp_path / "run") == [0]
+    captioner, _, _ = restore_captioner(tmp_path / "run")
+    assert all(np.isfinite(np.asarray(weight)).all() for weight in captioner.weights)
+
+
+def kill_after_epoch(process: subprocess.Popen, run: Path, epoch: int) -> None:
+    """Kills the training process once `epoch` is saved and in the history."""
+    deadline = time.monotonic() + 120
+    while not (run / "history.csv").exists() or len(history(run)) < epoch:
+        assert process.poll() is None, "training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_killed_run_goes_on_after_the_last_whole_epoch(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, epochs = tmp_path / "run", 6
+    arguments = builders.train_arguments(squares, run, epochs=epochs)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "model.train", *arguments],
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    kill_after_epoch(process, run, epoch=2)
+    reached = Checkpoints(run).progress()
+    assert 2 <= reached.epoch < epochs
+    assert reached.ended is None
+    rows_before = history(run)
+    assert builders.train(squares, run, epochs=epochs) == 0
+    assert f"going on after epoch {reached.epoch} of {epochs}" in capsys.readouterr().out
+    # The row of an epoch is written after its checkpoint: killed in between, it is missing.
+    assert history(run) == rows_before + list(range(reached.epoch, epochs))
+    assert Checkpoints(run).progress().epoch == epochs
+
+
+def test_a_run_killed_after_its_last_epoch_is_ended_by_the_next_start(
+    trained_run: Path, squares: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    (progress_file,) = (run / "checkpoints").glob(
+        f"epoch-{builders.TINY_RUN['epochs']:05d}/progress.json"
+    )
+    progress = json.loads(progress_file.read_text())
+    progress_file.write_text(json.dumps({**progress, "ended": None}))
+    assert builders.train(squares, run) == 0
+    assert Checkpoints(run).progress().ended == "all epochs done"
+    assert history(run) == history(trained_run)
+
+
+def test_the_learning_rate_rises_and_falls_to_zero_with_the_last_step() -> None:
+    train = TrainConfig(epochs=10, learning_rate=0.5)
+    schedule = learning_rate_schedule(train, steps_per_epoch=20)
+    rates = [float(schedule(step)) for step in range(201)]
+    assert rates[0] == 0
+    assert max(rates) == pytest.approx(0.5) == pytest.approx(rates[10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[190] > 0
+    assert rates[200] == pytest.approx(0, abs=1e-9)

@@ -1,0 +1,297 @@
+"""Tests of the page made of a folder of captions: what it counts, shows, escapes and refuses."""
+
+import argparse
+import base64
+import datetime
+import hashlib
+import io
+import statistics
+from collections import Counter
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from model.errors import CaptionerError
+from pipelines.report import MAX_BINS, histogram, median, render, run, summarise
+from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, REJECTS
+
+BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
+SIZES = {"wide.jpg": (640, 320), "tall.png": (90, 270), "small <&'\".jpg": (40, 30)}
+TIME = datetime.datetime(2026, 5, 3, 10, 0, tzinfo=datetime.UTC)
+SCORES = st.dictionaries(st.integers(-100_000, 100_000), st.integers(1, 10**6), min_size=1)
+
+
+def row(uri: str, score: float | None = -0.5, model: str = "m1", **more: Any) -> dict[str, Any]:
+    """A captioned row, or a rejected one if `more` has a reason."""
+    filled = {"caption": "a dog", "score": score} if "reason" not in more else {}
+    status = CAPTIONED if filled else REJECTED
+    lists: dict[str, list] = {"alternatives": [], "tags": [], "flags": []}
+    fixed = {"image_uri": uri, "status": status, "model_fingerprint": model, "captioned_at": TIME}
+    return {**fixed, **lists, **filled, **more}
+
+
+def write(folder: Path, rows: list[dict[str, Any]], name: str = "part-0.parquet") -> Path:
+    """Writes `rows` as the captioning command would, a partition for each model."""
+    for model in {row["model_fingerprint"] for row in rows}:
+        part = folder / f"model={model}" / name
+        part.parent.mkdir(parents=True, exist_ok=True)
+        of_model = [row for row in rows if row["model_fingerprint"] == model]
+        pq.write_table(pa.Table.from_pylist(of_model, CAPTIONS), part)
+    return folder
+
+
+def draw(path: Path, size: tuple[int, int], orientation: int = 1) -> dict[str, Any]:
+    """Draws a picture; returns what its row says of the file."""
+    path.parent.mkdir(exist_ok=True)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.new("RGB", size, "teal").save(path, exif=exif)
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"sha256": sha256, "width_px": size[0], "height_px": size[1]}
+
+
+@pytest.fixture
+def captions(tmp_path: Path) -> Path:
+    """Five captioned pictures, one gone and one changed since, and two rejects."""
+    pictures = tmp_path / "pictures"
+    rows = [row(str(pictures / n), **draw(pictures / n, size)) for n, size in SIZES.items()]
+    rows[0].update(
+        caption="<script>alert('&')</script>",
+        alternatives=[{"caption": "a <b>cat</b>", "score": -0.7}],
+        flags=["low_score"],
+        score=-2.0,
+    )
+    rows.append(row(str(pictures / "gone.jpg"), -1.0, sha256="0" * 64))
+    changed = draw(pictures / "changed.jpg", (50, 50)) | {"sha256": "0" * 64}
+    rows.append(row(str(pictures / "changed.jpg"), -0.4, **changed))
+    rows.append(row("/a/broken.jpg", reason="truncated", error="OSError: <i>cut</i> short"))
+    rows.append(row("odd://bucket/odd.jpg", reason="empty", error="got a file of 0 bytes"))
+    folder = write(tmp_path / "captions", rows)
+    (folder / "_runs").mkdir()
+    (folder / "_runs" / "run.json").write_text("{}", encoding="utf-8")
+    (folder / "_unfinished.parquet").write_text("cut short", encoding="utf-8")
+    return folder
+
+
+class Page(HTMLParser):
+    """A parsed page: its tags, the text of elements with an id, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.by_id: dict[str, str] = {}
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        name = self.tags[-1][1].get("id") if self.tags else None
+        if name and data.strip():
+            self.by_id.setdefault(name, data.strip())
+
+    def handle_endtag(self, tag: str) -> None:
+        self.text += " "
+
+    def thumbnails(self) -> dict[str | None, Image.Image]:
+        """The pictures, decoded, by their alternative texts."""
+        decoded = {}
+        for attributes in (attributes for tag, attributes in self.tags if tag == "img"):
+            kind, data = (attributes["src"] or "").split(",")
+            assert kind == "data:image/jpeg;base64"
+            with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+                decoded[attributes["alt"]] = image.convert("RGB")
+            assert (attributes["width"], attributes["height"]) == tuple(map(str, image.size))
+        return decoded
+
+
+def make(folder: Path, limit: int = 200) -> Page:
+    """Runs the command; returns its page."""
+    output = folder.parent / "out" / "report.html"
+    options = argparse.Namespace(captions=str(folder), output=str(output), limit=limit)
+    assert run(options) == 0
+    return Page(output.read_text(encoding="utf-8"))
+
+
+def test_counts_are_shown_and_printed(captions: Path, capsys: pytest.CaptureFixture) -> None:
+    page = make(captions)
+    wanted = {"images": "7", "captioned": "5", "rejected": "2", "share": "71.4%"}
+    assert wanted.items() <= page.by_id.items()
+    assert page.by_id["median"] == "\N{MINUS SIGN}0.50"
+    assert page.by_id["dates"] == "3 May 2026, 10:00 UTC"
+    assert "truncated" in page.text
+    assert "got a file of 0 bytes" in page.text
+    printed = capsys.readouterr().out
+    assert printed.startswith("7 rows = 5 captioned + 2 rejected; page of 5 captions in ")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("size", "orientation", "wanted"),
+    [
+        ((640, 320), 1, (224, 112)),
+        ((90, 270), 1, (75, 224)),
+        ((300, 100), 6, (75, 224)),
+        ((40, 30), 1, (40, 30)),
+        ((900, 1), 1, (224, 1)),
+    ],
+)
+def test_thumbnail_has_the_shape_of_its_picture(
+    tmp_path: Path, size: tuple[int, int], orientation: int, wanted: tuple[int, int]
+) -> None:
+    path = tmp_path / "picture.jpg"
+    page = make(write(tmp_path / "captions", [row(str(path), **draw(path, size, orientation))]))
+    assert {"a dog": wanted} == {alt: image.size for alt, image in page.thumbnails().items()}
+
+
+def test_text_is_escaped(captions: Path) -> None:
+    page = make(captions)
+    assert "<script>alert('&')</script>" in page.thumbnails()
+    assert "a <b>cat</b>" in page.text
+    assert "OSError: <i>cut</i> short" in page.text
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert not {"b", "i"} & {tag for tag, _ in page.tags}
+    titles = [attributes.get("title") for _, attributes in page.tags]
+    assert str(captions.parent / "pictures" / "small <&'\".jpg") in titles
+
+
+def test_page_loads_nothing(captions: Path) -> None:
+    for _, attributes in make(captions).tags:
+        for name in ("src", "href"):
+            assert (attributes.get(name) or "data:").startswith("data:")
+
+
+def test_missing_and_changed_pictures_are_told(captions: Path) -> None:
+    page = make(captions)
+    assert page.text.count("picture not found") == 2
+    assert page.text.count("the file has changed since") == 1
+
+
+@pytest.mark.parametrize("uri", ["nosuch://bucket/a.jpg", "/a\0b.jpg", "/", "\N{SNOWMAN}"])
+def test_odd_uris_do_no_harm(tmp_path: Path, uri: str) -> None:
+    page = make(write(tmp_path / "captions", [row(uri, None)]))
+    assert "picture not found" in page.text
+    assert "no score" in page.text
+
+
+def test_surrogates_are_written_as_escapes() -> None:
+    summary, shown = summarise(iter([]), 1)
+    assert r"caf\udce9" in render("caf\udce9", summary, shown)
+
+
+def test_models_are_counted_apart(tmp_path: Path) -> None:
+    rows = [row(f"/{i}.jpg", model="1234" if i else "<m>") for i in range(4)]
+    page = make(write(tmp_path / "captions", [*rows, row("/x.jpg", model="<m>", reason="empty")]))
+    assert "1234 3 0 <m> 1 1" in " ".join(page.text.split())
+    assert page.text.count("1234") == 1 + 3, "once in the table, once on each card"
+
+
+@pytest.mark.parametrize("limit", [1, 3, 8, 40])
+def test_choice_is_bounded_and_does_not_depend_on_files(limit: int) -> None:
+    rows = [row(f"/{i}.jpg", -i / 100) for i in range(100)]
+    rows += [row(f"/{i}.png", reason="empty") for i in range(100)]
+    table = pa.Table.from_pylist(rows, CAPTIONS)
+    parts = [table.slice(start, 7) for start in range(0, 200, 7)]
+    summary, shown = summarise(iter([table]), limit)
+    assert (summary, shown) == summarise(iter(parts[::-1]), limit)
+    assert [r["image_uri"] for r in shown.lowest] == [f"/{99 - i}.jpg" for i in range(limit // 4)]
+    uris = {r["image_uri"] for r in shown.lowest + shown.others}
+    assert len(uris) == len(shown.lowest) + len(shown.others) == len(shown.rejects) == limit
+
+
+@given(SCORES)
+def test_histogram_holds_every_score(scores: dict[int, int]) -> None:
+    low, step, counts = histogram(scores)
+    assert 1 <= len(counts) <= MAX_BINS
+    assert low % step == 0
+    assert low < 0 <= low + step * len(counts)
+    expected: Counter[int] = Counter()
+    for score, count in scores.items():
+        (index,) = (i for i in range(len(counts)) if 0 < score - low - i * step <= step)
+        expected[index] += count
+    assert counts == [expected[index] for index in range(len(counts))]
+
+
+@given(st.lists(st.integers(-3000, 0), min_size=1))
+def test_median_is_that_of_all_scores(scores: list[int]) -> None:
+    assert median(Counter(scores)) == pytest.approx(statistics.median(scores) / 1000)
+
+
+def test_empty_files_make_an_empty_page(tmp_path: Path) -> None:
+    pq.write_table(CAPTIONS.empty_table(), tmp_path / "part-0.parquet")
+    assert make(tmp_path).by_id["images"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("name", "schema", "message"),
+    [
+        (None, None, "captions: got no such folder; expected a folder made by captioner caption"),
+        ("_part-0.parquet", CAPTIONS, "captions: got no Parquet file"),
+        ("x.parquet", REJECTS, "x.parquet: columns missing or of another type: container, member"),
+        ("cut.parquet", None, "cut.parquet: "),
+    ],
+)
+def test_wrong_input_is_told(
+    tmp_path: Path, name: str | None, schema: pa.Schema | None, message: str
+) -> None:
+    folder = tmp_path / "captions"
+    if name:
+        folder.mkdir()
+        (folder / name).touch()
+        if schema:
+            pq.write_table(schema.empty_table(), folder / name)
+    with pytest.raises(CaptionerError, match=message):
+        make(folder)
+
+
+def test_wrong_options_are_told(captions: Path) -> None:
+    with pytest.raises(CaptionerError, match="--limit: got 0, expected 1 or more"):
+        make(captions, limit=0)
+    (captions.parent / "out").touch()
+    with pytest.raises(CaptionerError, match="choose another file"):
+        make(captions)
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[Any]:
+    """A headless browser that has never run before."""
+    if not (BROWSER.exists() and DRIVER.exists()):
+        pytest.skip(f"no browser: {BROWSER} and {DRIVER} come with chromium and chromium-driver")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(BROWSER)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    flags = "headless=new no-sandbox disable-gpu no-first-run disable-background-networking"
+    for flag in (*flags.split(), "disable-component-update", "disable-sync"):
+        options.add_argument(f"--{flag}")
+    options.add_argument(f"--user-data-dir={tmp_path / 'profile'}")
+    driver = webdriver.Chrome(options, webdriver.ChromeService(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+def test_page_in_a_browser(captions: Path, browser: Any) -> None:
+    make(captions)
+    browser.get((captions.parent / "out" / "report.html").as_uri())
+    widths = browser.execute_script("return [...document.images].map(i => i.naturalWidth)")
+    assert sorted(widths) == [40, 75, 224]
+    for width in (400, 1280):
+        screen = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        root = "const root = document.documentElement; return "
+        assert browser.execute_script(f"{root} innerWidth") == width
+        assert browser.execute_script(f"{root} root.scrollWidth <= root.clientWidth")
+    browser.find_element("css selector", "input").send_keys("ALERT('")
+    shown = browser.find_elements("css selector", ".card:not([hidden]) .caption")
+    assert [caption.text for caption in shown] == ["<script>alert('&')</script>"]
+    assert browser.get_log("browser") == []
