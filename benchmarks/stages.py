@@ -23,7 +23,9 @@ from pipelines.images import map_ahead, read_image
 def naive_loop(bundle: Bundle, paths: list[str], batch_size: int) -> None:
     """Decode a batch, then caption it: one thread, nothing overlaps."""
     for start in range(0, len(paths), batch_size):
-        reads = [read_image(path, bundle.config.image) for path in paths[start : start + batch_size]]
+        reads = [
+            read_image(path, bundle.config.image) for path in paths[start : start + batch_size]
+        ]
         bundle.caption(np.stack([read.decoded.pixels for read in reads if read.decoded]))
 
 

@@ -40,6 +40,7 @@ class Captioner(keras.Model):
             embedding_dim=config.embedding_dim,
             units=config.units,
             attention_units=config.attention_units,
+            glance_dim=config.glance_dim,
             dropout=config.dropout,
         )
         self.decoder.build((None, None, self.image_encoder.channels), (None, None, None))

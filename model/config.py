@@ -62,9 +62,13 @@ class ModelConfig:
     embedding_dim: int = option(256, "size of a word's embedding")
     units: int = option(512, "size of the GRU's state and of a projected grid cell")
     attention_units: int = option(256, "size of the additive attention's hidden layer")
+    glance_dim: int = option(
+        0, "numbers of each patch that the first state sees, each in its place; 0: their mean"
+    )
     dropout: float = option(0.4, "share of activations dropped in training")
 
     def __post_init__(self) -> None:
+        _require(self.glance_dim >= 0, f"--glance-dim: got {self.glance_dim}, expected 0 or above")
         for name in ("embedding_dim", "units", "attention_units"):
             value = getattr(self, name)
             _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
@@ -159,11 +163,19 @@ def _as_type(annotation: Any, value: Any, where: str) -> Any:
 def from_dict(cls: type[Config], document: Mapping[str, Any], where: str) -> Config:
     """Builds the dataclass `cls` from a JSON object.
 
+    A field with a default may be missing: a version that did not have it yet wrote the object, and
+    a new field's default is what that version did.
+
     Raises:
-        CaptionerError: if a key is missing or unknown; the message names `where`.
+        CaptionerError: if another key is missing, or one is unknown; the message names `where`.
     """
     hints = typing.get_type_hints(cls)
-    unknown, missing = set(document) - set(hints), set(hints) - set(document)
+    optional = {
+        field.name
+        for field in dataclasses.fields(typing.cast(Any, cls))
+        if field.default is not dataclasses.MISSING
+    }
+    unknown, missing = set(document) - set(hints), set(hints) - optional - set(document)
     if unknown or missing:
         raise CaptionerError(
             f"{where}: got keys {sorted(document)}, unknown {sorted(unknown)}, missing "

@@ -30,6 +30,8 @@ class GRUDecoder(keras.layers.Layer):
         embedding_dim: E.
         units: U.
         attention_units: size of the attention's hidden layer.
+        glance_dim: numbers of each patch that the first state sees, every patch in its place; 0
+            for the mean of the patches, which does not tell where things are.
         dropout: share of embeddings, patches and outputs dropped in training.
 
     Call with `grid float[B, P, C]` and `token_ids int[B, L]` (teacher forcing); returns logits
@@ -43,16 +45,18 @@ class GRUDecoder(keras.layers.Layer):
         embedding_dim: int,
         units: int,
         attention_units: int,
+        glance_dim: int,
         dropout: float,
     ) -> None:
         super().__init__(name="gru_decoder")
         self.vocabulary_size, self.patches = vocabulary_size, patches
         self.embedding_dim, self.units = embedding_dim, units
         dense = keras.layers.Dense
-        self.embedding = keras.layers.Embedding(vocabulary_size, embedding_dim, name="embedding")
+        self.embedding = _embedding(vocabulary_size, embedding_dim, "embedding")
         self.project = dense(units, name="project")
-        self.position = keras.layers.Embedding(patches, units, name="position")
+        self.position = _embedding(patches, units, "position")
         self.attention = AdditiveAttention(attention_units)
+        self.glance = dense(glance_dim, activation="relu", name="glance") if glance_dim else None
         self.first_state = dense(units, activation="tanh", name="first_state")
         # Update and reset gates and candidate, side by side. The words' part does not depend on
         # the state, so that training computes it for all steps at once.
@@ -71,7 +75,11 @@ class GRUDecoder(keras.layers.Layer):
         self.project.build(grid_shape)
         self.position.build((None,))
         self.attention.build(units, (None, None, None), (None, self.patches, self.units))
-        self.first_state.build(units)
+        if self.glance:
+            self.glance.build((None, self.patches, self.units))
+            self.first_state.build((None, self.patches * self.glance.units))
+        else:
+            self.first_state.build(units)
         self.word_gates.build(words)
         self.context_gates.build(units)
         self.state_gates.build(units)
@@ -85,8 +93,14 @@ class GRUDecoder(keras.layers.Layer):
         return {"values": values, "keys": self.attention.keys(values)}
 
     def initial_state(self, memory: Memory) -> State:
-        """The state before the first word, from the mean of the grid."""
-        hidden = self.first_state(ops.mean(memory["values"], axis=1))
+        """The state before the first word, from a glance at the grid or its mean."""
+        values = memory["values"]
+        if self.glance:
+            glance = self.glance(values)
+            seen = ops.reshape(glance, (-1, self.patches * self.glance.units))
+        else:
+            seen = ops.mean(values, axis=1)
+        hidden = self.first_state(seen)
         return {"hidden": hidden, "context": ops.zeros_like(hidden)}
 
     def step(self, token_ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
@@ -134,6 +148,15 @@ class GRUDecoder(keras.layers.Layer):
         seen = ops.concatenate([hidden, context, embedded], axis=-1)
         output = self.output_hidden(self.drop_output(seen, training=training))
         return self.logits(self.drop_output(output, training=training))
+
+
+def _embedding(rows: int, dim: int, name: str) -> keras.layers.Embedding:
+    """An embedding as large as what it is added to or stands beside.
+
+    With Keras's default (0.05 at most) a patch's place is drowned by its content for epochs.
+    """
+    initializer = keras.initializers.RandomNormal(stddev=0.4)
+    return keras.layers.Embedding(rows, dim, embeddings_initializer=initializer, name=name)
 
 
 def _repeat(tensor: Tensor, times: Tensor) -> Tensor:

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import keras
-import tensorflow as tf
 
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints, Progress
@@ -146,8 +145,8 @@ def fit(
             learning_rate_schedule(train, steps), global_clipnorm=train.clip_norm
         ),
         loss=MaskedCrossentropy(),
-        # XLA makes convolutions several times slower on CPU, and faster on accelerators.
-        jit_compile=bool(tf.config.list_physical_devices("GPU")),
+        # Keras would pick XLA, which makes convolutions several times slower on CPU.
+        jit_compile=False,
     )
     progress = checkpoints.progress()
     if progress:

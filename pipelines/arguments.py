@@ -77,5 +77,5 @@ def demo_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenes", type=int, default=4000, help="scenes to train on (default: 4000)"
     )
-    parser.add_argument("--epochs", type=int, default=12, help="epochs to train (default: 12)")
+    parser.add_argument("--epochs", type=int, default=10, help="epochs to train (default: 10)")
     return parser

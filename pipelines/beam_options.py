@@ -1,7 +1,10 @@
 """Beam's own options, those after ``--``: checked, because Beam itself passes unknown ones over."""
 
+import argparse
 from collections.abc import Sequence
+from typing import NoReturn
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from model.errors import CaptionerError
@@ -14,13 +17,10 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
     """Beam's options from the arguments after ``--``; the runner is FnApiRunner unless named.
 
     Raises:
-        CaptionerError: if an argument is no option that Beam knows.
+        CaptionerError: if an argument is no option that Beam knows, or its value is none it takes.
     """
     arguments = list(arguments)
-    known = set(PipelineOptions([]).get_all_options())
-    given = PipelineOptions(arguments).get_all_options(retain_unknown_options=True)
-    unknown = sorted(f"--{name}" for name in set(given) - known)
-    unknown += _positional(arguments)
+    _, unknown = _beam_parser().parse_known_args(arguments)
     if unknown:
         raise CaptionerError(
             f"after '--': got {', '.join(unknown)}, which Beam does not know; expected options of "
@@ -28,14 +28,21 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
         )
     if not any(argument.split("=")[0] == "--runner" for argument in arguments):
         arguments.append(f"--runner={DEFAULT_RUNNER}")
-    return PipelineOptions(arguments)
+    options = PipelineOptions(arguments)
+    try:
+        beam.Pipeline(options=options)  # finds the runner and checks what it requires
+    except (ValueError, ImportError, AttributeError) as error:
+        raise CaptionerError(f"after '--': {error}") from error
+    return options
 
 
-def _positional(arguments: Sequence[str]) -> list[str]:
-    """Words that neither are an option nor follow one that may take a value."""
-    previous = ["", *arguments]
-    return [
-        word
-        for before, word in zip(previous, arguments, strict=False)
-        if not word.startswith("-") and (not before.startswith("--") or "=" in before)
-    ]
+def _beam_parser() -> argparse.ArgumentParser:
+    """The parser of all options that Beam knows; a wrong value raises a `CaptionerError`."""
+    parsers: list[argparse.ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+
+    def refuse(message: str) -> NoReturn:
+        raise CaptionerError(f"after '--': {message}")
+
+    parsers[0].error = refuse  # type: ignore[method-assign]
+    return parsers[0]

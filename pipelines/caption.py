@@ -149,7 +149,8 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     folder = f"{config.output}/model={bundle.model_fingerprint}"
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    plan_uri = f"{config.output}/{_RUNS}/{run_id}.plan"
+    # Named as a temporary: the next run deletes what a killed one leaves.
+    plan_uri = f"{config.output}/{_RUNS}/_{run_id}.plan.tmp"
     skipped = SkippedFiles()
     images = itertools.chain.from_iterable(list_images(i, skipped) for i in config.inputs)
     files.delete_temporaries(config.output)

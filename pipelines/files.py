@@ -27,25 +27,37 @@ def atomic_path(uri: str) -> Iterator[str]:
     """Yields a local path to write; on success it becomes `uri`, on failure it is gone.
 
     On a local disk the file is written beside its final name and renamed; elsewhere it is written
-    to a temporary disk and copied as a single object. An existing file is replaced.
+    to a temporary disk and copied as a single object. An existing file is replaced. Folders are
+    made as needed, and are gone after a failure too.
     """
     if is_local(uri):
         folder, name = os.path.split(uri)
-        os.makedirs(folder or ".", exist_ok=True)
+        made = _make_folders(Path(folder))
         unique = f"{_TEMPORARY_PREFIX}{name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}"
         temporary = os.path.join(folder, unique)
         try:
             yield temporary
             os.replace(temporary, uri)
-        finally:
+        except BaseException:
             if os.path.lexists(temporary):
                 os.remove(temporary)
+            with contextlib.suppress(OSError):  # others may have written there
+                for path in made:
+                    path.rmdir()
+            raise
         return
     with tempfile.TemporaryDirectory() as folder:
         temporary = os.path.join(folder, "file")
         yield temporary
         with open(temporary, "rb") as source, create(uri) as target:
             shutil.copyfileobj(source, target, 1 << 20)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Makes `folder` and those above it that are missing; returns them, the deepest first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
 
 
 def write_text(uri: str, text: str) -> None:
@@ -80,8 +92,8 @@ def delete_tree(uri: str) -> None:
     """Deletes the folder `uri` and all in it, if it is there."""
     if is_local(uri):
         shutil.rmtree(uri, ignore_errors=True)
-    elif FileSystems.exists(uri):
-        FileSystems.delete([uri])
+    elif objects := list_tree(uri):  # a cloud has no folder to delete
+        FileSystems.delete(objects)
 
 
 def delete_temporaries(folder: str) -> int:

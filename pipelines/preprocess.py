@@ -1,6 +1,7 @@
 """`captioner preprocess`: captions and pictures to TFRecords and a vocabulary."""
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -8,7 +9,6 @@ import os
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import apache_beam as beam
@@ -114,13 +114,16 @@ def _is_done(output: str, request: str) -> bool:
     """
     marker = FileSystems.join(output, DATASET_FILE)
     if FileSystems.exists(marker):
-        if json.loads(files.read_bytes(marker)).get("request") == request:
-            return True
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one is another one
+            if json.loads(files.read_bytes(marker))["request"] == request:
+                return True
         raise CaptionerError(
             f"--output {output} already holds another dataset (other options, captions or lists); "
             "choose another folder or delete this one"
         )
-    staging = FileSystems.join(output, _STAGING)
+    if files.is_local(output) and os.path.lexists(output) and not os.path.isdir(output):
+        raise CaptionerError(f"--output {output} is a file; expected a folder")
+    staging = FileSystems.join(output, _STAGING, "")
     foreign = [uri for uri in files.list_tree(output) if not uri.startswith(staging)]
     if foreign:
         raise CaptionerError(
@@ -130,7 +133,7 @@ def _is_done(output: str, request: str) -> bool:
     return False
 
 
-@contextmanager
+@contextlib.contextmanager
 def _staging(output: str) -> Iterator[str]:
     """A folder under `output` for all that is written before the end; gone afterwards."""
     existed = files.is_local(output) and os.path.isdir(output)

@@ -56,7 +56,7 @@ def make_preprocessing_fn(min_count: int) -> Callable[[dict], dict]:
         tokens = tokenise(captions.values)
         vocabulary = tft.vocabulary(
             tokens,
-            frequency_threshold=min_count,
+            frequency_threshold=min_count if min_count > 1 else None,
             vocab_filename=VOCABULARY_NAME,
             reserved_tokens=SPECIAL_TOKENS,
         )

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
@@ -71,7 +72,7 @@ def _read_coco(text: str, uri: str) -> Iterator[Caption]:
     try:
         document = json.loads(text)
         names = {image["id"]: image["file_name"] for image in document["images"]}
-        annotations = document["annotations"]
+        annotations = list(document["annotations"])
     except ValueError as error:
         raise CaptionerError(f"captions file {uri}: malformed JSON, {error}") from error
     except (KeyError, TypeError) as error:
@@ -79,14 +80,23 @@ def _read_coco(text: str, uri: str) -> Iterator[Caption]:
             f"captions file {uri}: {error} is missing; expected COCO captions JSON with 'images' "
             "(id, file_name) and 'annotations' (image_id, caption)"
         ) from error
+    if not annotations:
+        raise CaptionerError(f"captions file {uri} holds no captions: its 'annotations' are empty")
     for position, annotation in enumerate(annotations):
         try:
-            yield Caption(names[annotation["image_id"]], position, annotation["caption"])
+            image_id, text = names[annotation["image_id"]], annotation["caption"]
         except (KeyError, TypeError) as error:
-            raise CaptionerError(
-                f"captions file {uri}, annotation {position}: got {str(annotation)[:80]}, expected "
-                f"'caption' and the 'image_id' of one of its images ({error} is missing)"
-            ) from error
+            raise _bad_annotation(uri, position, annotation, f"{error} is missing") from error
+        if not (isinstance(image_id, str) and isinstance(text, str)):
+            raise _bad_annotation(uri, position, annotation, "name or caption is no text")
+        yield Caption(image_id, position, text)
+
+
+def _bad_annotation(uri: str, position: int, annotation: Any, flaw: str) -> CaptionerError:
+    return CaptionerError(
+        f"captions file {uri}, annotation {position}: got {str(annotation)[:80]}, expected "
+        f"'caption' and the 'image_id' of one of its images ({flaw})"
+    )
 
 
 def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
@@ -130,12 +140,19 @@ def list_images(source: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
     gives every file that it matches. Hidden files and folders are no part of a folder.
 
     Raises:
-        CaptionerError: if the source is missing or holds no picture.
+        CaptionerError: if the source is missing, holds no picture, or a name that is no UTF-8.
     """
     uri = normalise_uri(source)
     found = 0
     for image in _list_glob(uri) if _GLOB.search(uri) else _list_folder(uri, skipped):
         found += 1
+        try:
+            image.uri.encode()
+        except UnicodeEncodeError as error:
+            raise CaptionerError(
+                f"{source}: the name {os.fsencode(image.uri)!r} is no UTF-8, which no table can "
+                "hold; rename it"
+            ) from error
         yield image
     if not found:
         raise CaptionerError(
@@ -165,18 +182,30 @@ def _list_folder(folder: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
 
 def _walk(folder: str) -> Iterator[tuple[str, int]]:
     """The `(uri, byte_size)` of all files below `folder`, sorted within each folder."""
-    if not files.is_local(folder):
-        (match,) = FileSystems.match([folder.rstrip("/") + "/**"])
-        yield from sorted((m.path, m.size_in_bytes) for m in match.metadata_list)
+    if files.is_local(folder):
+        yield from _walk_local(folder, frozenset())
         return
+    (match,) = FileSystems.match([folder.rstrip("/") + "/**"])
+    yield from sorted((m.path, m.size_in_bytes) for m in match.metadata_list)
+
+
+def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+    """`above` are the folders that lead here: a link back to one of them is not followed."""
     try:
+        status = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         raise CaptionerError(f"{folder} cannot be listed: {error}; check the path") from error
+    here = (status.st_dev, status.st_ino)
+    if here in above:
+        return
     for entry in entries:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _walk(entry.path)
+            yield from _walk_local(entry.path, above | {here})
         elif entry.is_file():
             yield entry.path, entry.stat().st_size
+        elif entry.is_symlink():
+            # It leads nowhere: an input all the same, to be rejected as missing.
+            yield entry.path, 0

@@ -17,7 +17,8 @@ class SplitRatios:
 
     def __post_init__(self) -> None:
         shares = (self.train, self.validation, self.test)
-        if min(shares) < 0 or abs(sum(shares) - 1) > 1e-6 or self.train == 0:
+        # Said in the positive: every comparison with NaN is false.
+        if not (min(shares) >= 0 and abs(sum(shares) - 1) < 1e-6 and self.train > 0):
             raise CaptionerError(
                 f"--split-ratios: got {','.join(map(str, shares))}, expected three shares that sum "
                 "to 1, the first above 0, e.g. 0.8,0.1,0.1"

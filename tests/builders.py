@@ -33,7 +33,7 @@ TINY_RUN = {
     "attention_units": 32,
     "dropout": 0.0,
     "epochs": 12,
-    "batch_size": 4,
+    "batch_size": 6,
     "learning_rate": 1e-2,
     "patience": 12,
     "max_length": 8,

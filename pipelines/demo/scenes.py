@@ -20,13 +20,13 @@ COLOURS: dict[str, Colour] = {
     "blue": (36, 88, 220),
     "purple": (164, 60, 210),
 }
-KINDS = ("circle", "square", "triangle", "star")
+KINDS = ("square", "triangle", "bar", "ring")
 ARRANGEMENTS = ("in a row", "in a column")
 # Each relation with the one that says the same from the other shape.
 MIRRORED = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
 # Diameters as shares of the picture. Three large shapes still fit in a row, and the gap between
 # the classes is wide enough to tell them apart in a picture of 64 pixels.
-DIAMETERS = {"small": (0.155, 0.18), "large": (0.265, 0.29)}
+DIAMETERS = {"small": (0.18, 0.2), "large": (0.27, 0.29)}
 
 _BACKGROUNDS: tuple[Colour, ...] = (
     (236, 236, 234),
@@ -40,6 +40,8 @@ _BACKGROUNDS: tuple[Colour, ...] = (
 )
 _MARGIN = 0.02
 _SUPERSAMPLING = 4
+# How far a layout may lie from the middle of the picture, as a share of it.
+_LARGEST_SHIFT = 0.1
 _LARGEST_TURN = math.radians(6)
 
 
@@ -138,11 +140,13 @@ def _sample_shape(rng: random.Random) -> Shape:
 def _place_along(
     diameters: Sequence[float], least_gap: float, most_gap: float, rng: random.Random
 ) -> list[float]:
-    """Returns centres along the layout's axis, evenly spaced from a random start."""
+    """Returns centres along the layout's axis, evenly spaced around about the middle."""
     slack = 1 - 2 * _MARGIN - sum(diameters)
     gaps = len(diameters) - 1
     gap = rng.uniform(least_gap, min(most_gap, slack / gaps)) if gaps else 0.0
-    centres = [_MARGIN + rng.uniform(0, slack - gap * gaps) + diameters[0] / 2]
+    spare = (slack - gap * gaps) / 2
+    shift = rng.uniform(-1, 1) * min(spare, _LARGEST_SHIFT)
+    centres = [_MARGIN + spare + shift + diameters[0] / 2]
     for before, after in pairwise(diameters):
         centres.append(centres[-1] + (before + after) / 2 + gap)
     return centres
@@ -150,8 +154,7 @@ def _place_along(
 
 def _place_across(diameters: Sequence[float], drift: float, rng: random.Random) -> list[float]:
     """Returns centres across the layout's axis, each within `drift` of a common line."""
-    edge = _MARGIN + max(diameters) / 2 + drift
-    line = rng.uniform(edge, 1 - edge)
+    line = 0.5 + rng.uniform(-2, 2) * _LARGEST_SHIFT
     return [line + rng.uniform(-drift, drift) for _ in diameters]
 
 
@@ -165,14 +168,16 @@ def _spokes(radii: Sequence[float], drop: float = 0.0, turn: float = 0.0) -> lis
     ]
 
 
-# Outlines of diameter one. A triangle and a star reach higher than they reach low around their
-# middle, hence the drop.
+# Outlines of diameter one. A triangle reaches higher than it reaches low around its middle, hence
+# the drop.
 _OUTLINES: dict[str, list[Point]] = {
-    "circle": _spokes([0.47] * 40),
     "square": _spokes([0.6] * 4, turn=math.pi / 4),
     "triangle": _spokes([0.55] * 3, drop=0.14),
-    "star": _spokes([0.53, 0.23] * 5, drop=0.05),
+    "bar": [(-0.52, -0.15), (0.52, -0.15), (0.52, 0.15), (-0.52, 0.15)],
+    "ring": _spokes([0.5] * 40),
 }
+# A ring's hole, as a share of its diameter.
+_HOLE = 0.52
 
 
 def _paint(
@@ -187,7 +192,10 @@ def _paint(
         for x, y in _OUTLINES[shape.kind]
     ]
     mask = Image.new("L", (side, side))
-    ImageDraw.Draw(mask).polygon(outline, fill=255)
+    pen = ImageDraw.Draw(mask)
+    pen.polygon(outline, fill=255)
+    if shape.kind == "ring":
+        pen.circle((centre[0] * side, centre[1] * side), _HOLE * diameter * side / 2, fill=0)
     tint = _shifted(COLOURS[shape.colour], [rng.randint(-10, 10) for _ in range(3)])
     picture.paste(tint, (0, 0), mask.reduce(_SUPERSAMPLING))
 

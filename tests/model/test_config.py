@@ -38,6 +38,7 @@ CONFIGS = {
         embedding_dim=SIZES,
         units=SIZES,
         attention_units=SIZES,
+        glance_dim=st.integers(0, 99),
         dropout=SHARES,
     ),
     TrainConfig: st.builds(
@@ -99,6 +100,7 @@ def test_options_of_other_configs_are_left_alone() -> None:
         (ModelConfig, "embedding_dim", 0),
         (ModelConfig, "units", -1),
         (ModelConfig, "attention_units", 0),
+        (ModelConfig, "glance_dim", -1),
         (ModelConfig, "dropout", 1.0),
         (ModelConfig, "dropout", -0.1),
         (TrainConfig, "epochs", 0),
@@ -141,15 +143,20 @@ def test_json_of_dictionaries_comes_back_equal(tmp_path: Path) -> None:
 
 def test_unknown_and_missing_keys_are_named() -> None:
     with pytest.raises(CaptionerError) as caught:
-        from_dict(SamplerConfig, {"beam_width": 3, "temperature": 1.0}, "here.json")
+        from_dict(RunConfig, {"train": {}, "temperature": 1.0, "vocabulary_size": 9}, "here.json")
     message = str(caught.value)
-    assert message.startswith("here.json: got keys ['beam_width', 'temperature']")
-    assert "unknown ['temperature'], missing ['length_normalisation']" in message
+    assert message.startswith("here.json: got keys ['temperature', 'train', 'vocabulary_size']")
+    missing = "['dataset_fingerprint', 'decoder_version', 'image', 'model']"
+    assert f"unknown ['temperature'], missing {missing}" in message
+
+
+def test_a_field_that_an_earlier_version_did_not_have_has_its_default() -> None:
+    assert from_dict(SamplerConfig, {"beam_width": 5}, "x") == SamplerConfig(beam_width=5)
 
 
 def test_a_key_unknown_further_in_is_named() -> None:
-    document = {**dataclasses.asdict(INFO), "image": {"image_size_px": 64}}
-    with pytest.raises(CaptionerError, match=r"where: .*missing \['max_pixels'\]"):
+    document = {**dataclasses.asdict(INFO), "image": {"image_size_px": 64, "depth": 3}}
+    with pytest.raises(CaptionerError, match=r"where: .*unknown \['depth'\]"):
         from_dict(DatasetInfo, document, "where")
 
 

@@ -11,10 +11,12 @@ from model.gru_decoder import GRUDecoder
 B, N, L, V, P, C = 3, 2, 5, 11, 4, 6
 
 
-@pytest.fixture(scope="module")
-def decoder() -> GRUDecoder:
+@pytest.fixture(scope="module", params=[0, 3], ids=["mean", "glance"])
+def decoder(request: pytest.FixtureRequest) -> GRUDecoder:
     keras.utils.set_random_seed(1)
-    layer = GRUDecoder(V, P, embedding_dim=5, units=8, attention_units=7, dropout=0.5)
+    layer = GRUDecoder(
+        V, P, embedding_dim=5, units=8, attention_units=7, glance_dim=request.param, dropout=0.5
+    )
     layer.build((None, None, C), (None, None, None))
     # Larger weights than fresh ones, so that every input matters well above rounding.
     for weight in layer.trainable_weights:

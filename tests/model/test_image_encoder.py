@@ -14,6 +14,13 @@ from model.image_encoder import ImageEncoder
 PICTURES = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3)).astype("uint8")
 
 
+def assert_alike(got: object, expected: object) -> None:
+    """Close in relation to the largest feature: those of random weights are tiny."""
+    largest = np.abs(np.asarray(expected)).max()
+    assert largest > 0
+    np.testing.assert_allclose(got, expected, atol=1e-4 * largest)
+
+
 @pytest.fixture(scope="module")
 def mobilenet() -> ImageEncoder:
     keras.utils.set_random_seed(1)
@@ -36,7 +43,9 @@ def test_patches_are_in_row_order() -> None:
     marked = plain.copy()
     marked[0, 2:6, 26:30] = 255
     difference = np.abs(np.asarray(encoder(marked)) - np.asarray(encoder(plain)))[0].max(axis=1)
-    assert difference.argmax() == 3
+    # The mark is in the fourth patch of the first row; its neighbours see it too.
+    assert set(np.flatnonzero(difference)) <= {2, 3, 6, 7}
+    assert difference[3] > 0
 
 
 def test_the_small_network_sees_pixels_of_minus_one_to_one() -> None:
@@ -59,7 +68,12 @@ def test_training_leaves_a_frozen_network_as_it_is(mobilenet: ImageEncoder) -> N
     in_training = np.asarray(mobilenet(PICTURES, training=True))
     for weight, value in zip(mobilenet.weights, before, strict=True):
         np.testing.assert_array_equal(weight, value)
-    np.testing.assert_allclose(in_training, mobilenet(PICTURES), atol=1e-5)
+    assert_alike(in_training, mobilenet(PICTURES))
+
+
+def test_a_frozen_network_drops_nothing_in_training() -> None:
+    encoder = ImageEncoder("EfficientNetB0", None, image_size_px=64)
+    assert_alike(encoder(PICTURES, training=True), encoder(PICTURES))
 
 
 @pytest.mark.parametrize(
@@ -76,7 +90,7 @@ def test_pixels_are_scaled_as_the_network_expects(name: str, module: str) -> Non
 def test_the_scaling_reaches_the_network(mobilenet: ImageEncoder) -> None:
     scaled = keras.applications.mobilenet_v2.preprocess_input(PICTURES.astype("float32"))
     direct = np.asarray(mobilenet.network(scaled)).reshape(2, 4, 1280)
-    np.testing.assert_allclose(mobilenet(PICTURES), direct, atol=1e-5)
+    assert_alike(mobilenet(PICTURES), direct)
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:
@@ -101,4 +115,4 @@ def test_weights_are_read_from_a_file(tmp_path: Path, mobilenet: ImageEncoder) -
     mobilenet.network.save_weights(path)
     keras.utils.set_random_seed(2)
     loaded = ImageEncoder("MobileNetV2", str(path), 64)
-    np.testing.assert_allclose(loaded(PICTURES), mobilenet(PICTURES), atol=1e-6)
+    assert_alike(loaded(PICTURES), mobilenet(PICTURES))

@@ -55,6 +55,18 @@ def test_photographs_of_every_orientation_look_alike(development_data: Path) -> 
             assert decoded.width_px > decoded.height_px or "Landscape" not in name
 
 
+def test_a_big_jpeg_is_decoded_small_and_much_the_same() -> None:
+    rows, columns = np.mgrid[0:1200, 0:1600] / 6.0
+    waves = np.stack([np.sin(rows), np.cos(columns), np.sin(rows + columns)], axis=-1)
+    noise = np.random.default_rng(0).normal(0, 8, waves.shape)
+    picture = Image.fromarray((128 + 100 * waves + noise).clip(0, 255).astype("uint8"))
+    data = builders.picture_file(picture, "JPEG", quality=90)
+    decoded = decode_image(data, ImageConfig(224))
+    full = np.asarray(picture.resize((224, 224), Image.Resampling.BILINEAR)).astype(int)
+    assert np.abs(decoded.pixels - full).mean() < 2
+    assert (decoded.width_px, decoded.height_px) == (1600, 1200)
+
+
 # One file that Pillow warns of as a bomb, one whose EXIF block it warns of.
 _DECODE = """
 import pathlib, sys

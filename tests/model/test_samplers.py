@@ -1,6 +1,8 @@
 """Tests of the samplers against plain Python over toy decoders.
 
-A toy decoder is a table: the logits of the next token by picture, position and previous token.
+A toy decoder is a table: the logits of the next token by picture, position and the two tokens
+before, the earlier of which is held in the state. Many pictures at once cost no more than one, so
+few examples are drawn.
 """
 
 from __future__ import annotations
@@ -27,21 +29,32 @@ seeds = st.integers(0, 10**6)
 alphas = st.sampled_from([0.0, 0.7, 1.0])
 
 
-def make_table(seed: int, pictures: int = 2, length: int = L) -> np.ndarray:
-    """Logits `[B, L, V, V]`: of each token by picture, position and previous token."""
-    return np.random.default_rng(seed).normal(0, 2, (pictures, length, V, V)).astype("float32")
+def make_table(seed: int, pictures: int = 12, length: int = L) -> np.ndarray:
+    """Logits `[B, L, V, V, V]` of each token by picture, position and the two tokens before."""
+    return np.random.default_rng(seed).normal(0, 2, (pictures, length, V, V, V)).astype("float32")
+
+
+def first_state(pictures: int | tf.Tensor) -> dict:
+    zeros = tf.zeros([pictures], tf.int32)
+    return {"position": zeros, "before": zeros + PAD, "picture": tf.range(pictures)}
+
+
+def memory_of(table: tf.Tensor) -> dict:
+    return {"table": table, "picture": tf.range(tf.shape(table)[0])}
 
 
 def step(token_ids: tf.Tensor, state: dict, memory: dict) -> tuple[tf.Tensor, dict]:
     rows = tf.range(tf.shape(token_ids)[0])
-    where = tf.stack([rows, state["position"], token_ids], axis=-1)
-    return tf.gather_nd(memory["table"], where), {"position": state["position"] + 1}
+    where = tf.stack([rows, state["position"], state["before"], token_ids], axis=-1)
+    # A row that is given the state of another picture knows nothing.
+    right = tf.cast(state["picture"] == memory["picture"], tf.float32)[:, None]
+    state = {**state, "position": state["position"] + 1, "before": token_ids}
+    return right * tf.gather_nd(memory["table"], where), state
 
 
 def draw(sampler: Sampler, table: np.ndarray) -> list[list[tuple[list[int], float]]]:
     """The captions of each picture, best first, as `(tokens with END, score)`; all padding cut."""
-    state = {"position": tf.zeros(len(table), tf.int32)}
-    samples = sampler(step, state, {"table": tf.constant(table)})
+    samples = sampler(step, first_state(len(table)), memory_of(tf.constant(table)))
     rows = zip(np.asarray(samples.token_ids), np.asarray(samples.scores), strict=True)
     return [
         [
@@ -64,8 +77,9 @@ def trim(tokens: np.ndarray) -> list[int]:
 def log_prob(table: np.ndarray, tokens: list[int]) -> float:
     """Total log-probability of one picture's caption `tokens`, END counted."""
     total = 0.0
-    for position, (previous, token) in enumerate(itertools.pairwise([START, *tokens])):
-        logits = table[position, previous].astype("float64")
+    read = [PAD, START, *tokens]
+    for position, token in enumerate(tokens):
+        logits = table[position, read[position], read[position + 1]].astype("float64")
         total += logits[token] - np.log(np.exp(logits).sum())
     return total
 
@@ -82,7 +96,8 @@ def rank(table: np.ndarray, tokens: list[int], alpha: float) -> float:
 def plain_greedy(table: np.ndarray, length: int) -> list[int]:
     tokens: list[int] = []
     while END not in tokens:
-        logits = table[len(tokens), [START, *tokens][-1]]
+        before, previous = [PAD, START, *tokens][-2:]
+        logits = table[len(tokens), before, previous]
         last = len(tokens) == length - 1
         tokens.append(END if last else max((END, *WORDS), key=lambda token: logits[token]))
     return tokens
@@ -98,17 +113,17 @@ def plain_beam(table: np.ndarray, width: int, alpha: float, length: int) -> list
     return sorted(ended, key=lambda tokens: -rank(table, tokens, alpha))[:width]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=6)
 @given(seeds, st.integers(1, L))
 def test_greedy_takes_the_likeliest_token_at_every_step(seed: int, length: int) -> None:
-    table = make_table(seed, pictures=3)
+    table = make_table(seed)
     for picture, captions in zip(table, draw(GreedySampler(length), table), strict=True):
         ((tokens, score),) = captions
         assert tokens == plain_greedy(picture, length)
         assert score == pytest.approx(log_prob(picture, tokens) / len(tokens), abs=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=6)
 @given(seeds, alphas, st.integers(1, L))
 def test_a_wide_beam_finds_every_caption_in_order(seed: int, alpha: float, length: int) -> None:
     table = make_table(seed)
@@ -120,7 +135,7 @@ def test_a_wide_beam_finds_every_caption_in_order(seed: int, alpha: float, lengt
         np.testing.assert_allclose([score for _, score in captions], scores, atol=1e-4)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=6)
 @given(seeds, alphas, st.integers(1, 3))
 def test_a_narrow_beam_keeps_the_best_at_every_step(seed: int, alpha: float, width: int) -> None:
     table = make_table(seed)
@@ -129,7 +144,7 @@ def test_a_narrow_beam_keeps_the_best_at_every_step(seed: int, alpha: float, wid
         assert [tokens for tokens, _ in captions] == plain_beam(picture, width, alpha, L)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=6)
 @given(seeds, alphas, st.integers(1, 4), st.integers(1, L))
 def test_captions_of_any_beam_are_well_formed(
     seed: int, alpha: float, width: int, length: int
@@ -149,7 +164,7 @@ def test_captions_of_any_beam_are_well_formed(
         assert ranks == sorted(ranks, reverse=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=6)
 @given(seeds, alphas)
 def test_a_beam_of_one_ranks_its_caption_no_lower_than_greedy_search(
     seed: int, alpha: float
@@ -160,7 +175,7 @@ def test_a_beam_of_one_ranks_its_caption_no_lower_than_greedy_search(
         assert rank(picture, beam[0][0], alpha) >= rank(picture, greedy[0][0], alpha) - 1e-5
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=4)
 @given(seeds, st.integers(1, 3))
 def test_a_picture_is_captioned_as_if_alone(seed: int, width: int) -> None:
     table = make_table(seed, pictures=3)
@@ -172,14 +187,9 @@ def test_a_picture_is_captioned_as_if_alone(seed: int, width: int) -> None:
 
 
 def test_a_narrow_beam_can_miss_what_a_wide_one_finds() -> None:
-    found = [
-        [
-            draw(BeamSampler(SamplerConfig(width, 0.0), L), make_table(seed))[0][0][0]
-            for seed in range(20)
-        ]
-        for width in (1, ALL)
-    ]
-    assert found[0] != found[1]
+    table = make_table(0, pictures=40)
+    narrow, wide = (draw(BeamSampler(SamplerConfig(width, 0.0), L), table) for width in (1, ALL))
+    assert [row[0][0] for row in narrow] != [row[0][0] for row in wide]
 
 
 def test_length_normalisation_favours_long_captions() -> None:
@@ -191,10 +201,9 @@ def test_length_normalisation_favours_long_captions() -> None:
 
 
 def traced(sampler: Sampler) -> Callable:
-    @tf.function(input_signature=[tf.TensorSpec([None, None, V, V], tf.float32)])
+    @tf.function(input_signature=[tf.TensorSpec([None, None, V, V, V], tf.float32)])
     def graph(table: tf.Tensor) -> tuple:
-        state = {"position": tf.zeros(tf.shape(table)[:1], tf.int32)}
-        return tuple(sampler(step, state, {"table": table}))
+        return tuple(sampler(step, first_state(tf.shape(table)[0]), memory_of(table)))
 
     return graph
 
@@ -206,8 +215,7 @@ def test_a_graph_of_any_batch_draws_what_eager_code_draws(width: int, length: in
     graph = traced(sampler)
     for pictures in (1, 4):
         table = make_table(pictures, pictures, length)
-        state = {"position": tf.zeros(pictures, tf.int32)}
-        eager = sampler(step, state, {"table": tf.constant(table)})
+        eager = sampler(step, first_state(pictures), memory_of(tf.constant(table)))
         tokens, scores = graph(table)
         assert tuple(tokens.shape) == (pictures, width, length)
         np.testing.assert_array_equal(tokens, eager.token_ids)

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 import builders
+import h5py
 import numpy as np
 import pytest
 
@@ -24,12 +25,25 @@ from model.evaluate import load_model, predict
 from model.train import learning_rate_schedule, restore_captioner
 
 ROOT = Path(__file__).resolve().parents[2]
+STEPS_PER_EPOCH = builders.SPLITS["train"] // builders.TINY_RUN["batch_size"]
 
 
 def history(run: Path) -> list[int]:
     """The epochs of history.csv, in its order, counted from 0."""
     with (run / "history.csv").open(newline="") as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
+
+
+def validation_losses(run: Path) -> list[float]:
+    with (run / "history.csv").open(newline="") as file:
+        return [float(row["val_loss"]) for row in csv.DictReader(file)]
+
+
+def optimiser_steps(run: Path) -> int:
+    """The steps that the optimiser counted up to the last checkpoint."""
+    epoch = Checkpoints(run).progress().epoch
+    with h5py.File(run / "checkpoints" / f"epoch-{epoch:05d}" / "model.weights.h5") as file:
+        return int(file["optimizer/vars/0"][()])
 
 
 def error_of(capsys: pytest.CaptureFixture[str]) -> str:
@@ -48,8 +62,7 @@ def test_it_learns_to_name_the_colours(trained_run: Path, squares: Path) -> None
 
 def test_every_epoch_is_in_the_history_and_the_logs(trained_run: Path) -> None:
     assert history(trained_run) == list(range(builders.TINY_RUN["epochs"]))
-    with (trained_run / "history.csv").open(newline="") as file:
-        losses = [float(row["val_loss"]) for row in csv.DictReader(file)]
+    losses = validation_losses(trained_run)
     assert losses[-1] < losses[0] / 2
     for kind in ("train", "validation"):
         assert list((trained_run / "logs" / kind).glob("events.out.tfevents.*"))
@@ -69,13 +82,8 @@ def test_the_run_keeps_what_the_next_steps_need(trained_run: Path, squares: Path
 
 
 def test_the_optimiser_takes_as_many_steps_as_there_are_batches(trained_run: Path) -> None:
-    import h5py
-
     epoch = Checkpoints(trained_run).progress().epoch
-    path = trained_run / "checkpoints" / f"epoch-{epoch:05d}" / "model.weights.h5"
-    steps = builders.SPLITS["train"] // builders.TINY_RUN["batch_size"]
-    with h5py.File(path) as file:
-        assert int(file["optimizer/vars/0"][()]) == epoch * steps
+    assert optimiser_steps(trained_run) == epoch * STEPS_PER_EPOCH
 
 
 def test_a_second_run_of_the_same_command_has_nothing_to_do(
@@ -157,7 +165,7 @@ def kill_after_epoch(process: subprocess.Popen, run: Path, epoch: int) -> None:
 def test_a_killed_run_goes_on_after_the_last_whole_epoch(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run, epochs = tmp_path / "run", 6
+    run, epochs = tmp_path / "run", 4
     arguments = builders.train_arguments(squares, run, epochs=epochs)
     process = subprocess.Popen(
         [sys.executable, "-m", "model.train", *arguments],
@@ -165,9 +173,9 @@ def test_a_killed_run_goes_on_after_the_last_whole_epoch(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    kill_after_epoch(process, run, epoch=2)
+    kill_after_epoch(process, run, epoch=1)
     reached = Checkpoints(run).progress()
-    assert 2 <= reached.epoch < epochs
+    assert 1 <= reached.epoch < epochs
     assert reached.ended is None
     rows_before = history(run)
     assert builders.train(squares, run, epochs=epochs) == 0
@@ -175,6 +183,10 @@ def test_a_killed_run_goes_on_after_the_last_whole_epoch(
     # The row of an epoch is written after its checkpoint: killed in between, it is missing.
     assert history(run) == rows_before + list(range(reached.epoch, epochs))
     assert Checkpoints(run).progress().epoch == epochs
+    # Weights and optimiser went on too: the loss falls further and the steps add up.
+    losses = validation_losses(run)
+    assert losses[len(rows_before)] < 0.8 * losses[0]
+    assert optimiser_steps(run) == epochs * STEPS_PER_EPOCH
 
 
 def test_a_run_killed_after_its_last_epoch_is_ended_by_the_next_start(

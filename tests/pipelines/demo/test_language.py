@@ -29,14 +29,19 @@ ATTRIBUTES = {
     *("two", "three", "row", "column", "stacked", "side"),
     *("left", "right", "above", "below", "top", "bottom"),
 }
-WORDINGS = 9
+
+
+def wordings(scene: Scene) -> int:
+    """How many wordings the language has for `scene`."""
+    return 7 if isinstance(scene, Pair) else 9
+
 
 scenes = st.integers(0, 2**32).map(lambda seed: sample_scene(random.Random(seed)))
 
 
 @given(scenes, st.randoms(use_true_random=False))
 def test_every_wording_parses_to_its_scene(scene: Scene, rng: random.Random) -> None:
-    for caption in describe(scene, rng, WORDINGS):
+    for caption in describe(scene, rng, wordings(scene)):
         assert parse(caption) == scene
         assert same_scene(caption, scene)
 
@@ -59,7 +64,7 @@ def test_captions_fail_for_other_scenes(one: Scene, other: Scene, rng: random.Ra
 
 @given(scenes, st.randoms(use_true_random=False))
 def test_no_attribute_can_be_left_out(scene: Scene, rng: random.Random) -> None:
-    for caption in describe(scene, rng, WORDINGS):
+    for caption in describe(scene, rng, wordings(scene)):
         words = caption.split()
         for index, word in enumerate(words):
             if word in ATTRIBUTES:
@@ -68,7 +73,7 @@ def test_no_attribute_can_be_left_out(scene: Scene, rng: random.Random) -> None:
 
 @given(scenes, st.randoms(use_true_random=False))
 def test_another_attribute_is_another_scene(scene: Scene, rng: random.Random) -> None:
-    for caption in describe(scene, rng, WORDINGS):
+    for caption in describe(scene, rng, wordings(scene)):
         words = caption.split()
         for index, word in enumerate(words):
             for other in ATTRIBUTES - {word} if word in ATTRIBUTES else ():
@@ -77,9 +82,9 @@ def test_another_attribute_is_another_scene(scene: Scene, rng: random.Random) ->
 
 
 def test_both_sides_of_a_relation_are_one_scene() -> None:
-    square, star = Shape("square", "blue", "large"), Shape("star", "yellow", "small")
+    square, bar = Shape("square", "blue", "large"), Shape("bar", "yellow", "small")
     for relation, mirrored in MIRRORED.items():
-        one, other = Pair(square, star, relation), Pair(star, square, mirrored)
+        one, other = Pair(square, bar, relation), Pair(bar, square, mirrored)
         assert canonical(one) == canonical(other)
         assert same_scene(canonical_caption(one), other)
 
@@ -87,14 +92,14 @@ def test_both_sides_of_a_relation_are_one_scene() -> None:
 @pytest.mark.parametrize(
     ("caption", "scene"),
     [
-        ("a large red circle", Group(Shape("circle", "red", "large"), 1)),
+        ("a large red ring", Group(Shape("ring", "red", "large"), 1)),
         (
-            "there is a row of two small red circles",
-            Group(Shape("circle", "red", "small"), 2, "in a row"),
+            "there is a row of two small red rings",
+            Group(Shape("ring", "red", "small"), 2, "in a row"),
         ),
         (
-            "a small yellow star with a large blue square on its left",
-            Pair(Shape("square", "blue", "large"), Shape("star", "yellow", "small"), "left of"),
+            "a large blue square with a small yellow bar on its right",
+            Pair(Shape("square", "blue", "large"), Shape("bar", "yellow", "small"), "left of"),
         ),
     ],
 )
@@ -107,19 +112,19 @@ def test_captions_mean_what_they_say(caption: str, scene: Scene) -> None:
     [
         "",
         "a picture",
-        "two small red circle in a row",
-        "a small red circles",
-        "a small red circle in a row",
-        "a large red circle a",
-        "a large red circle.",
-        "A large red circle",
-        "large red circle",
-        "a red large circle",
-        "four small red circles in a row",
-        "two small red circles in a row in a column",
-        "a small red circle above a small red circle",
-        "a small red circle above a large red circle",
-        "a small red circle to the left of",
+        "two small red ring in a row",
+        "a small red rings",
+        "a small red ring in a row",
+        "a large red ring a",
+        "a large red ring.",
+        "A large red ring",
+        "large red ring",
+        "a red large ring",
+        "four small red rings in a row",
+        "two small red rings in a row in a column",
+        "a small red ring above a small red ring",
+        "a small red ring above a large red ring",
+        "a small red ring to the left of",
     ],
 )
 def test_other_texts_are_no_captions(caption: str) -> None:
@@ -130,10 +135,10 @@ def test_the_vocabulary_stays_small() -> None:
     shapes = [Shape(*words) for words in product(KINDS, COLOURS, DIAMETERS)]
     rng = random.Random(0)
     samples = [Group(shape, 1) for shape in shapes] + [sample_scene(rng) for _ in range(300)]
-    captions = [caption for scene in samples for caption in describe(scene, rng, WORDINGS)]
-    assert 40 <= len({word for caption in captions for word in caption.split()}) <= 50
+    captions = [caption for scene in samples for caption in describe(scene, rng, wordings(scene))]
+    assert 35 <= len({word for caption in captions for word in caption.split()}) <= 50
 
 
 def test_too_many_captions_are_refused() -> None:
     with pytest.raises(ValueError, match="larger than population"):
-        describe(Group(Shape("star", "red", "small"), 1), random.Random(0), WORDINGS + 1)
+        describe(Group(Shape("bar", "red", "small"), 1), random.Random(0), 10)

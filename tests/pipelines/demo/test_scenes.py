@@ -149,13 +149,13 @@ def test_sampled_scenes_are_canonical_and_equal_their_mirror_image(seed: int) ->
 
 
 def test_impossible_scenes_are_refused() -> None:
-    shape = Shape("circle", "red", "small")
+    shape = Shape("ring", "red", "small")
     with pytest.raises(ValueError, match="not a shape"):
         Shape("hexagon", "red", "small")
     for count, arrangement in ((0, None), (1, "in a row"), (2, None), (4, "in a row")):
         with pytest.raises(ValueError, match="not a group"):
             Group(shape, count, arrangement)
     with pytest.raises(ValueError, match="not a pair"):
-        Pair(shape, Shape("circle", "red", "large"), "above")
+        Pair(shape, Shape("ring", "red", "large"), "above")
     with pytest.raises(ValueError, match="not a pair"):
-        Pair(shape, Shape("star", "red", "large"), "near")
+        Pair(shape, Shape("bar", "red", "large"), "near")

@@ -1,0 +1,48 @@
+"""Tests that every local runner gives what the default runner gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pipeline_builders import (
+    caption_arguments,
+    captioner,
+    files_of,
+    preprocess_arguments,
+    read_rows,
+    said,
+)
+
+RUNNERS = {
+    "processes": [
+        "--runner=FnApiRunner",
+        "--direct_running_mode=multi_processing",
+        "--direct_num_workers=2",
+    ],
+    # It downloads another runner, Prism, unless told of one; where there is none, it does without.
+    "DirectRunner": ["--runner=DirectRunner", "--prism_location=/absent/prism"],
+}
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_captions_do_not_depend_on_the_runner(
+    archive: Path, tiny_bundle: Path, captions: Path, tmp_path: Path, runner: str
+) -> None:
+    arguments = caption_arguments(tiny_bundle, archive, tmp_path / "captions")
+    assert captioner(*arguments, "--", *RUNNERS[runner]) == 0
+    assert said(read_rows(tmp_path / "captions")) == said(read_rows(captions))
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_datasets_do_not_depend_on_the_runner(
+    captioned: Path, preprocessed: Path, tmp_path: Path, runner: str
+) -> None:
+    arguments = preprocess_arguments(captioned, tmp_path / "dataset")
+    assert captioner(*arguments, "--", *RUNNERS[runner]) == 0
+    found, expected = files_of(tmp_path / "dataset"), files_of(preprocessed)
+    assert sorted(found) == sorted(expected)
+    # The SavedModel of the transform function is the one thing that differs between runs.
+    same = [name for name in expected if not name.startswith("transform")]
+    assert len(same) > 8
+    assert {name: found[name] for name in same} == {name: expected[name] for name in same}

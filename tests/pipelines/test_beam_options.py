@@ -1,0 +1,73 @@
+"""Tests of Beam's options: those it does not know are refused, the others arrive."""
+
+from __future__ import annotations
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+
+from model.errors import CaptionerError
+from pipelines.beam_options import DEFAULT_RUNNER, make_options
+
+
+def runner_of(options: PipelineOptions) -> str:
+    return options.view_as(StandardOptions).runner
+
+
+def test_the_runner_is_the_local_one_unless_named() -> None:
+    assert runner_of(make_options([])) == DEFAULT_RUNNER == "FnApiRunner"
+    assert runner_of(make_options(["--direct_num_workers=2"])) == "FnApiRunner"
+
+
+@pytest.mark.parametrize("arguments", [["--runner=DirectRunner"], ["--runner", "DirectRunner"]])
+def test_a_named_runner_is_kept(arguments: list[str]) -> None:
+    assert runner_of(make_options(arguments)) == "DirectRunner"
+
+
+def test_values_and_flags_arrive() -> None:
+    options = make_options(
+        ["--direct_num_workers=3", "--direct_running_mode", "multi_threading", "--streaming"]
+    )
+    assert options.view_as(DirectOptions).direct_num_workers == 3
+    assert options.view_as(DirectOptions).direct_running_mode == "multi_threading"
+    assert options.view_as(StandardOptions).streaming is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--no_such_option=1"], "--no_such_option=1"),
+        (["--no_such_flag"], "--no_such_flag"),
+        (["--runner=FnApiRunner", "--no_such_option", "1"], "--no_such_option, 1"),
+        (["--runn=FnApiRunner"], "--runn=FnApiRunner"),
+        (["--direct_num_worker=2"], "--direct_num_worker=2"),
+        (["-x"], "-x"),
+        (["word"], "word"),
+        (["--runner=FnApiRunner", "word"], "word"),
+        (["--streaming", "word"], "word"),
+        (["--", "--runner=FnApiRunner"], "--runner=FnApiRunner"),
+    ],
+)
+def test_what_beam_does_not_know_is_refused_by_name(arguments: list[str], named: str) -> None:
+    with pytest.raises(CaptionerError) as error:
+        make_options(arguments)
+    assert named in str(error.value)
+    assert "which Beam does not know" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--runner"], ["--runner", "expected one argument"]),
+        (["--direct_num_workers=many"], ["--direct_num_workers", "'many'"]),
+        (["--direct_running_mode=fast"], ["--direct_running_mode", "'fast'"]),
+        (["--runner=NoSuchRunner"], ["NoSuchRunner", "FnApiRunner"]),
+        (["--runner=no.such.Runner"], ["no"]),
+    ],
+)
+def test_a_value_that_beam_does_not_take_is_a_short_error(
+    arguments: list[str], words: list[str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(CaptionerError) as error:
+        make_options(arguments)
+    assert all(word in str(error.value) for word in words)
+    assert "usage" not in capfd.readouterr().err

@@ -1,0 +1,155 @@
+"""Tests of the console command: what it lists, what it refuses, and that help is instant."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import runpy
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+from pipeline_builders import ROOT
+
+from model.errors import CaptionerError
+from pipelines import cli
+
+COMMANDS = ["preprocess", "train", "evaluate", "export", "caption", "report", "demo"]
+OURS = {
+    "preprocess": ["--captions", "c", "--images", "i", "--output", "o"],
+    "caption": ["--bundle", "b", "--input", "i", "--output", "o"],
+}
+_HELP_OF_ALL = f"""
+import contextlib, io, sys
+from pipelines.cli import main
+for command in {COMMANDS!r}:
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        try:
+            main([command, "--help"])
+        except SystemExit as end:
+            assert end.code == 0, command
+    assert "usage: captioner " + command in said.getvalue(), said.getvalue()
+    heavy = {{"tensorflow", "keras", "apache_beam", "tensorflow_transform"}} & set(sys.modules)
+    assert not heavy, (command, heavy)
+"""
+
+
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
+    """The options of every command that is run from now on; none does its work."""
+    options: list[argparse.Namespace] = []
+    module = SimpleNamespace(run=lambda given: options.append(given) or 0)
+    monkeypatch.setattr(importlib, "import_module", lambda name: module)
+    return options
+
+
+def test_help_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    said = capsys.readouterr().out
+    assert [line.split()[0] for line in said.splitlines() if line.startswith("  ")] == COMMANDS
+    assert cli.main(["-h"]) == 0
+
+
+def test_without_a_command_the_usage_is_shown_and_the_status_is_2(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.main([]) == 2
+    assert "usage: captioner COMMAND" in capsys.readouterr().out
+
+
+def test_an_unknown_command_is_one_line_that_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["capton", "--input", "x"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.count("\n") == 1
+    assert "'capton'" in said.err
+    assert all(command in said.err for command in COMMANDS)
+
+
+def test_the_help_of_every_command_imports_no_framework() -> None:
+    subprocess.run([sys.executable, "-c", _HELP_OF_ALL], cwd=ROOT, check=True, timeout=60)
+
+
+@pytest.mark.parametrize("command", OURS)
+def test_beams_options_are_those_after_two_dashes(
+    command: str, called: list[argparse.Namespace]
+) -> None:
+    assert cli.main([command, *OURS[command], "--", "--runner=X", "--", "word"]) == 0
+    assert cli.main([command, *OURS[command], "--"]) == 0
+    assert cli.main([command, *OURS[command]]) == 0
+    assert [options.beam for options in called] == [["--runner=X", "--", "word"], [], []]
+    assert called[0].output == "o"
+
+
+def test_a_command_without_pipeline_takes_no_beam_options(
+    called: list[argparse.Namespace], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(["report", "--captions", "c", "--output", "o", "--", "--runner=X"])
+    assert end.value.code == 2
+    assert "--runner=X" in capsys.readouterr().err
+    assert called == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["caption", *OURS["caption"], "--runner=X"], "--runner=X"),
+        (["caption", *OURS["caption"], "--unit-siz", "3"], "--unit-siz"),
+        (["caption", *OURS["caption"], "--unit-size", "many"], "'many'"),
+        (["caption", "--bundle", "b"], "--input"),
+        (["preprocess", *OURS["preprocess"], "word"], "word"),
+        (["preprocess", "--captions", "c"], "--images"),
+    ],
+)
+def test_our_own_options_are_strict(
+    arguments: list[str],
+    named: str,
+    called: list[argparse.Namespace],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert named in capsys.readouterr().err
+    assert called == []
+
+
+def test_several_inputs_are_all_kept(called: list[argparse.Namespace]) -> None:
+    cli.main(["caption", *OURS["caption"], "--input", "more"])
+    assert called[0].input == ["i", "more"]
+
+
+def test_a_users_error_is_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(options: argparse.Namespace) -> int:
+        raise CaptionerError("got 'a',\n  expected 'b'")
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: SimpleNamespace(run=run))
+    assert cli.main(["caption", *OURS["caption"]]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "captioner caption: error: got 'a', expected 'b'\n")
+
+
+def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(options: argparse.Namespace) -> int:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(importlib, "import_module", lambda name: SimpleNamespace(run=run))
+    with pytest.raises(RuntimeError, match="a defect"):
+        cli.main(["caption", *OURS["caption"]])
+
+
+@pytest.mark.parametrize("command", OURS)
+@pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
+def test_a_command_is_a_module_too(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["-m", "--help"])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module(f"pipelines.{command}", run_name="__main__")
+    assert end.value.code == 0
+    assert f"usage: captioner {command}" in capsys.readouterr().out

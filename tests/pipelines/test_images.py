@@ -1,0 +1,140 @@
+"""Tests of reading pictures: a failure is a result with its reason, and memory is bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import builders
+import numpy as np
+import pytest
+from PIL import Image
+
+from model.config import ImageConfig
+from model.image import decode_image
+from pipelines.images import map_ahead, read_image
+
+CONFIG = ImageConfig(32, max_pixels=10_000)
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    path = tmp_path / "picture.jpg"
+    Image.fromarray(builders.square_picture("red", 1, 64)).resize((90, 60)).save(path)
+    return path
+
+
+def test_a_sound_picture_is_read_whole(picture: Path) -> None:
+    data = picture.read_bytes()
+    read = read_image(str(picture), CONFIG)
+    assert (read.reason, read.error) == (None, None)
+    assert (read.byte_size, read.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert read.decoded is not None
+    assert (read.decoded.width_px, read.decoded.height_px, read.decoded.format) == (90, 60, "JPEG")
+    np.testing.assert_array_equal(read.decoded.pixels, decode_image(data, CONFIG).pixels)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [(b"", "empty"), (b"no picture", "unreadable"), (None, "truncated")],
+)
+def test_a_broken_picture_has_its_reason_and_its_sum(
+    picture: Path, data: bytes | None, reason: str
+) -> None:
+    data = picture.read_bytes()[:-200] if data is None else data
+    picture.write_bytes(data)
+    read = read_image(str(picture), CONFIG)
+    assert (read.decoded, read.reason) == (None, reason)
+    assert (read.byte_size, read.sha256) == (len(data), hashlib.sha256(data).hexdigest())
+    assert read.error
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_picture_of_too_many_pixels_is_a_bomb(picture: Path) -> None:
+    read = read_image(str(picture), ImageConfig(32, max_pixels=90 * 60 - 1))
+    assert (read.decoded, read.reason) == (None, "bomb")
+    assert "--max-pixels" in (read.error or "")
+
+
+def test_an_absent_picture_is_missing(tmp_path: Path) -> None:
+    read = read_image(str(tmp_path / "absent.jpg"), CONFIG)
+    assert (read.reason, read.sha256, read.byte_size) == ("missing", None, None)
+    assert "absent.jpg" in (read.error or "")
+
+
+def test_a_link_that_leads_nowhere_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "absent.jpg")
+    assert read_image(str(tmp_path / "link.jpg"), CONFIG).reason == "missing"
+
+
+def test_a_folder_named_like_a_picture_is_unreadable(tmp_path: Path) -> None:
+    assert read_image(str(tmp_path), CONFIG).reason == "unreadable"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_picture_without_permission_is_unreadable(picture: Path) -> None:
+    picture.chmod(0)
+    assert read_image(str(picture), CONFIG).reason == "unreadable"
+
+
+def test_an_absent_remote_picture_is_missing(memory: dict[str, bytes]) -> None:
+    assert read_image("memory://bucket/absent.jpg", CONFIG).reason == "missing"
+
+
+def test_map_ahead_is_map_in_order() -> None:
+    gates = {0: threading.Event()}
+
+    def slow_first(item: int) -> int:
+        if item == 0:
+            gates[0].wait(10)
+        if item == 3:
+            gates[0].set()  # the first ends after the fourth
+        return item * item
+
+    assert list(map_ahead(slow_first, range(50), threads=2)) == [i * i for i in range(50)]
+    assert list(map_ahead(slow_first, [], threads=2)) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_at_most_four_results_a_thread_wait_for_the_caller(threads: int) -> None:
+    submitted = 0
+
+    def items() -> Iterator[int]:
+        nonlocal submitted
+        for item in range(100):
+            submitted += 1
+            yield item
+
+    most = 0
+    for taken, _ in enumerate(map_ahead(lambda item: item, items(), threads)):
+        most = max(most, submitted - taken)
+    assert submitted == 100
+    assert most == 4 * threads
+
+
+def test_threads_work_at_the_same_time() -> None:
+    together = threading.Barrier(3, timeout=10)
+    assert len(list(map_ahead(lambda _: together.wait(), range(3), threads=3))) == 3
+
+
+def test_an_exception_reaches_the_caller_in_its_place() -> None:
+    def fail_at_five(item: int) -> int:
+        if item == 5:
+            raise ValueError("five")
+        return item
+
+    results = map_ahead(fail_at_five, range(100), threads=2)
+    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(ValueError, match="five"):
+        next(results)
+
+
+def test_a_caller_that_stops_leaves_no_thread() -> None:
+    before = threading.active_count()
+    results = map_ahead(lambda item: item, range(100), threads=2)
+    next(results)
+    results.close()
+    assert threading.active_count() == before

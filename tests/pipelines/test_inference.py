@@ -1,0 +1,203 @@
+"""Tests of captioning a unit: rows in order, one guilty picture costs itself alone."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pipeline_builders
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model.bundle import Bundle, ImageCaptions, Scored, read_bundle_config
+from model.config import BundleConfig
+from model.image import DecodedImage
+from pipelines.images import ReadImage, read_image
+from pipelines.inference import CommitUnit, UnitCaptioner, UnitRows, caption_batch, caption_images
+from pipelines.records import ImageFile, Unit
+from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
+from pipelines.units import plan_units, unit_uri
+
+GUILTY = 255
+
+
+def picture(value: int) -> np.ndarray:
+    return np.full((2, 2, 3), value, np.uint8)
+
+
+def says(pixels: np.ndarray) -> list[ImageCaptions]:
+    """A model that says a picture's first pixel, and fails at a guilty one in the batch."""
+    values = pixels[:, 0, 0, 0].tolist()
+    if GUILTY in values:
+        raise tf.errors.InvalidArgumentError(None, None, "a guilty picture")
+    return [ImageCaptions([Scored(str(v), -1.0), Scored("other", -2.0)], []) for v in values]
+
+
+@given(st.lists(st.sampled_from([*range(20), GUILTY]), min_size=1, max_size=40))
+def test_a_guilty_picture_costs_itself_alone(values: list[int]) -> None:
+    results = caption_batch(says, [picture(value) for value in values])
+    assert len(results) == len(values)
+    for value, result in zip(values, results, strict=True):
+        if value == GUILTY:
+            assert isinstance(result, tf.errors.InvalidArgumentError)
+        else:
+            assert result.captions[0].text == str(value)
+
+
+def test_a_guilty_picture_is_found_by_halving() -> None:
+    sizes = []
+
+    def counted(pixels: np.ndarray) -> list[ImageCaptions]:
+        sizes.append(len(pixels))
+        return says(pixels)
+
+    caption_batch(counted, [picture(GUILTY), *map(picture, range(31))])
+    assert len(sizes) == 11
+    assert sizes[0] == 32
+
+
+@pytest.mark.parametrize("error", [ValueError("a defect"), MemoryError(), RuntimeError("count")])
+def test_what_is_no_fault_of_a_picture_reaches_the_runner(error: Exception) -> None:
+    def broken(pixels: np.ndarray) -> list[ImageCaptions]:
+        raise error
+
+    with pytest.raises(type(error)):
+        caption_batch(broken, [picture(0), picture(1)])
+
+
+@pytest.fixture(scope="module")
+def config(tiny_bundle: Path) -> BundleConfig:
+    return read_bundle_config(tiny_bundle)
+
+
+def sound(value: int) -> ReadImage:
+    return ReadImage(DecodedImage(picture(value), 640, 480, "JPEG"), None, None, "ab", 99)
+
+
+def rows_of(
+    reads: list[ReadImage],
+    config: BundleConfig,
+    batch_size: int = 3,
+    model: Callable[[np.ndarray], list[ImageCaptions]] = says,
+) -> list[dict[str, Any]]:
+    images = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 10 + i) for i in range(len(reads))]
+    pairs = iter(list(zip(images, reads, strict=True)))
+    return list(caption_images(pairs, model, config, batch_size))
+
+
+def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
+    before = datetime.datetime.now(datetime.UTC)
+    (row,) = rows_of([sound(7)], config)
+    assert before <= row.pop("captioned_at") <= datetime.datetime.now(datetime.UTC)
+    assert row == {
+        "image_uri": "/archive/0.jpg",
+        "sha256": "ab",
+        "status": CAPTIONED,
+        "reason": None,
+        "error": None,
+        "caption": "7",
+        "score": -1.0,
+        "alternatives": [{"caption": "other", "score": -2.0}],
+        "tags": [],
+        "flags": [],
+        "width_px": 640,
+        "height_px": 480,
+        "format": "JPEG",
+        "byte_size": 99,
+        "model_fingerprint": config.model_fingerprint,
+    }
+
+
+def test_a_rejected_row_tells_the_reason(config: BundleConfig) -> None:
+    broken = ReadImage(None, "truncated", "it ends early", "cd", 5)
+    absent = ReadImage(None, "missing", "no such file", None, None)
+    first, second = rows_of([broken, absent], config)
+    assert (first["status"], first["reason"], first["error"]) == (
+        (REJECTED, "truncated", "it ends early")
+    )
+    assert (first["sha256"], first["byte_size"], first.get("caption")) == ("cd", 5, None)
+    # What could not be read has the size that the listing gave.
+    assert (second["reason"], second["sha256"], second["byte_size"]) == ("missing", None, 11)
+
+
+def test_a_picture_that_the_model_fails_at_is_a_rejected_row(config: BundleConfig) -> None:
+    rows = rows_of([sound(1), sound(GUILTY), sound(2)], config)
+    assert [row["status"] for row in rows] == [CAPTIONED, REJECTED, CAPTIONED]
+    assert rows[1]["reason"] == "model_error"
+    assert rows[1]["error"] == "InvalidArgumentError: a guilty picture"
+    assert rows[1]["width_px"] == 640
+
+
+@given(st.lists(st.sampled_from([*range(20), GUILTY, None]), max_size=40), st.integers(1, 9))
+def test_rows_keep_the_order_of_the_pictures(values: list[int | None], size: int) -> None:
+    config = pipeline_builders.bundle_config()
+    sizes: list[int] = []
+
+    def counted(pixels: np.ndarray) -> list[ImageCaptions]:
+        sizes.append(len(pixels))
+        return says(pixels)
+
+    broken = ReadImage(None, "empty", "got a file of 0 bytes", "ef", 0)
+    reads = [broken if value is None else sound(value) for value in values]
+    rows = rows_of(reads, config, size, counted)
+    assert [row["image_uri"] for row in rows] == [f"/archive/{i}.jpg" for i in range(len(values))]
+    said = [None if value in (None, GUILTY) else str(value) for value in values]
+    assert [row.get("caption") for row in rows] == said
+    assert max(sizes, default=0) <= size
+    pa.Table.from_pylist(rows, CAPTIONS).validate(full=True)
+
+
+@pytest.fixture
+def unit(tmp_path: Path) -> Unit:
+    """A unit of five pictures, the fourth of them broken."""
+    images = []
+    for seed in range(5):
+        path = tmp_path / "archive" / f"{seed}.png"
+        pipeline_builders.write_picture(path, seed)
+        images.append(ImageFile(str(path), path.name, path.stat().st_size))
+    (tmp_path / "archive" / "3.png").write_bytes(b"")
+    (made,) = plan_units(images, 9, str(tmp_path / "plan"))
+    return made
+
+
+def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> None:
+    handler = UnitCaptioner(str(tiny_bundle), batch_size=2)
+    model = handler.load_model()
+    assert isinstance(model, Bundle)
+    (done,) = handler.run_inference([unit], model)
+    assert done.unit == unit
+    assert [Path(row["image_uri"]).name for row in done.rows] == [f"{i}.png" for i in range(5)]
+    assert [row["reason"] for row in done.rows] == [None, None, None, "empty", None]
+    for row in done.rows:
+        decoded = read_image(row["image_uri"], model.config.image).decoded
+        if decoded:
+            (alone,) = model.caption(decoded.pixels[np.newaxis])
+            assert row["caption"] == alone.captions[0].text
+            assert row["score"] == pytest.approx(alone.captions[0].score, abs=1e-4)
+
+
+def test_a_unit_is_committed_as_one_file(tmp_path: Path, unit: Unit, config: BundleConfig) -> None:
+    rows = rows_of([sound(1), sound(2)], config)
+    folder = tmp_path / "captions"
+    (uri,) = CommitUnit(str(folder)).process(UnitRows(unit, rows))
+    assert uri == unit_uri(str(folder), unit)
+    assert [path.name for path in folder.iterdir()] == [f"part-{unit.unit_id}.parquet"]
+    assert pq.read_schema(uri).equals(CAPTIONS)
+    assert pq.read_table(uri).column("caption").to_pylist() == ["1", "2"]
+
+
+def test_a_unit_whose_rows_are_wrong_is_not_committed(
+    tmp_path: Path, unit: Unit, config: BundleConfig
+) -> None:
+    rows = rows_of([sound(1)], config)
+    rows[0]["image_uri"] = None
+    with pytest.raises(Exception, match="image_uri"):
+        list(CommitUnit(str(tmp_path / "captions")).process(UnitRows(unit, rows)))
+    assert not (tmp_path / "captions").exists()

@@ -1,0 +1,147 @@
+"""Tests of listing pictures: folders and globs, in one order, nothing passed over in silence."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from model.errors import CaptionerError
+from pipelines import files
+from pipelines.records import ImageFile
+from pipelines.sources import SkippedFiles, list_images
+
+ODD = ["a b.jpg", "ünï.jpg", "new\nline.jpg", "tab\t.jpg", "hash#0.jpg", "100%.jpg", "'\".jpg"]
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"1234")
+
+
+def ids(source: object, skipped: SkippedFiles | None = None) -> list[str]:
+    images = list_images(str(source), SkippedFiles() if skipped is None else skipped)
+    return [image.image_id for image in images]
+
+
+def test_a_folder_gives_its_pictures_and_those_of_its_subfolders(tmp_path: Path) -> None:
+    touch(tmp_path, "b.jpg", "A.PNG", "deep/er/c.jpeg", "deep/a.webp")
+    images = list(list_images(str(tmp_path), SkippedFiles()))
+    names = ["A.PNG", "b.jpg", "deep/a.webp", "deep/er/c.jpeg"]
+    assert images == [ImageFile(str(tmp_path / name), name, 4) for name in names]
+
+
+def test_the_order_does_not_depend_on_the_file_system(tmp_path: Path) -> None:
+    names = [f"{i % 3}/{i * 7 % 40:02d}.jpg" for i in range(40)]
+    touch(tmp_path, *names)
+    assert ids(tmp_path) == sorted(names)
+    assert ids(tmp_path / "*" / "*.jpg") == sorted(names)
+
+
+def test_hidden_files_and_folders_are_no_part_of_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", ".hidden.jpg", ".thumbnails/a.jpg", "deep/.b.jpg")
+    skipped = SkippedFiles()
+    assert ids(tmp_path, skipped) == ["a.jpg"]
+    assert skipped.by_suffix == {}
+
+
+def test_files_of_other_kinds_are_counted_by_suffix(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.txt", "b.TXT", "deep/d.json", "e.json", "README")
+    skipped = SkippedFiles()
+    assert ids(tmp_path, skipped) == ["a.jpg"]
+    assert skipped.by_suffix == {".txt": 2, ".json": 2, "": 1}
+    assert str(skipped) == "5 (.txt: 2, .json: 2, no suffix: 1)"
+    assert str(SkippedFiles()) == "none"
+
+
+def test_a_glob_gives_files_of_any_name_but_no_folders(tmp_path: Path) -> None:
+    touch(tmp_path, "deep/a.jpg", "deep/b.dat", "deep/c.jpg/d.jpg", "other.jpg")
+    assert ids(tmp_path / "deep" / "*") == ["a.jpg", "b.dat"]
+    assert ids(tmp_path / "*" / "*.jpg") == ["deep/a.jpg"]
+    assert ids(tmp_path / "**.jpg") == ["deep/a.jpg", "deep/c.jpg/d.jpg", "other.jpg"]
+
+
+def test_a_relative_folder_has_absolute_uris(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "archive/a.jpg")
+    monkeypatch.chdir(tmp_path)
+    for source in ("archive", "./archive/", "archive/*.jpg", "other/../archive"):
+        (image,) = list_images(source, SkippedFiles())
+        assert image == ImageFile(str(tmp_path / "archive" / "a.jpg"), "a.jpg", 4)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_picture_of_an_odd_name_is_listed_and_can_be_read(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"deep/{name}")
+    for source, image_id in ((tmp_path, f"deep/{name}"), (tmp_path / "deep" / "*", name)):
+        (image,) = list_images(str(source), SkippedFiles())
+        assert image.image_id == image_id
+        assert files.read_bytes(image.uri) == b"1234"
+
+
+@pytest.mark.parametrize("name", ["[1].jpg", "star*.jpg", "what?.jpg"])
+def test_a_picture_named_like_a_glob_is_listed_with_its_folder(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, name)
+    (image,) = list_images(str(tmp_path), SkippedFiles())
+    assert files.read_bytes(image.uri) == b"1234"
+
+
+@pytest.mark.parametrize("pattern", ["", "*"])
+def test_a_name_that_is_no_utf8_is_an_error_that_names_it(tmp_path: Path, pattern: str) -> None:
+    """Neither Parquet nor a captions file can hold such a name."""
+    touch(tmp_path, "a.jpg")
+    with open(os.path.join(os.fsencode(tmp_path), b"bad\xff.jpg"), "wb") as file:
+        file.write(b"1234")
+    with pytest.raises(CaptionerError, match=r"bad\\xff\.jpg.*rename"):
+        ids(tmp_path / pattern)
+
+
+def test_a_missing_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match=r"absent cannot be listed.*check the path"):
+        ids(tmp_path / "absent")
+
+
+def test_a_file_in_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    with pytest.raises(CaptionerError, match=r"a\.jpg cannot be listed"):
+        ids(tmp_path / "a.jpg")
+
+
+def test_a_source_without_pictures_is_an_error_that_tells_what_is_there(tmp_path: Path) -> None:
+    touch(tmp_path, "a.txt", ".hidden.jpg")
+    with pytest.raises(CaptionerError, match=r"no pictures found.*1 \(\.txt: 1\)"):
+        ids(tmp_path)
+    for pattern in ("*.png", "absent/*.jpg"):
+        with pytest.raises(CaptionerError, match="no pictures found"):
+            ids(tmp_path / pattern)
+
+
+def test_a_dangling_link_is_a_picture_that_is_missing_not_one_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg")
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "absent.jpg")
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    assert ids(tmp_path) == ["a.jpg", "gone.jpg", "link.jpg"]
+
+
+def test_a_folder_that_links_to_itself_is_listed_once(tmp_path: Path) -> None:
+    touch(tmp_path, "archive/deep/a.jpg", "elsewhere/b.jpg")
+    (tmp_path / "archive" / "deep" / "loop").symlink_to(tmp_path / "archive")
+    (tmp_path / "archive" / "linked").symlink_to(tmp_path / "elsewhere")
+    assert ids(tmp_path / "archive") == ["deep/a.jpg", "linked/b.jpg"]
+
+
+def test_remote_folders_and_globs_are_listed(memory: dict[str, bytes]) -> None:
+    for name in ("images/b.jpg", "images/deep/a.png", "images/notes.txt", "images2/c.jpg"):
+        memory[f"memory://bucket/{name}"] = b"1234"
+    skipped = SkippedFiles()
+    for folder in ("memory://bucket/images", "memory://bucket/images/"):
+        images = list(list_images(folder, skipped))
+        assert [image.image_id for image in images] == ["b.jpg", "deep/a.png"]
+        assert images[0] == ImageFile("memory://bucket/images/b.jpg", "b.jpg", 4)
+    assert skipped.by_suffix == {".txt": 2}
+    assert ids("memory://bucket/images*/*.jpg") == ["images/b.jpg", "images2/c.jpg"]
+    with pytest.raises(CaptionerError, match="no pictures found"):
+        ids("memory://bucket/absent")

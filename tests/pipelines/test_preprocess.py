@@ -1,0 +1,208 @@
+"""Tests of a dataset made from captioned pictures: nothing lost, nothing leaked, nothing skewed."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import builders
+import numpy as np
+import pipeline_builders
+import pyarrow.dataset as pads
+import pytest
+from pipeline_builders import LISTS, captioner, files_of, preprocess_arguments
+
+from model.config import DatasetInfo
+from model.dataset import SPLITS, read_dataset_info, read_dataset_vocabulary, read_split
+from model.image import decode_image
+from model.vocabulary import SPECIAL_TOKENS
+from pipelines import preprocess, shards
+from pipelines.schemas import REJECTS
+from pipelines.splits import SplitRatios, split_by_hash
+
+TRAINED_ON = [f"{seed:02d}.png" for seed in range(12)]
+REJECTED = {
+    ("03.png", "text", "empty_caption", "!!"),
+    ("19.png", "join", "no_split", None),
+    ("absent.png", "join", "missing", None),
+    ("broken.png", "decode", "unreadable", None),
+    ("silent.png", "join", "no_caption", None),
+}
+
+
+@pytest.fixture(scope="module")
+def info(preprocessed: Path) -> DatasetInfo:
+    return read_dataset_info(preprocessed)
+
+
+@pytest.fixture(scope="module")
+def examples(preprocessed: Path, info: DatasetInfo) -> dict[str, list[dict[str, Any]]]:
+    """The Examples of each split as training reads them."""
+    return {split: [*read_split(preprocessed, split, info)] for split in SPLITS}
+
+
+def ids(examples: list[dict[str, Any]]) -> list[str]:
+    return sorted(example["image_id"].numpy().decode() for example in examples)
+
+
+def test_every_picture_is_an_example_or_a_reject(info: DatasetInfo) -> None:
+    assert info.inputs == 23
+    assert info.examples == {"train": 12, "validation": 4, "test": 3}
+    assert info.captions == {"train": 25, "validation": 9, "test": 6}
+    single = dict.fromkeys(("missing", "no_caption", "no_split", "unreadable"), 1)
+    assert info.rejects == {**single, "empty_caption (caption)": 1}
+    assert sum(info.examples.values()) + sum(single.values()) == info.inputs
+
+
+def test_rejects_are_rows_with_stage_reason_and_error(preprocessed: Path, captioned: Path) -> None:
+    table = pads.dataset(str(preprocessed / "rejects"), format="parquet").to_table()
+    assert table.schema.equals(REJECTS)
+    rows = table.to_pylist()
+    columns = ("image_id", "stage", "reason", "caption")
+    assert {tuple(row[name] for name in columns) for row in rows} == REJECTED
+    assert len(rows) == len(REJECTED)
+    assert all(row["error"] for row in rows)
+    uris = {row["image_id"]: row["image_uri"] for row in rows}
+    assert uris["absent.png"] is None
+    assert uris["broken.png"] == str(captioned / "images" / "broken.png")
+
+
+def test_every_picture_is_in_the_split_that_lists_it(examples: dict[str, list]) -> None:
+    assert ids(examples["train"]) == TRAINED_ON
+    assert ids(examples["validation"]) == LISTS["validation"][:4]
+    assert ids(examples["test"]) == LISTS["test"]
+
+
+def test_pixels_are_those_of_the_one_decoder(
+    examples: dict[str, list], captioned: Path, info: DatasetInfo
+) -> None:
+    for split in SPLITS:
+        for example in examples[split]:
+            name = example["image_id"].numpy().decode()
+            data = (captioned / "images" / name).read_bytes()
+            pixels = decode_image(data, info.image).pixels
+            np.testing.assert_array_equal(example["image"].numpy(), pixels, name)
+
+
+def test_captions_are_as_given_and_ids_are_their_words(
+    examples: dict[str, list], preprocessed: Path, info: DatasetInfo
+) -> None:
+    vocabulary = read_dataset_vocabulary(preprocessed, info)
+    (third,) = [e for e in examples["train"] if e["image_id"].numpy() == b"03.png"]
+    captions = [caption.decode() for caption in third["captions"].numpy()]
+    colour = builders.colour_of(3)
+    assert captions == [*builders.captions_of(colour), "a third caption"]
+    said = [" ".join(vocabulary.words(ids)) for ids in third["token_ids"].to_list()]
+    first = f"a {colour} square on grey"
+    assert said == [first, f"{first} a dark grey", "a third caption"]
+
+
+def test_no_word_of_another_split_is_in_the_vocabulary(preprocessed: Path) -> None:
+    words = (preprocessed / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    assert tuple(words[:4]) == SPECIAL_TOKENS
+    assert {"a", "square", "third", "red"} <= set(words)
+    assert not {"zebra", "nobody"} & set(words)
+    assert len(words) == len(set(words))
+
+
+def test_examples_are_spread_over_shards_of_about_the_size_asked_for(preprocessed: Path) -> None:
+    names = Counter(path.name.split("-")[0] for path in preprocessed.glob("*.tfrecord"))
+    assert names == {"train": 3, "validation": 1, "test": 1}
+
+
+def test_nothing_else_is_left_in_the_folder(preprocessed: Path) -> None:
+    names = {path.name for path in preprocessed.iterdir() if path.suffix != ".tfrecord"}
+    folders = {"rejects", "transform_fn", "transformed_metadata"}
+    assert names == {"dataset.json", "vocabulary.txt", *folders}
+
+
+def test_a_second_run_does_nothing_and_says_so(
+    captioned: Path,
+    preprocessed: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(preprocess, "build", lambda *_: pytest.fail("a pipeline was built"))
+    before = files_of(preprocessed)
+    assert captioner(*preprocess_arguments(captioned, preprocessed)) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert files_of(preprocessed) == before
+
+
+@pytest.mark.parametrize("change", [["--min-count", "2"], ["--image-size-px", "64"]])
+def test_another_dataset_into_the_same_folder_is_refused(
+    captioned: Path, preprocessed: Path, change: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = files_of(preprocessed)
+    assert captioner(*preprocess_arguments(captioned, preprocessed, *change)) == 2
+    assert f"{preprocessed} already holds another dataset" in capsys.readouterr().err
+    assert files_of(preprocessed) == before
+
+
+def test_captions_that_changed_are_another_dataset(
+    captioned: Path, preprocessed: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = captioned / pipeline_builders.CAPTIONS_NAME
+    text = file.read_text(encoding="utf-8")
+    try:
+        file.write_text(text + "01.png#9\tOne more\n", encoding="utf-8")
+        assert captioner(*preprocess_arguments(captioned, preprocessed)) == 2
+    finally:
+        file.write_text(text, encoding="utf-8")
+    assert "another dataset" in capsys.readouterr().err
+
+
+def coco(captioned: Path) -> str:
+    """The token file as COCO captions JSON."""
+    lines = (captioned / pipeline_builders.CAPTIONS_NAME).read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines]
+    annotations = [{"image_id": key.split("#")[0], "caption": text} for key, text in rows]
+    names = dict.fromkeys(row["image_id"] for row in annotations)
+    images = [{"id": name, "file_name": name} for name in names]
+    return json.dumps({"images": images, "annotations": annotations})
+
+
+def test_splits_by_ratio_of_coco_captions(
+    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "coco.json").write_text(coco(captioned), encoding="utf-8")
+    arguments = ["--captions", tmp_path / "coco.json", "--images", captioned / "images" / "*.png"]
+    arguments += ["--image-size-px", "16", "--split-ratios", "0.5,0.3,0.2"]
+    assert captioner("preprocess", *arguments, "--output", tmp_path / "dataset") == 0
+    info = read_dataset_info(tmp_path / "dataset")
+    ratios = SplitRatios(0.5, 0.3, 0.2)
+    expected = {f"{i:02d}.png": split_by_hash(f"{i:02d}.png", ratios) for i in range(20)}
+    for split in SPLITS:
+        found = ids([*read_split(tmp_path / "dataset", split, info)])
+        assert found == [name for name, its_split in expected.items() if its_split == split]
+    assert "23 images = 20 examples + 3 rejected" in capsys.readouterr().out
+    # The default least count is 5: a word seen less often is none.
+    words = (tmp_path / "dataset" / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    assert "third" not in words
+
+
+def test_captions_of_other_pictures_leave_nothing_to_train_on(
+    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "dataset"
+    # The folder above: every picture's path below it starts with another folder.
+    arguments = preprocess_arguments(captioned, output, "--images", captioned)
+    assert captioner(*arguments) == 2
+    said = capsys.readouterr().err
+    assert said.splitlines()[-1].startswith("captioner preprocess: error: no image is left")
+    assert str(captioned) in said
+    assert not output.exists()
+
+
+def test_a_run_that_fails_leaves_no_output(
+    captioned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full_disk(*_: object) -> bytes:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(shards, "encode_example", full_disk)
+    with pytest.raises(Exception, match="disk full"):
+        captioner(*preprocess_arguments(captioned, tmp_path / "dataset"))
+    assert list(tmp_path.iterdir()) == []
