@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from model.config import BundleConfig, read_json
 from model.errors import CaptionerError
-from model.image import DECODER_VERSION
+from model.image import check_decoder_version
 
 BUNDLE_FILE = "bundle.json"
 METRICS_FILE = "metrics.json"
@@ -39,12 +39,7 @@ def read_bundle_config(folder: Path) -> BundleConfig:
         CaptionerError: if `folder` is no bundle, or was made for another decoder version.
     """
     config = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
-    if config.decoder_version != DECODER_VERSION:
-        raise CaptionerError(
-            f"{folder}: it was trained on pictures decoded by {config.decoder_version!r}, this "
-            f"version decodes by {DECODER_VERSION!r}: its captions would be worse without a sign. "
-            "Install the version that made it, or preprocess, train and export again"
-        )
+    check_decoder_version(config.decoder_version, folder)
     if not (folder / "saved_model.pb").exists():
         raise CaptionerError(f"{folder} is no bundle: it has no saved_model.pb; export it again")
     return config

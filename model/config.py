@@ -205,6 +205,10 @@ def read_json(cls: type[Config], path: Path, what: str) -> Config:
         raise CaptionerError(
             f"{path}: expected JSON, got {error}; make the {what} again"
         ) from error
+    if not isinstance(document, dict):
+        raise CaptionerError(
+            f"{path}: expected a JSON object, got {document!r}; make the {what} again"
+        )
     return from_dict(cls, document, str(path))
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from model.config import DatasetInfo, read_json
 from model.errors import CaptionerError
 from model.features import parse_example
-from model.image import DECODER_VERSION
+from model.image import check_decoder_version
 from model.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
 
 DATASET_FILE = "dataset.json"
@@ -22,11 +22,7 @@ def read_dataset_info(folder: Path) -> DatasetInfo:
         CaptionerError: if `folder` holds no dataset, or one of another decoder version.
     """
     info = read_json(DatasetInfo, folder / DATASET_FILE, "dataset")
-    if info.decoder_version != DECODER_VERSION:
-        raise CaptionerError(
-            f"{folder}: its pictures were decoded by {info.decoder_version!r}, this version "
-            f"decodes by {DECODER_VERSION!r}; run captioner preprocess again"
-        )
+    check_decoder_version(info.decoder_version, folder)
     return info
 
 
@@ -86,7 +82,6 @@ def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Ten
 
 def training_batches(
     examples: tf.data.Dataset,
-    count: int,
     batch_size: int,
     max_length: int,
     shuffle_seed: int | None,
@@ -94,8 +89,7 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches `({"images": uint8[B, H, W, 3], "token_ids": int32[B, N, L]}, int32[B, N, L])`.
 
-    N and L are the most captions and tokens in the batch; the rest is padding. `count` is the
-    number of `examples`; reading another number is an error.
+    N and L are the most captions and tokens in the batch; the rest is padding.
     """
     if shuffle_seed is not None:
         # Parsed but undecoded records would be smaller; pictures at 224 px cost 150 kB each.
@@ -105,7 +99,4 @@ def training_batches(
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     padding = ({"images": tf.constant(0, tf.uint8), "token_ids": PAD}, PAD)
-    batches = pairs.padded_batch(batch_size, padding_values=padding)
-    # TFRecords do not tell their number; without it the first epoch's progress bar has no end.
-    steps = -(-count // batch_size)
-    return batches.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)
+    return pairs.padded_batch(batch_size, padding_values=padding).prefetch(2)

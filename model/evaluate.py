@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from model.bundle import BUNDLE_FILE, METRICS_FILE, Bundle, ImageCaptions, to_captions
-from model.config import DatasetInfo, SamplerConfig, from_options
+from model.config import DatasetInfo, ImageConfig, SamplerConfig, from_options
 from model.dataset import VOCABULARY_FILE, read_dataset_info, read_split
 from model.errors import CaptionerError
 from model.export import CaptionGraph
@@ -48,11 +48,13 @@ class Model:
         caption: `uint8[B, H, W, 3]` to one result a picture.
         sampler: how it draws captions.
         dataset_fingerprint: of the dataset that it was trained on.
+        image: size of its pictures.
     """
 
     caption: Callable[[np.ndarray], list[ImageCaptions]]
     sampler: SamplerConfig
     dataset_fingerprint: str
+    image: ImageConfig
 
 
 def load_model(folder: Path, sampler: SamplerConfig) -> Model:
@@ -68,7 +70,8 @@ def load_model(folder: Path, sampler: SamplerConfig) -> Model:
                 f"{folder} was exported with {bundle.config.sampler}, asked for {sampler}; "
                 "give the same options, or export the run with others"
             )
-        return Model(bundle.caption, sampler, bundle.config.dataset_fingerprint)
+        made = bundle.config
+        return Model(bundle.caption, sampler, made.dataset_fingerprint, made.image)
     captioner, config, _ = restore_captioner(folder)
     vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
     graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
@@ -80,7 +83,7 @@ def load_model(folder: Path, sampler: SamplerConfig) -> Model:
     def caption(images: np.ndarray) -> list[ImageCaptions]:
         return to_captions(function(images), len(images))
 
-    return Model(caption, sampler, config.dataset_fingerprint)
+    return Model(caption, sampler, config.dataset_fingerprint, config.image)
 
 
 def predict(model: Model, examples: tf.data.Dataset, batch_size: int) -> Iterator[dict[str, Any]]:
@@ -106,8 +109,14 @@ def evaluate(
     """The metrics of `model` on a split, and its predictions with scores for each picture.
 
     Raises:
-        CaptionerError: if the split is empty, or the model was trained on another dataset.
+        CaptionerError: if the split is empty, or its pictures are of another size than the model's.
     """
+    if model.image.image_size_px != info.image.image_size_px:
+        raise CaptionerError(
+            f"the model captions pictures of {model.image.image_size_px} px, {dataset} holds "
+            f"pictures of {info.image.image_size_px} px; preprocess with --image-size-px "
+            f"{model.image.image_size_px}"
+        )
     if model.dataset_fingerprint != info.fingerprint:
         print(
             f"note: the model was trained on dataset {model.dataset_fingerprint}, this is "

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
 from model.config import ImageConfig
+from model.errors import CaptionerError
 
 # Part of every artifact: change it whenever the pixels of any picture change.
 DECODER_VERSION = "pillow-1"
@@ -63,6 +64,20 @@ class DecodedImage:
     width_px: int
     height_px: int
     format: str
+
+
+def check_decoder_version(found: str, artifact: object) -> None:
+    """Checks that `artifact` was made from pictures decoded as here.
+
+    Raises:
+        CaptionerError: if not: its captions would be worse without a sign.
+    """
+    if found != DECODER_VERSION:
+        raise CaptionerError(
+            f"{artifact}: its pictures were decoded by {found!r}, this version decodes by "
+            f"{DECODER_VERSION!r}: captions would be worse without a sign. Install the version "
+            "that made it, or preprocess, train and export again"
+        )
 
 
 def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:

@@ -26,6 +26,7 @@ from model.dataset import (
     training_batches,
 )
 from model.errors import CaptionerError
+from model.image import check_decoder_version
 from model.losses import MaskedCrossentropy
 
 RUN_FILE = "config.json"
@@ -81,9 +82,10 @@ def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:
     """The captioner of a run with its best weights, its configuration, and their epoch.
 
     Raises:
-        CaptionerError: if `folder` is no run or has no checkpoint.
+        CaptionerError: if `folder` is no run, has no checkpoint, or is of another decoder version.
     """
     config = read_json(RunConfig, folder / RUN_FILE, "run")
+    check_decoder_version(config.decoder_version, folder)
     # The checkpoint holds the encoder's weights too: the file they came from may be gone.
     model = ModelConfig(**{**config.model.__dict__, "encoder_weights": None})
     captioner = build_captioner(model, config.image, config.vocabulary_size)
@@ -114,8 +116,8 @@ class _SaveEpoch(keras.callbacks.Callback):
         loss = float((logs or {})["val_loss"])
         if not math.isfinite(loss):
             raise CaptionerError(
-                f"validation loss is {loss} after epoch {epoch + 1}; the checkpoint of epoch "
-                f"{self.progress.epoch} is kept; lower --learning-rate or --clip-norm"
+                f"validation loss is {loss} after epoch {epoch + 1}; the checkpoint of the epoch "
+                "before, if there was one, is kept; lower --learning-rate or --clip-norm"
             )
         self.progress = self.progress.after(loss)
         self.checkpoints.save(self.model, self.progress)
@@ -159,14 +161,12 @@ def fit(
     # Another seed for each start, so that a resumed run does not see the first epochs' order again.
     batches = training_batches(
         read_split(dataset, "train", info),
-        info.examples["train"],
         train.batch_size,
         train.max_length,
         shuffle_seed=train.seed + progress.epoch,
     )
     validation = training_batches(
         read_split(dataset, "validation", info),
-        info.examples["validation"],
         train.batch_size,
         train.max_length,
         shuffle_seed=None,

@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time says nothing on a busy machine; pytest-timeout stops what hangs.
+settings.register_profile("captioner", deadline=None)
+settings.load_profile("captioner")
 
 
 @pytest.fixture(scope="session")

@@ -67,6 +67,8 @@ def test_a_killed_preprocess_run_is_made_again_from_the_start(
 
     kill_once(start("preprocess", *arguments), work_has_started)
     assert [path.name for path in output.iterdir()] == ["_incomplete"]
+    # Killed later, it would have left shards too: those of other options, say.
+    (staging / "train-00008-of-00009.tfrecord").write_bytes(b"stale")
 
     assert captioner("preprocess", *arguments) == 0
     assert not staging.exists()

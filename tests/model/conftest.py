@@ -6,11 +6,6 @@ from pathlib import Path
 
 import builders
 import pytest
-from hypothesis import settings
-
-# Time says nothing on a busy machine; pytest-timeout stops what hangs.
-settings.register_profile("model", deadline=None)
-settings.load_profile("model")
 
 
 @pytest.fixture(scope="session")

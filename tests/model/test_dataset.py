@@ -29,9 +29,7 @@ def batches(token_ids: list[list[list[int]]], max_length: int = 20, batch_size: 
         encode_example(str(i), PNG, ["x"] * len(ids), ids) for i, ids in enumerate(token_ids)
     ]
     examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
-    return list(
-        training_batches(examples, len(records), batch_size, max_length, None).as_numpy_iterator()
-    )
+    return list(training_batches(examples, batch_size, max_length, None).as_numpy_iterator())
 
 
 def test_inputs_start_and_targets_end() -> None:
@@ -93,7 +91,7 @@ def test_shuffling_depends_on_the_seed_and_loses_nothing(squares: Path) -> None:
     examples = read_split(squares, "train", read_dataset_info(squares))
 
     def epoch(seed: int | None) -> list[bytes]:
-        shuffled = training_batches(examples, 24, 4, 8, seed).as_numpy_iterator()
+        shuffled = training_batches(examples, 4, 8, seed).as_numpy_iterator()
         return [picture.tobytes() for inputs, _ in shuffled for picture in inputs["images"]]
 
     plain, once, again, other = (epoch(seed) for seed in (None, 1, 1, 2))
@@ -105,7 +103,7 @@ def test_shuffling_depends_on_the_seed_and_loses_nothing(squares: Path) -> None:
 def test_the_number_of_steps_is_known(squares: Path) -> None:
     # Keras trains an epoch of unknown length with one step too many of the learning rate schedule.
     examples = read_split(squares, "train", read_dataset_info(squares))
-    assert training_batches(examples, 24, 5, 8, shuffle_seed=1).cardinality().numpy() == 5
+    assert training_batches(examples, 5, 8, shuffle_seed=1).cardinality().numpy() == 5
 
 
 def test_a_missing_shard_is_an_error(tmp_path: Path) -> None:
@@ -124,7 +122,7 @@ def test_a_split_without_examples_names_the_splits_there_are(tmp_path: Path) -> 
 
 def test_pictures_of_another_decoder_version_are_refused(tmp_path: Path) -> None:
     builders.write_dataset(tmp_path, {"train": 1}, decoder_version="pillow-0")
-    with pytest.raises(CaptionerError, match=r"'pillow-0'.*run captioner preprocess again"):
+    with pytest.raises(CaptionerError, match=r"'pillow-0'.*preprocess, train and export again"):
         read_dataset_info(tmp_path)
 
 

@@ -17,7 +17,7 @@ from pipelines.splits import SplitRatios, split_by_hash
 from pipelines.transforms import JoinImages
 
 NAME = "a.jpg"
-CAPTIONS = [Caption(NAME, 9, "last"), Caption(NAME, 2, "first"), Caption(NAME, 5, "first")]
+CAPTIONS = [Caption(NAME, 9, "a last"), Caption(NAME, 2, "first"), Caption(NAME, 5, "first")]
 FILE = [ImageFile("/archive/a.jpg", NAME, 10)]
 LISTED = [SplitEntry(NAME, "test")]
 HASHED = split_by_hash(NAME, SplitRatios())
@@ -71,7 +71,7 @@ def test_every_combination_has_its_outcome(known: tuple[bool, bool, bool, bool])
 def test_captions_keep_the_order_of_their_file_and_their_repeats() -> None:
     joined = join_image(NAME, CAPTIONS, FILE, [], SplitRatios())
     assert isinstance(joined, CaptionedImage)
-    assert joined.captions == ("first", "first", "last")
+    assert joined.captions == ("first", "first", "a last")
 
 
 names = st.sampled_from([f"{i}.jpg" for i in range(8)])
@@ -106,7 +106,7 @@ def test_the_pipeline_joins_by_image_id() -> None:
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
         inputs = {name: pipeline | name >> beam.Create(some) for name, some in rows.items()}
         images, rejects = inputs | JoinImages(None)
-        expected = CaptionedImage(NAME, FILE[0].uri, "test", ("first", "first", "last"))
+        expected = CaptionedImage(NAME, FILE[0].uri, "test", ("first", "first", "a last"))
         assert_that(images, equal_to([expected]), "images")
         reasons = rejects | beam.Map(lambda reject: (reject.image_id, reject.reason))
         found = [("absent.jpg", "missing"), ("silent.jpg", "no_caption")]
