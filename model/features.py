@@ -36,7 +36,9 @@ def encode_example(
         "token_ids": _int64([token for ids in token_ids for token in ids]),
         "caption_lengths": _int64([len(ids) for ids in token_ids]),
     }
-    return tf.train.Example(features=tf.train.Features(feature=feature)).SerializeToString()
+    example = tf.train.Example(features=tf.train.Features(feature=feature))
+    # Else the order of the features, and with it the shard's digest, is another in every process.
+    return example.SerializeToString(deterministic=True)
 
 
 def _bytes(values: Sequence[bytes]) -> tf.train.Feature:

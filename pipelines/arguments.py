@@ -75,7 +75,7 @@ def demo_parser() -> argparse.ArgumentParser:
     parser = _parser("demo", "All commands in a row on generated pictures.")
     parser.add_argument("--output", default="demo", help="folder of the demo (default: demo)")
     parser.add_argument(
-        "--scenes", type=int, default=4000, help="scenes to train on (default: 4000)"
+        "--scenes", type=int, default=6000, help="scenes to train on (default: 6000)"
     )
-    parser.add_argument("--epochs", type=int, default=10, help="epochs to train (default: 10)")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs to train (default: 8)")
     return parser
