@@ -1,0 +1,100 @@
+"""Tests of what the demo runs and of the check that it ends with."""
+
+import argparse
+import json
+import random
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from model.errors import CaptionerError
+from pipelines.cli import _COMMANDS
+from pipelines.demo.archive import read_truth, write_archive
+from pipelines.demo.language import canonical_caption
+from pipelines.demo.run import accuracy, check, commands, run, shuffled
+from pipelines.demo.scenes import Scene, sample_scene
+
+
+def scenes(count: int) -> dict[str, Scene]:
+    rng = random.Random(3)
+    return {f"{index}.jpg": sample_scene(rng) for index in range(count)}
+
+
+def test_every_command_of_the_demo_is_one_that_the_console_takes() -> None:
+    names = [command[0] for command in commands(Path("demo"), epochs=2)]
+    assert names == ["preprocess", "train", "evaluate", "export", "caption", "report"]
+    for name, *options in commands(Path("demo"), epochs=2):
+        _COMMANDS[name].parser().parse_args(options)
+
+
+def test_accuracy_counts_whole_scenes() -> None:
+    truth = scenes(4)
+    captions = {image: canonical_caption(scene) for image, scene in truth.items()}
+    assert accuracy(captions, truth) == 1
+    first = next(iter(captions))
+    assert accuracy({**captions, first: "a ring"}, truth) == 0.75
+    del captions[first]
+    assert accuracy(captions, truth) == 0.75
+
+
+def test_captions_dealt_to_other_scenes_are_wrong() -> None:
+    truth = scenes(200)
+    captions = {image: canonical_caption(scene) for image, scene in truth.items()}
+    dealt = shuffled(captions, seed=1)
+    assert sorted(dealt.values()) == sorted(captions.values())
+    assert accuracy(dealt, truth) < 0.1
+
+
+def write_demo(folder: Path, captions: dict[str, str], rejects: int) -> None:
+    """The files that `check` reads, as the commands would have left them."""
+    rows = [
+        {"image_uri": f"{folder.resolve()}/archive/{image}", "status": "captioned", "caption": c}
+        for image, c in captions.items()
+    ]
+    rows += [
+        {"image_uri": f"{folder.resolve()}/archive/broken-{n}.jpg", "status": "rejected"}
+        for n in range(rejects)
+    ]
+    schema = pa.schema([(name, pa.string()) for name in ("image_uri", "status", "caption")])
+    (folder / "captions" / "model=x").mkdir(parents=True)
+    table = pa.Table.from_pylist(rows, schema)
+    pq.write_table(table, folder / "captions" / "model=x" / "part-0.parquet")
+    (folder / "run").mkdir()
+    (folder / "run" / "metrics.json").write_text(json.dumps({"scores": {"bleu_4": 0.9}}))
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> dict[str, Scene]:
+    write_archive(tmp_path / "archive", 20, 1, tmp_path / "truth.jsonl")
+    return read_truth(tmp_path / "truth.jsonl")
+
+
+def test_true_captions_pass(tmp_path: Path, truth: dict[str, Scene]) -> None:
+    write_demo(tmp_path, {image: canonical_caption(s) for image, s in truth.items()}, rejects=5)
+    assert check(tmp_path) == 1
+
+
+def test_captions_of_other_pictures_fail(tmp_path: Path, truth: dict[str, Scene]) -> None:
+    captions = {image: canonical_caption(scene) for image, scene in truth.items()}
+    write_demo(tmp_path, shuffled(captions, seed=2), rejects=5)
+    with pytest.raises(CaptionerError, match="did not learn to look"):
+        check(tmp_path)
+
+
+@pytest.mark.parametrize(("lost", "rejects"), [(1, 5), (0, 4)])
+def test_a_lost_picture_fails(
+    tmp_path: Path, truth: dict[str, Scene], lost: int, rejects: int
+) -> None:
+    captions = {image: canonical_caption(scene) for image, scene in list(truth.items())[lost:]}
+    write_demo(tmp_path, captions, rejects)
+    with pytest.raises(CaptionerError, match="pictures were lost"):
+        check(tmp_path)
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear")
+    with pytest.raises(CaptionerError, match="holds files that are no demo"):
+        run(argparse.Namespace(output=str(tmp_path), scenes=1, epochs=1))
+    assert (tmp_path / "letter.txt").read_text() == "dear"
