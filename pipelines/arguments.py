@@ -77,5 +77,5 @@ def demo_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenes", type=int, default=6000, help="scenes to train on (default: 6000)"
     )
-    parser.add_argument("--epochs", type=int, default=6, help="epochs to train (default: 6)")
+    parser.add_argument("--epochs", type=int, default=7, help="epochs to train (default: 7)")
     return parser

@@ -13,7 +13,8 @@ import pytest
 from model import evaluate as evaluator
 from model.arguments import evaluate_parser
 from model.command import run_command
-from model.config import SamplerConfig
+from model.config import ImageConfig, SamplerConfig
+from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.evaluate import load_model
 
@@ -130,3 +131,10 @@ def test_what_cannot_be_evaluated_is_one_line(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+def test_pictures_of_another_size_than_the_models_are_refused(squares: Path) -> None:
+    info = read_dataset_info(squares)
+    model = evaluator.Model(lambda pixels: [], SamplerConfig(), info.fingerprint, ImageConfig(64))
+    with pytest.raises(CaptionerError, match=r"captions pictures of 64 px.*--image-size-px 64"):
+        evaluator.evaluate(model, squares, info, "validation", 4, "python")
