@@ -28,14 +28,17 @@ setup(
     package_data={"pipelines": ["templates/*.html"], "model": ["py.typed"]},
     install_requires=[
         "apache-beam>=2.77,<2.78",
+        "imagehash>=4.3,<5",
         "jinja2>=3.1",
         "keras>=3.15,<3.16",
+        "matplotlib>=3.9",
         "numpy>=1.26,<3",
         "pillow>=12.0,<13",
         "pyarrow>=25,<26",
         "pycocoevalcap>=1.2,<2",
         "tensorboard>=2.18",
         "tensorflow>=2.21,<2.22",
+        "tensorflow-text>=2.21,<2.22",
         "tensorflow-transform>=1.21,<1.22",
     ],
     extras_require={

@@ -23,7 +23,8 @@ class Captioner(keras.Model):
         vocabulary_size: V.
 
     Call with ``{"images": uint8[B, H, W, 3], "token_ids": int[B, N, L]}``; returns logits
-    `float[B, N, L, V]`. Example::
+    `float[B, N, L, V]`. Features that a frozen encoder computed before take the place of the
+    images as ``"grid": float[B, P, C]``. Example::
 
         captioner = Captioner(ModelConfig(encoder="cnn"), ImageConfig(64), vocabulary_size=50)
         samples = captioner.caption(images, BeamSampler(SamplerConfig(), max_length=20))
@@ -46,7 +47,10 @@ class Captioner(keras.Model):
         self.decoder.build((None, None, self.image_encoder.channels), (None, None, None))
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
-        grid = self.image_encoder(inputs["images"], training=training)
+        if "grid" in inputs:
+            grid = keras.ops.cast(inputs["grid"], self.compute_dtype)
+        else:
+            grid = self.image_encoder(inputs["images"], training=training)
         return self.decoder(grid, inputs["token_ids"], training=training)
 
     def caption(self, images: Tensor, sampler: Sampler) -> Samples:

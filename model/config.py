@@ -18,6 +18,13 @@ from model.errors import CaptionerError
 
 Config = TypeVar("Config")
 
+# What a dataset is made of; here, so that who only looks at it need not import TensorFlow.
+SPLITS = ("train", "validation", "test")
+DATASET_FILE = "dataset.json"
+VOCABULARY_FILE = "vocabulary.txt"
+FREQUENCIES_FILE = "vocabulary_frequencies.tsv"
+ENCODER_WEIGHTS_FILE = "encoder.weights.h5"
+
 # Above this many pixels a file is taken for a decompression bomb (Pillow's own error limit).
 DEFAULT_MAX_PIXELS = 178_956_970
 
@@ -112,6 +119,25 @@ class SamplerConfig:
 
 
 @dataclass(frozen=True)
+class FeatureConfig:
+    """Features that preprocessing computed by a frozen image encoder and stored in the dataset.
+
+    Attributes:
+        encoder: name of a `keras.applications` network.
+        weights_sha256: of the file of its weights in the dataset, in hexadecimal.
+        views: grids stored of each training picture; other splits have one.
+        patches: cells of a grid.
+        channels: numbers of a cell, stored as float16.
+    """
+
+    encoder: str
+    weights_sha256: str
+    views: int
+    patches: int
+    channels: int
+
+
+@dataclass(frozen=True)
 class DatasetInfo:
     """What ``dataset.json`` tells the steps that follow preprocessing."""
 
@@ -124,6 +150,8 @@ class DatasetInfo:
     captions: dict[str, int]
     rejects: dict[str, int]
     inputs: int
+    duplicates: dict[str, int] = dataclasses.field(default_factory=dict)
+    features: FeatureConfig | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +183,9 @@ class BundleConfig:
 
 def _as_type(annotation: Any, value: Any, where: str) -> Any:
     """`value` of a parsed JSON document as the type that a dataclass field is annotated with."""
-    if dataclasses.is_dataclass(annotation):
+    if isinstance(annotation, types.UnionType) and value is not None:
+        (annotation,) = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+    if dataclasses.is_dataclass(annotation) and value is not None:
         return from_dict(typing.cast(type, annotation), value, where)
     return value
 
@@ -173,7 +203,7 @@ def from_dict(cls: type[Config], document: Mapping[str, Any], where: str) -> Con
     optional = {
         field.name
         for field in dataclasses.fields(typing.cast(Any, cls))
-        if field.default is not dataclasses.MISSING
+        if (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
     }
     unknown, missing = set(document) - set(hints), set(hints) - optional - set(document)
     if unknown or missing:

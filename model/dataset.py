@@ -4,15 +4,11 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from model.config import DatasetInfo, read_json
+from model.config import DATASET_FILE, VOCABULARY_FILE, DatasetInfo, read_json
 from model.errors import CaptionerError
-from model.features import parse_example
+from model.features import parse_cached_example, parse_example
 from model.image import check_decoder_version
 from model.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
-
-DATASET_FILE = "dataset.json"
-VOCABULARY_FILE = "vocabulary.txt"
-SPLITS = ("train", "validation", "test")
 
 
 def read_dataset_info(folder: Path) -> DatasetInfo:
@@ -41,8 +37,13 @@ def read_dataset_vocabulary(folder: Path, info: DatasetInfo) -> Vocabulary:
     return vocabulary
 
 
-def read_split(folder: Path, split: str, info: DatasetInfo) -> tf.data.Dataset:
+def read_split(
+    folder: Path, split: str, info: DatasetInfo, cached: bool = False
+) -> tf.data.Dataset:
     """The Examples of `split` in the order of the shards, parsed by `model.features`.
+
+    Args:
+        cached: gives the stored features in place of the pixels.
 
     Raises:
         CaptionerError: if the split has no examples.
@@ -59,10 +60,14 @@ def read_split(folder: Path, split: str, info: DatasetInfo) -> tf.data.Dataset:
     records = tf.data.TFRecordDataset(shards).apply(
         tf.data.experimental.assert_cardinality(info.examples[split])
     )
-    size_px = info.image.image_size_px
-    return records.map(
-        lambda record: parse_example(record, size_px), num_parallel_calls=tf.data.AUTOTUNE
-    )
+    size_px, features = info.image.image_size_px, info.features
+
+    def parse(record: tf.Tensor) -> dict:
+        if cached and features:
+            return parse_cached_example(record, features)
+        return parse_example(record, size_px)
+
+    return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
 
 
 def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Tensor]:
@@ -76,8 +81,8 @@ def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Ten
     starts = tf.fill([count, 1], START)
     inputs = tf.concat([starts, tokens], axis=1)[:, :max_length]
     targets = tf.concat([tokens, tf.fill([count, 1], END)], axis=1)[:, :max_length]
-    images = {"images": example["image"], "token_ids": inputs.to_tensor(PAD)}
-    return images, targets.to_tensor(PAD)
+    seen = {"grid": example["grid"]} if "grid" in example else {"images": example["image"]}
+    return {**seen, "token_ids": inputs.to_tensor(PAD)}, targets.to_tensor(PAD)
 
 
 def training_batches(
@@ -89,7 +94,8 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches `({"images": uint8[B, H, W, 3], "token_ids": int32[B, N, L]}, int32[B, N, L])`.
 
-    N and L are the most captions and tokens in the batch; the rest is padding.
+    N and L are the most captions and tokens in the batch; the rest is padding. Examples with
+    stored features give `"grid": float16[B, P, C]` in place of the images.
     """
     if shuffle_seed is not None:
         # Parsed but undecoded records would be smaller; pictures at 224 px cost 150 kB each.
@@ -98,5 +104,5 @@ def training_batches(
         lambda example: _to_inputs_and_targets(example, max_length),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    padding = ({"images": tf.constant(0, tf.uint8), "token_ids": PAD}, PAD)
-    return pairs.padded_batch(batch_size, padding_values=padding).prefetch(2)
+    # PAD is 0, and pictures and grids all have one size.
+    return pairs.padded_batch(batch_size).prefetch(2)

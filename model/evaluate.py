@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from model.bundle import BUNDLE_FILE, METRICS_FILE, Bundle, ImageCaptions, to_captions
-from model.config import DatasetInfo, ImageConfig, SamplerConfig, from_options
-from model.dataset import VOCABULARY_FILE, read_dataset_info, read_split
+from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig, from_options
+from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
 from model.export import CaptionGraph
 from model.metrics import score_captions

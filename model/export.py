@@ -15,6 +15,7 @@ import tensorflow as tf
 from model.bundle import BUNDLE_FILE, METRICS_FILE, MODEL_CARD_FILE
 from model.captioner import Captioner
 from model.config import (
+    VOCABULARY_FILE,
     BundleConfig,
     ImageConfig,
     RunConfig,
@@ -22,7 +23,6 @@ from model.config import (
     from_options,
     to_json,
 )
-from model.dataset import VOCABULARY_FILE
 from model.errors import CaptionerError
 from model.model_card import model_card
 from model.samplers import make_sampler

@@ -8,6 +8,7 @@ An Example of a picture with two captions::
         "captions": [b"A dog runs .", b"Dog in snow"],  # as given
         "token_ids": [5, 17, 9, 17, 8, 31],             # the captions' ids, end to end
         "caption_lengths": [3, 3],                      # tokens of each caption
+        "grids": [b"..."],                              # float16[P, C], one a view; or none
     }
 
 Token ids hold neither START nor END: `model.dataset` adds them where it shifts inputs to targets.
@@ -16,13 +17,23 @@ Token ids hold neither START nor END: `model.dataset` adds them where it shifts 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+
+from model.config import FeatureConfig
 
 
 def encode_example(
-    image_id: str, image_png: bytes, captions: Sequence[str], token_ids: Sequence[Sequence[int]]
+    image_id: str,
+    image_png: bytes,
+    captions: Sequence[str],
+    token_ids: Sequence[Sequence[int]],
+    grids: np.ndarray | None = None,
 ) -> bytes:
     """One picture and its captions as a serialised `tf.train.Example`.
+
+    Args:
+        grids: features of the picture's views, `float[N, P, C]`, stored as float16.
 
     Raises:
         ValueError: if there are not as many captions as lists of token ids.
@@ -36,6 +47,8 @@ def encode_example(
         "token_ids": _int64([token for ids in token_ids for token in ids]),
         "caption_lengths": _int64([len(ids) for ids in token_ids]),
     }
+    if grids is not None:
+        feature["grids"] = _bytes([grid.astype("<f2").tobytes() for grid in grids])
     example = tf.train.Example(features=tf.train.Features(feature=feature))
     # Else the order of the features, and with it the shard's digest, is another in every process.
     return example.SerializeToString(deterministic=True)
@@ -49,6 +62,18 @@ def _int64(values: Sequence[int]) -> tf.train.Feature:
     return tf.train.Feature(int64_list=tf.train.Int64List(value=values))
 
 
+def _spec() -> dict[str, Any]:
+    return {
+        "image_id": tf.io.FixedLenFeature([], tf.string),
+        "captions": tf.io.RaggedFeature(tf.string),
+        "token_ids": tf.io.RaggedFeature(
+            tf.int64,
+            partitions=[tf.io.RaggedFeature.RowLengths("caption_lengths")],
+            row_splits_dtype=tf.int64,
+        ),
+    }
+
+
 def parse_example(serialised: tf.Tensor, image_size_px: int) -> dict[str, Any]:
     """A serialised Example as tensors.
 
@@ -56,19 +81,26 @@ def parse_example(serialised: tf.Tensor, image_size_px: int) -> dict[str, Any]:
         image_id `string[]`, image `uint8[H, W, 3]`, captions `string[N]`, and token_ids as a
         ragged `int64[N, (tokens)]`.
     """
-    parsed = tf.io.parse_single_example(
-        serialised,
-        {
-            "image_id": tf.io.FixedLenFeature([], tf.string),
-            "image_png": tf.io.FixedLenFeature([], tf.string),
-            "captions": tf.io.RaggedFeature(tf.string),
-            "token_ids": tf.io.RaggedFeature(
-                tf.int64,
-                partitions=[tf.io.RaggedFeature.RowLengths("caption_lengths")],
-                row_splits_dtype=tf.int64,
-            ),
-        },
-    )
+    spec = {**_spec(), "image_png": tf.io.FixedLenFeature([], tf.string)}
+    parsed = tf.io.parse_single_example(serialised, spec)
     image = tf.io.decode_png(parsed.pop("image_png"), channels=3)
     parsed["image"] = tf.ensure_shape(image, [image_size_px, image_size_px, 3])
+    return parsed
+
+
+def parse_cached_example(serialised: tf.Tensor, features: FeatureConfig) -> dict[str, Any]:
+    """A serialised Example with the features of one view in place of its pixels.
+
+    The view is drawn anew each time, so that augmentation survives caching.
+
+    Returns:
+        as `parse_example`, with grid `float16[P, C]` in place of the image.
+    """
+    parsed = tf.io.parse_single_example(
+        serialised, {**_spec(), "grids": tf.io.RaggedFeature(tf.string)}
+    )
+    grids = parsed.pop("grids")
+    view = tf.random.uniform([], maxval=tf.size(grids), dtype=tf.int32)
+    grid = tf.io.decode_raw(grids[view], tf.float16)
+    parsed["grid"] = tf.reshape(grid, [features.patches, features.channels])
     return parsed

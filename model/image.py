@@ -1,23 +1,38 @@
 """The one decoder: every picture, in training and in captioning, becomes pixels here.
 
-Pillow reads the first frame; EXIF orientation is applied; any mode becomes RGB by `to_rgb`; the
+Pillow reads the first frame; EXIF orientation is applied; `model.colour` makes any mode RGB; the
 whole picture is squeezed into a square by one filter. A picture that is not decoded whole raises.
 """
 
+import contextlib
+import ctypes
 import io
-import threading
+import logging
+import struct
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from model.colour import to_rgb
 from model.config import ImageConfig
 from model.errors import CaptionerError
 
 # Part of every artifact: change it whenever the pixels of any picture change.
-DECODER_VERSION = "pillow-1"
+DECODER_VERSION = "pillow-2"
 
+# Formats that Pillow registers and that are refused all the same.
+_NOT_READ = {
+    "BUFR": "it holds measurements, no pixels",
+    "EPS": "another program would have to draw it",
+    "FITS": "Pillow mixes up the bytes of its samples: noise would come out",
+    "GRIB": "it holds measurements, no pixels",
+    "HDF5": "it holds measurements, no pixels",
+    "IPTC": "what it wraps would be opened as any format, refused ones among them",
+    "MPEG": "it is a film",
+    "WMF": "it holds drawing commands, no pixels",
+}
 _FILTER = Image.Resampling.BILINEAR
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -31,10 +46,15 @@ _TRANSPOSE = {
 }
 _SIDEWAYS = {5, 6, 7, 8}
 
-# Pillow warns of what is judged here (bombs, odd metadata). The filter is set once, because
-# warnings.catch_warnings is not safe in the threads that decode.
+assert not ImageFile.LOAD_TRUNCATED_IMAGES, "half a picture must never be captioned"
+
+# What Pillow and libtiff print is judged here (bombs, odd metadata) and part of the reject. All is
+# set once and for the process: warnings.catch_warnings is not safe in the threads that decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-_limit_lock = threading.Lock()
+logging.getLogger("PIL").setLevel(logging.CRITICAL)
+with contextlib.suppress(OSError, AttributeError):
+    # Where libtiff cannot be reached in this way, its messages stay; no picture depends on it.
+    ctypes.CDLL(Image.core.__file__).TIFFSetErrorHandler(None)
 
 
 class ImageError(Exception):
@@ -58,12 +78,14 @@ class DecodedImage:
         width_px: width of the picture as a person sees it (orientation applied).
         height_px: height of the same.
         format: Pillow's name of the file format, e.g. ``JPEG``.
+        mode: Pillow's name of what the file's pixels are before `to_rgb`, e.g. ``CMYK``.
     """
 
     pixels: np.ndarray
     width_px: int
     height_px: int
     format: str
+    mode: str
 
 
 def check_decoder_version(found: str, artifact: object) -> None:
@@ -90,9 +112,10 @@ def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:
         raise ImageError("empty", "got a file of 0 bytes")
     try:
         with _open(data, config.max_pixels) as image:
-            width_px, height_px = image.size
+            (width_px, height_px), mode = image.size, image.mode
             # JPEG only: the DCT is computed at the smallest scale that covers the size wanted.
             image.draft(None, (config.image_size_px, config.image_size_px))
+            _scale_transparent_colour(image)
             image.load()
             # Asked for only now: loading a TIFF turns it and drops its orientation.
             orientation = _orientation(image)
@@ -101,31 +124,25 @@ def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:
             format = image.format or "unknown"
     except ImageError:
         raise
-    except MemoryError as error:
-        raise ImageError("bomb", f"out of memory while decoding: {error}") from error
     except Exception as error:
         # Pillow's plug-ins raise nearly anything on damaged input (ValueError, SyntaxError,
         # struct.error, IndexError, zlib.error): each means that this file is no whole picture.
-        reason = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise ImageError(reason, f"{type(error).__name__}: {error}") from error
+        raise _refusal(error) from error
     if orientation in _TRANSPOSE:
         resized = resized.transpose(_TRANSPOSE[orientation])
     if orientation in _SIDEWAYS:
         width_px, height_px = height_px, width_px
-    return DecodedImage(np.asarray(resized), width_px, height_px, format)
+    return DecodedImage(np.asarray(resized), width_px, height_px, format, mode)
 
 
-def _open(data: bytes, max_pixels: int) -> Image.Image:
+def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     """Opens without decoding; refuses bombs by the size that the header gives."""
-    if max_pixels != Image.MAX_IMAGE_PIXELS:
-        with _limit_lock:
-            Image.MAX_IMAGE_PIXELS = max_pixels
+    # Frames and tiles have headers of their own, which Pillow checks: it refuses twice this number.
+    Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)
     try:
-        image = Image.open(io.BytesIO(data))
-    except Image.DecompressionBombError as error:
-        raise ImageError("bomb", f"{error}; --max-pixels raises the limit") from error
+        image = Image.open(io.BytesIO(data), formats=_formats())
     except UnidentifiedImageError as error:
-        raise ImageError("unreadable", "Pillow knows no format that starts like this") from error
+        raise ImageError("unreadable", _why_unidentified(data)) from error
     if image.width * image.height > max_pixels:
         image.close()
         raise ImageError(
@@ -134,6 +151,40 @@ def _open(data: bytes, max_pixels: int) -> Image.Image:
             "--max-pixels raises the limit",
         )
     return image
+
+
+def _formats() -> tuple[str, ...]:
+    """The formats that are read, in the order in which Pillow tries them."""
+    Image.init()
+    return tuple(name for name in Image.ID if name not in _NOT_READ)
+
+
+def _why_unidentified(data: bytes) -> str:
+    """What to say of a file that none of the formats read can open."""
+    alike = []
+    for name, (_, accepts) in Image.OPEN.items():
+        # Some look further than a short file goes; Pillow passes over them just so.
+        with contextlib.suppress(IndexError, struct.error):
+            if accepts and accepts(data[:16]):
+                alike.append(name)
+    for name in alike:
+        if name in _NOT_READ:
+            return f"{name} is not read: {_NOT_READ[name]}; convert it to PNG"
+    if alike:
+        return f"starts like {' or '.join(alike)}, but its header is damaged, cut off or unknown"
+    return f"no format that Pillow reads starts like this: {data[:16]!r}"
+
+
+def _refusal(error: Exception) -> ImageError:
+    """The reject that goes with what Pillow raised."""
+    message = f"{type(error).__name__}: {error}"
+    if isinstance(error, Image.DecompressionBombError):
+        return ImageError("bomb", f"{error}; --max-pixels raises the limit")
+    # MAX_TEXT_CHUNK and MAX_TEXT_MEMORY limit what a PNG's texts and profiles unpack to.
+    if isinstance(error, MemoryError) or "MAX_TEXT" in message:
+        return ImageError("bomb", f"{message}; it unpacks to more than the memory for it")
+    cut = "truncated" in message.lower() or "not enough image data" in message
+    return ImageError("truncated" if cut else "unreadable", message)
 
 
 def _orientation(image: Image.Image) -> int:
@@ -145,27 +196,15 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any mode to RGB: alpha over white, 16-bit by its high byte, floats of 0 to 1 or 0 to 255."""
-    if image.mode == "RGB" and not image.has_transparency_data:
-        return image
-    if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(_to_8_bit(np.asarray(image))).convert("RGB")
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        return Image.alpha_composite(white, rgba).convert("RGB")
-    return image.convert("RGB")
-
-
-def _to_8_bit(samples: np.ndarray) -> np.ndarray:
-    """Samples `[H, W]` of 16 or 32 bits or floats as `uint8[H, W]`."""
-    top = float(samples.max(initial=0))
-    if np.issubdtype(samples.dtype, np.floating):
-        scaled = np.nan_to_num(samples * 255.0 if top <= 1.0 else samples)
-    else:
-        scaled = samples / 257.0 if top > 255 or samples.dtype.itemsize == 2 else samples
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+def _scale_transparent_colour(image: ImageFile.ImageFile) -> None:
+    """Scales the transparent colour of a PNG like its samples; Pillow scales the samples alone."""
+    if image.format != "PNG" or not image.tile or "transparency" not in image.info:
+        return
+    colour, layout = image.info["transparency"], image.tile[0].args
+    if layout == "RGB;16B":
+        image.info["transparency"] = tuple(level >> 8 for level in colour)
+    elif layout in ("L;2", "L;4"):
+        image.info["transparency"] = colour * {"L;2": 85, "L;4": 17}[layout]
 
 
 def encode_png(pixels: np.ndarray) -> bytes:
@@ -177,9 +216,6 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def image_suffixes() -> frozenset[str]:
-    """File name suffixes (``.jpg``) of the formats that Pillow can open here."""
-    Image.init()
-    return frozenset(s for s, name in Image.registered_extensions().items() if name in Image.OPEN)
-
-
-assert not ImageFile.LOAD_TRUNCATED_IMAGES, "half a picture must never be captioned"
+    """File name suffixes (``.jpg``) of the formats that are read here."""
+    formats = set(_formats())
+    return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)

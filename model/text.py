@@ -1,33 +1,70 @@
 """Captions to tokens and back, as TensorFlow ops: one definition for TFT, training and export.
 
-Rules, in order: lower case; typographic apostrophes made plain; a possessive ``'s`` is a token of
-its own; all but letters, marks, digits, apostrophes and hyphens separates tokens; an apostrophe or
-hyphen counts only inside a word (save in ``'s``).
+Rules:
+
+1. Unicode NFKC: full-width letters, ligatures and composed accents have one form each.
+2. Lower case, unless asked otherwise.
+3. Typographic apostrophes are made plain; a possessive ``'s`` is a token of its own.
+4. All but letters, marks, digits, apostrophes, hyphens and the joiners of Arabic, Persian and
+   Hebrew writing separates tokens; invisible marks of writing direction vanish.
+5. Digits stay as they are; a point or comma between digits belongs to the number (``3.5``).
+6. An apostrophe or hyphen counts only inside a word (save in ``'s``).
+7. Han and Hiragana: every character is a token. Katakana: a run of them is one. Hangul, and every
+   script whose writers put spaces between words: what stands between spaces is one.
 """
 
 import tensorflow as tf
 
+# Zero-width (non-)joiner; geresh and gershayim: inside words of right-to-left scripts.
+_JOINERS = "\u200c\u200d\u05f3\u05f4"
+_DIRECTION_MARKS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]"
+# Stand in for a possessive's apostrophe and the signs inside numbers while edges are trimmed.
+_APOSTROPHE, _POINT, _COMMA = "\x02", "\x03", "\x04"
+_INSIDE = rf"\p{{L}}\p{{M}}\p{{N}}{_JOINERS}"
+# The lengthening mark belongs to no script in Unicode, and to Katakana in writing.
+_KATAKANA = r"[\p{Katakana}\x{30fc}][\p{Katakana}\x{30fc}\p{M}]*"
+_SINGLE = r"[\p{Han}\p{Hiragana}]\p{M}*"
 
-def normalise(captions: tf.Tensor) -> tf.Tensor:
+
+def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
     """Captions (`string[...]`, UTF-8) as their tokens, separated by single spaces."""
-    text = tf.strings.lower(captions, encoding="utf-8")
-    text = tf.strings.regex_replace(text, "[\u2018\u2019\u02bc`\u00b4]", "'")
-    # RE2 has no lookahead: a possessive's apostrophe hides behind \x02 while edges are trimmed.
+    # Imported here: a bundle has none of its ops, and loads with TensorFlow alone.
+    import tensorflow_text
+
+    replace = tf.strings.regex_replace
+    text = tensorflow_text.normalize_utf8(captions, "NFKC")
+    if lower_case:
+        text = tf.strings.lower(text, encoding="utf-8")
+    text = replace(text, "[\u2018\u2019\u02bc`\u00b4]", "'")
+    text = replace(text, _DIRECTION_MARKS, "")
+    text = replace(text, rf"({_SINGLE}|{_KATAKANA})", r" \1 ")
+    for sign, hidden in ((r"\.", _POINT), (",", _COMMA)):
+        for _ in range(2):  # in 1.2.3 the match of 1.2 takes the digit that 2.3 needs
+            text = replace(text, rf"(\p{{N}}){sign}(\p{{N}})", rf"\1{hidden}\2")
+    # RE2 has no lookahead: a possessive's apostrophe hides while edges are trimmed.
     # Marks that follow the possessive go with it: they are inside no word.
-    text = tf.strings.regex_replace(text, r"'s(?:'s|['\-])*($|[^\p{L}\p{M}\p{N}'\-])", " \x02s\\1")
-    text = tf.strings.regex_replace(text, r"[^\p{L}\p{M}\p{N}'\x02\-]+", " ")
-    text = tf.strings.regex_replace(text, r"(^| )['\-]+", r"\1")
-    text = tf.strings.regex_replace(text, r"['\-]+( |$)", r"\1")
-    text = tf.strings.regex_replace(text, "\x02", "'")
-    return tf.strings.strip(tf.strings.regex_replace(text, " +", " "))
+    text = replace(text, rf"'[sS](?:'[sS]|['\-])*($|[^{_INSIDE}'\-])", rf" {_APOSTROPHE}s\1")
+    text = replace(text, rf"[^{_INSIDE}'{_APOSTROPHE}{_POINT}{_COMMA}\-]+", " ")
+    text = replace(text, r"(^| )['\-]+", r"\1")
+    text = replace(text, r"['\-]+( |$)", r"\1")
+    for hidden, sign in ((_APOSTROPHE, "'"), (_POINT, "."), (_COMMA, ",")):
+        text = replace(text, hidden, sign)
+    return tf.strings.strip(replace(text, " +", " "))
 
 
-def tokenise(captions: tf.Tensor) -> tf.RaggedTensor:
+def tokenise(captions: tf.Tensor, lower_case: bool = True) -> tf.RaggedTensor:
     """Captions `string[N]` to tokens `string[N, (tokens)]`; an empty caption has no tokens."""
-    return tf.strings.split(normalise(captions))
+    return tf.strings.split(normalise(captions, lower_case))
 
 
 def detokenise(tokens: tf.RaggedTensor) -> tf.Tensor:
-    """Tokens `string[..., (tokens)]` to captions `string[...]`: words joined, ``'s`` closed up."""
+    """Tokens `string[..., (tokens)]` to captions `string[...]`.
+
+    Words are joined by spaces, but for ``'s`` and around the characters that rule 7 takes singly.
+    """
     joined = tf.strings.reduce_join(tokens, axis=-1, separator=" ")
+    single_first = rf"({_SINGLE}) ({_SINGLE}|{_KATAKANA})"
+    # Twice the first: a match takes the character that the next one needs.
+    for pattern in (single_first, single_first, rf"({_KATAKANA}) ({_SINGLE})"):
+        joined = tf.strings.regex_replace(joined, pattern, r"\1\2")
     return tf.strings.regex_replace(joined, r" ('s)(\s|$)", r"\1\2")

@@ -1,6 +1,7 @@
 """`captioner train`: a dataset to a run. Run again, it goes on after the last whole epoch."""
 
 import argparse
+import dataclasses
 import math
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import keras
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints, Progress
 from model.config import (
+    ENCODER_WEIGHTS_FILE,
+    VOCABULARY_FILE,
     DatasetInfo,
     ModelConfig,
     RunConfig,
@@ -18,24 +21,39 @@ from model.config import (
     read_json,
     to_json,
 )
-from model.dataset import (
-    VOCABULARY_FILE,
-    read_dataset_info,
-    read_dataset_vocabulary,
-    read_split,
-    training_batches,
-)
+from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split, training_batches
 from model.errors import CaptionerError
 from model.image import check_decoder_version
 from model.losses import MaskedCrossentropy
 
 RUN_FILE = "config.json"
+# Stands for a file when the weights are those that the dataset's features were made with.
+WEIGHTS_OF_DATASET = "dataset"
 # Share of all steps in which the learning rate rises to its peak.
 _WARM_UP = 0.05
 
 
 def make_run_config(info: DatasetInfo, model: ModelConfig, train: TrainConfig) -> RunConfig:
-    """The configuration of a run of `model` on a dataset."""
+    """The configuration of a run of `model` on a dataset.
+
+    A dataset with stored features brings its image encoder along.
+
+    Raises:
+        CaptionerError: if `model` asks for another encoder than the one of the stored features.
+    """
+    if info.features:
+        default, stored = ModelConfig(), info.features.encoder
+        if model.encoder not in (default.encoder, stored):
+            raise CaptionerError(
+                f"--encoder: got {model.encoder!r}, the dataset holds features of {stored!r}; "
+                "leave the option out, or preprocess with that --encoder"
+            )
+        if model.encoder_weights != default.encoder_weights:
+            raise CaptionerError(
+                f"--encoder-weights: got {model.encoder_weights!r}, but the dataset holds features "
+                "and the weights that made them; leave the option out"
+            )
+        model = dataclasses.replace(model, encoder=stored, encoder_weights=WEIGHTS_OF_DATASET)
     return RunConfig(
         dataset_fingerprint=info.fingerprint,
         decoder_version=info.decoder_version,
@@ -87,7 +105,7 @@ def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:
     config = read_json(RunConfig, folder / RUN_FILE, "run")
     check_decoder_version(config.decoder_version, folder)
     # The checkpoint holds the encoder's weights too: the file they came from may be gone.
-    model = ModelConfig(**{**config.model.__dict__, "encoder_weights": None})
+    model = dataclasses.replace(config.model, encoder_weights=None)
     captioner = build_captioner(model, config.image, config.vocabulary_size)
     epoch = Checkpoints(folder).load_best(captioner)
     return captioner, config, epoch
@@ -160,13 +178,13 @@ def fit(
     save = _SaveEpoch(checkpoints, progress, train.patience)
     # Another seed for each start, so that a resumed run does not see the first epochs' order again.
     batches = training_batches(
-        read_split(dataset, "train", info),
+        read_split(dataset, "train", info, cached=True),
         train.batch_size,
         train.max_length,
         shuffle_seed=train.seed + progress.epoch,
     )
     validation = training_batches(
-        read_split(dataset, "validation", info),
+        read_split(dataset, "validation", info, cached=True),
         train.batch_size,
         train.max_length,
         shuffle_seed=None,
@@ -199,18 +217,23 @@ def run(options: argparse.Namespace) -> int:
     keras.utils.set_random_seed(train.seed)
     checkpoints = Checkpoints(folder)
     progress = checkpoints.progress() if (folder / RUN_FILE).exists() else None
+    architecture = config.model
+    if architecture.encoder_weights == WEIGHTS_OF_DATASET:
+        weights = str(dataset / ENCODER_WEIGHTS_FILE)
+        architecture = dataclasses.replace(architecture, encoder_weights=weights)
     if progress is None:
-        captioner = build_captioner(config.model, config.image, len(vocabulary))
+        captioner = build_captioner(architecture, config.image, len(vocabulary))
     open_run(folder, config)
     (folder / VOCABULARY_FILE).write_bytes((dataset / VOCABULARY_FILE).read_bytes())
     if progress and progress.ended:
         print(f"{folder} is trained ({progress.ended}): nothing to do.")
         return 0
     if progress:
-        captioner = build_captioner(config.model, config.image, len(vocabulary))
+        captioner = build_captioner(architecture, config.image, len(vocabulary))
     trainable = sum(math.prod(weight.shape) for weight in captioner.trainable_weights)
+    stored = ", its stored features" if info.features else ""
     print(
-        f"training {config.model.encoder} + GRU, {trainable:,} weights, on "
+        f"training {config.model.encoder}{stored} + GRU, {trainable:,} weights, on "
         f"{info.examples['train']} images with {info.captions['train']} captions"
     )
     progress = fit(captioner, config, info, dataset, folder)

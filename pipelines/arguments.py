@@ -4,6 +4,18 @@ import argparse
 
 from model.config import ImageConfig, add_options
 
+# As in pipelines.captions.formats, which imports Beam.
+CAPTION_FORMATS = (
+    "flickr",
+    "coco",
+    "karpathy",
+    "csv",
+    "tsv",
+    "jsonl",
+    "parquet",
+    "webdataset",
+    "captions",
+)
 _BEAM = "Options of Apache Beam go after '--', e.g. '-- --runner=DirectRunner'."
 
 
@@ -17,23 +29,78 @@ def preprocess_parser() -> argparse.ArgumentParser:
     """Options of ``captioner preprocess``."""
     parser = _parser("preprocess", f"Captions and images to TFRecords and a vocabulary. {_BEAM}")
     parser.add_argument(
-        "--captions", required=True, help="a Flickr8k token file or a COCO captions JSON file"
+        "--captions",
+        required=True,
+        action="append",
+        help="captions file (COCO, Karpathy, Flickr8k, CSV, TSV, JSONL, Parquet), WebDataset tar, "
+        "or folder made by captioner caption; a quoted glob; may be repeated",
     )
-    parser.add_argument("--images", required=True, help="folder or quoted glob of the images")
+    parser.add_argument(
+        "--images",
+        action="append",
+        help="folder, quoted glob, tar, zip, Parquet, or manifest; may be repeated, and left out "
+        "where the captions hold their pictures",
+    )
     parser.add_argument("--output", required=True, help="folder of the dataset")
-    for split in ("train", "validation", "test"):
-        parser.add_argument(f"--{split}-list", help=f"file of the {split} images, a name a line")
+    _add_caption_options(parser.add_argument_group("captions"))
+    _add_split_options(parser.add_argument_group("splits"))
+    _add_text_options(parser.add_argument_group("text"))
+    _add_feature_options(parser.add_argument_group("features"))
     parser.add_argument(
-        "--split-ratios", help="train,validation,test by hash of the name (default: 0.8,0.1,0.1)"
-    )
-    parser.add_argument(
-        "--min-count", type=int, default=5, help="least count of a word in train (default: 5)"
-    )
-    parser.add_argument(
-        "--images-per-shard", type=int, default=512, help="images in a TFRecord (default: 512)"
+        "--shard-mib", type=int, default=128, help="bound of a TFRecord in MiB (default: 128)"
     )
     add_options(parser, ImageConfig)
     return parser
+
+
+def _add_caption_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--format", choices=CAPTION_FORMATS, help="format of the captions (default: detected)"
+    )
+    for name in ("image", "caption", "split"):
+        group.add_argument(f"--{name}-column", help=f"column of the {name}s in a table")
+    group.add_argument(
+        "--min-score",
+        type=float,
+        help="of captions made by captioner caption, take those of at least this score",
+    )
+
+
+def _add_split_options(group: argparse._ArgumentGroup) -> None:
+    for split in ("train", "validation", "test"):
+        group.add_argument(f"--{split}-list", help=f"file of the {split} images, a name a line")
+    group.add_argument(
+        "--split-ratios",
+        help="train,validation,test by hash of the name (default: as the captions say, or "
+        "0.8,0.1,0.1)",
+    )
+    group.add_argument(
+        "--near-duplicates",
+        choices=("report", "drop"),
+        default="report",
+        help="what to do with pictures that nearly are in another split too (default: report)",
+    )
+
+
+def _add_text_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--min-count", type=int, default=5, help="least count of a word in train (default: 5)"
+    )
+    group.add_argument("--vocabulary-size", type=int, help="most tokens (default: no bound)")
+    group.add_argument("--keep-case", action="store_true", help="do not make words lower case")
+
+
+def _add_feature_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--encoder",
+        help="store the features of this frozen keras.applications network (default: none)",
+    )
+    group.add_argument(
+        "--encoder-weights", help="its weights: 'imagenet' or a file (default: imagenet)"
+    )
+    group.add_argument(
+        "--crops", type=int, help="views stored of each training picture (default: 1)"
+    )
 
 
 def caption_parser() -> argparse.ArgumentParser:
@@ -41,7 +108,10 @@ def caption_parser() -> argparse.ArgumentParser:
     parser = _parser("caption", f"Caption an archive into Parquet; run again to finish. {_BEAM}")
     parser.add_argument("--bundle", required=True, help="folder made by captioner export")
     parser.add_argument(
-        "--input", required=True, action="append", help="folder or quoted glob; may be repeated"
+        "--input",
+        required=True,
+        action="append",
+        help="folder, quoted glob, tar, zip, Parquet, or manifest; may be repeated",
     )
     parser.add_argument("--output", required=True, help="folder of the captions")
     parser.add_argument(
@@ -55,6 +125,16 @@ def caption_parser() -> argparse.ArgumentParser:
         type=float,
         default=0.1,
         help="exit with status 3 if a larger share of images is rejected (default: 0.1)",
+    )
+    return parser
+
+
+def describe_parser() -> argparse.ArgumentParser:
+    """Options of ``captioner describe``."""
+    parser = _parser("describe", "What is in a dataset: tables, plots and warnings.")
+    parser.add_argument("dataset", help="folder made by captioner preprocess")
+    parser.add_argument(
+        "--output", help="the HTML file to write (default: description.html in the dataset)"
     )
     return parser
 

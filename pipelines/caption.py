@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import datetime
-import itertools
 import json
 import os
 import sys
@@ -22,11 +21,11 @@ from model.bundle import read_bundle_config
 from model.config import BundleConfig
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.beam_options import make_options
+from pipelines.beam_options import make_options, running
 from pipelines.inference import CommitUnit, UnitCaptioner
 from pipelines.records import Unit
 from pipelines.schemas import CAPTIONED, REJECTED
-from pipelines.sources import SkippedFiles, list_images, normalise_uri
+from pipelines.sources import SkippedFiles, list_all_images, normalise_uri
 from pipelines.units import Remaining, done_uris, plan_units, unit_uri
 
 TOO_MANY_REJECTS = 3
@@ -152,13 +151,13 @@ def run(options: argparse.Namespace) -> int:
     # Named as a temporary: the next run deletes what a killed one leaves.
     plan_uri = f"{config.output}/{_RUNS}/_{run_id}.plan.tmp"
     skipped = SkippedFiles()
-    images = itertools.chain.from_iterable(list_images(i, skipped) for i in config.inputs)
+    images = list_all_images(config.inputs, skipped)
     files.delete_temporaries(config.output)
     remaining = Remaining(images, done_uris(folder))
     units = plan_units(remaining, config.unit_size, plan_uri)
     try:
         if units:
-            with beam.Pipeline(options=pipeline_options) as pipeline:
+            with running(pipeline_options) as pipeline:
                 build(pipeline, units, config, folder)
         statuses, reasons = count_rows(folder, units)
     finally:

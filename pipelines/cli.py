@@ -25,6 +25,9 @@ _COMMANDS = {
         True,
         "captions and images to TFRecords",
     ),
+    "describe": _Command(
+        arguments.describe_parser, "pipelines.describe.run", False, "what is in a dataset"
+    ),
     "train": _Command(model_arguments.train_parser, "model.train", False, "dataset to run"),
     "evaluate": _Command(
         model_arguments.evaluate_parser, "model.evaluate", False, "scores of a run or bundle"

@@ -115,13 +115,15 @@ def list_tree(folder: str) -> list[str]:
     return sorted(metadata.path for metadata in match.metadata_list)
 
 
-def move_tree(source: str, target: str, last: str) -> None:
-    """Moves all files below `source` to below `target`; the one named `last` goes last.
+def move_tree(source: str, target: str, last: str, leave: str) -> None:
+    """Moves all files below `source` to below `target`, then deletes `source`.
 
-    `last` is the commit marker: where it is, the rest is whole.
+    Args:
+        last: name of the commit marker, which goes last: where it is, the rest is whole.
+        leave: name of a file that is not moved.
     """
-    files = list_tree(source)
-    names = [os.path.relpath(file, source) for file in files]
+    names = [os.path.relpath(file, source) for file in list_tree(source)]
+    names = [name for name in names if name != leave]
     for name in sorted(names, key=lambda name: name == last):
         goal = FileSystems.join(target, name)
         if is_local(target):

@@ -12,7 +12,8 @@ from apache_beam.io.filesystem import BeamIOError
 
 from model.config import ImageConfig
 from model.image import DecodedImage, ImageError, decode_image
-from pipelines import files
+from pipelines.archives.containers import is_parquet_row, read_image_bytes
+from pipelines.records import ImageFile
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -20,6 +21,8 @@ Result = TypeVar("Result")
 # Pillow and file reads release the GIL: threads decode while the caller computes.
 DECODE_THREADS = min(16, os.cpu_count() or 1)
 _AHEAD_PER_THREAD = 4
+# Larger than any scan; a zip member may claim more than there is memory.
+MAX_FILE_BYTES = 2 << 30
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,16 @@ class ReadImage:
     byte_size: int | None
 
 
-def read_image(uri: str, config: ImageConfig) -> ReadImage:
-    """Reads and decodes one picture file; a picture that fails is a result, not an exception."""
+def read_image(image: ImageFile, config: ImageConfig) -> ReadImage:
+    """Reads and decodes one picture; a picture that fails is a result, not an exception."""
+    if image.flaw:
+        reason, _, error = image.flaw.partition(": ")
+        return ReadImage(None, reason, error, None, None)
+    if image.byte_size > MAX_FILE_BYTES and not is_parquet_row(image):
+        error = f"got a file of {image.byte_size} bytes, expected at most {MAX_FILE_BYTES}"
+        return ReadImage(None, "bomb", error, None, image.byte_size)
     try:
-        data = files.read_bytes(uri)
+        data = read_image_bytes(image)
     except (OSError, BeamIOError) as error:
         missing = isinstance(error, FileNotFoundError)
         reason = "missing" if missing else "unreadable"

@@ -18,6 +18,7 @@ from apache_beam.ml.inference.base import ModelHandler
 from model.bundle import Bundle, ImageCaptions
 from model.config import BundleConfig
 from pipelines import files
+from pipelines.archives.containers import close_containers
 from pipelines.images import ReadImage, map_ahead, read_image
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
@@ -74,6 +75,8 @@ def _row(image: ImageFile, read: ReadImage, config: BundleConfig) -> dict[str, A
     decoded = read.decoded
     return {
         "image_uri": image.uri,
+        "container": image.container,
+        "member": image.member,
         "sha256": read.sha256,
         "status": CAPTIONED if decoded else REJECTED,
         "reason": read.reason,
@@ -133,7 +136,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, Bundle]):
         """The rows of each unit of `batch`."""
         for unit in batch:
             images = read_batch(unit.plan_uri, unit.batch, ImageFile)
-            reads = map_ahead(lambda image: read_image(image.uri, model.config.image), images)
+            reads = map_ahead(lambda image: read_image(image, model.config.image), images)
             pairs = zip(images, reads, strict=True)
             rows = list(caption_images(pairs, model.caption, model.config, self.batch_size))
             if len(rows) != len(images):
@@ -169,3 +172,6 @@ class CommitUnit(beam.DoFn):
         self.captioned.inc(len(element.rows) - rejected)
         self.rejected.inc(rejected)
         yield uri
+
+    def teardown(self) -> None:
+        close_containers()  # which the captioner, fused before this step, has opened

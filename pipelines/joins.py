@@ -1,42 +1,60 @@
 """Joining captions, pictures and splits by image id: every id becomes an example or a reject."""
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
-from model.dataset import SPLITS
-from pipelines.records import Caption, CaptionedImage, ImageFile, Reject, SplitEntry, TokenisedImage
+from model.config import SPLITS
+from pipelines.records import (
+    Caption,
+    CaptionedImage,
+    PreparedImage,
+    Reject,
+    SplitEntry,
+    TokenisedImage,
+)
 from pipelines.splits import SplitRatios, split_by_hash
 
 
 def join_image(
     image_id: str,
     captions: Iterable[Caption],
-    images: Iterable[ImageFile],
+    images: Iterable[PreparedImage | Reject],
     splits: Iterable[SplitEntry],
     ratios: SplitRatios | None,
-) -> CaptionedImage | Reject | None:
-    """One image id with all that is known of it.
+) -> Iterator[CaptionedImage | Reject]:
+    """One image id with all that is known of it: a captioned picture, or rejects.
+
+    An id that only a split list names yields nothing: such a line promises nothing.
 
     Args:
-        ratios: shares for a split by hash; None if `splits` come from lists.
-
-    Returns:
-        A captioned picture, a reject, or None for an id that only a split list names: such a line
-        promises nothing.
+        ratios: shares for a split by hash; None if lists or the captions give the splits.
     """
-    texts = tuple(caption.text for caption in sorted(captions, key=lambda c: c.position))
-    uris = [image.uri for image in images]
-    if not texts and not uris:
-        return None
-    uri = uris[0] if uris else None
-    if uri is None:
-        return Reject(image_id, uri, "join", "missing", "captions name it, but there is no file")
-    if not texts:
-        return Reject(image_id, uri, "join", "no_caption", "no caption names this file")
-    listed = [entry.split for entry in splits]
-    if ratios is None and not listed:
-        return Reject(image_id, uri, "join", "no_split", "it is in none of the split lists")
-    split = listed[0] if ratios is None else split_by_hash(image_id, ratios)
-    return CaptionedImage(image_id, uri, split, texts)
+    ordered, found = sorted(captions, key=lambda caption: caption.position), list(images)
+    if not found:
+        if ordered:
+            error = "captions name it, but there is no file"
+            yield Reject(image_id, None, "join", "missing", error)
+        return
+    if len(found) > 1:
+        uris = sorted(_uri(image) for image in found)
+        error = f"{len(uris)} pictures have this name: {', '.join(uris[:3])}"
+        yield from (Reject(image_id, uri, "join", "ambiguous", error) for uri in uris)
+        return
+    (image,) = found
+    if isinstance(image, Reject):
+        yield image
+        return
+    given = [entry.split for entry in splits] or [c.split for c in ordered if c.split]
+    if ratios is None and not given:
+        error = "it is in none of the split lists, and no caption gives it a split"
+        yield Reject(image_id, image.uri, "join", "no_split", error)
+        return
+    split = split_by_hash(image_id, ratios) if ratios else given[0]
+    yield CaptionedImage(image, split, tuple(caption.text for caption in ordered))
+
+
+def _uri(image: PreparedImage | Reject) -> str:
+    return image.uri if isinstance(image, PreparedImage) else image.image_uri or ""
 
 
 def drop_empty_captions(image: TokenisedImage) -> Iterator[TokenisedImage | Reject]:
@@ -49,26 +67,30 @@ def drop_empty_captions(image: TokenisedImage) -> Iterator[TokenisedImage | Reje
     kept = [(text, ids) for text, ids in pairs if ids]
     if not kept:
         error = f"none of its {len(pairs)} captions has a word after normalisation"
-        yield Reject(source.image_id, source.uri, "text", "empty_caption", error)
+        yield Reject(source.image_id, source.image.uri, "text", "empty_caption", error)
         return
     for text, ids in pairs:
         if not ids:
             error = "the caption has no word after normalisation"
-            yield Reject(source.image_id, source.uri, "text", "empty_caption", error, text)
+            yield Reject(source.image_id, source.image.uri, "text", "empty_caption", error, text)
     texts, token_ids = zip(*kept, strict=True)
-    captioned = CaptionedImage(source.image_id, source.uri, source.split, texts)
-    yield TokenisedImage(captioned, token_ids)
+    yield TokenisedImage(dataclasses.replace(source, captions=texts), token_ids)
 
 
-def check_sums(examples: Mapping[str, int], rejects: int, inputs: int) -> None:
-    """Checks that inputs = examples + rejected pictures.
+def check_sums(examples: Mapping[str, int], rejects: Mapping[str, int], listed: int) -> None:
+    """Checks that listed pictures + those that only captions name = examples + rejects.
+
+    Args:
+        rejects: pictures by reason.
+        listed: pictures that the driver found before the pipeline started.
 
     Raises:
         RuntimeError: if pictures were lost or made up: a defect, never the user's fault.
     """
-    total = sum(examples.get(split, 0) for split in SPLITS) + rejects
+    total = sum(examples.get(split, 0) for split in SPLITS) + sum(rejects.values())
+    inputs = listed + rejects.get("missing", 0)
     if total != inputs:
         raise RuntimeError(
-            f"got {inputs} images, but {total} examples and rejects ({dict(examples)}, {rejects} "
-            "rejected): images were lost; please report this"
+            f"got {inputs} images, but {total} examples and rejects ({dict(examples)}, "
+            f"{dict(rejects)} rejected): images were lost; please report this"
         )

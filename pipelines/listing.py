@@ -16,11 +16,16 @@ import pyarrow as pa
 from pipelines import files
 
 Row = TypeVar("Row")
-_ARROW_TYPES = {str: pa.string(), int: pa.int64()}
+_ARROW_TYPES: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    str | None: pa.string(),
+    int | None: pa.int64(),
+}
 
 
 def schema_of(row_type: type) -> pa.Schema:
-    """The Arrow schema of a dataclass of strings and integers."""
+    """The Arrow schema of a dataclass of strings and integers, which may be None."""
     hints = typing.get_type_hints(row_type)
     fields = dataclasses.fields(typing.cast(Any, row_type))
     return pa.schema([(field.name, _ARROW_TYPES[hints[field.name]]) for field in fields])

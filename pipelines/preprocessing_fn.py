@@ -1,6 +1,9 @@
 """What tensorflow-transform does to captions: one graph, analysed on the train split alone."""
 
+import itertools
+import pickle
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pyarrow as pa
 import tensorflow as tf
@@ -9,16 +12,42 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 
+from model.errors import CaptionerError
 from model.text import tokenise
 from model.vocabulary import OOV, SPECIAL_TOKENS
 from pipelines.records import CaptionedImage, TokenisedImage
 
-VOCABULARY_NAME = "vocabulary"
+VOCABULARY_NAME, FREQUENCIES_NAME = "vocabulary", "vocabulary_frequencies"
 
 _STRINGS = pa.large_list(pa.large_binary())
-# The other columns ride along untouched: TFT sees captions only.
-PASSED_THROUGH = ("image_id", "uri", "split", "texts")
+# These ride along untouched: TFT sees captions only.
+PASSED_THROUGH = ("image", "split", "texts")
 _SCHEMA = pa.schema([("captions", _STRINGS), *((name, _STRINGS) for name in PASSED_THROUGH)])
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """How captions become token ids.
+
+    Attributes:
+        min_count: words seen less often in the train split become OOV.
+        vocabulary_size: most tokens of the vocabulary, the four special ones counted; None for all.
+        lower_case: whether captions are made lower case.
+    """
+
+    min_count: int = 5
+    vocabulary_size: int | None = None
+    lower_case: bool = True
+
+    def __post_init__(self) -> None:
+        if self.min_count < 1:
+            raise CaptionerError(f"--min-count: got {self.min_count}, expected 1 or more")
+        size = self.vocabulary_size
+        if size is not None and size <= len(SPECIAL_TOKENS):
+            raise CaptionerError(
+                f"--vocabulary-size: got {size}, expected more than the {len(SPECIAL_TOKENS)} "
+                "special tokens"
+            )
 
 
 def tensor_adapter_config() -> TensorAdapterConfig:
@@ -31,35 +60,32 @@ def tensor_adapter_config() -> TensorAdapterConfig:
 
 def to_record_batch(images: list[CaptionedImage]) -> pa.RecordBatch:
     """Captioned pictures as the record batch that TFT takes."""
-    captions = [[text.encode() for text in image.captions] for image in images]
-    columns = [
-        captions,
-        *([[getattr(image, name).encode()] for image in images] for name in PASSED_THROUGH[:-1]),
-        captions,
-    ]
-    arrays = [pa.array(column, _STRINGS) for column in columns]
+    captions = pa.array([[text.encode() for text in image.captions] for image in images], _STRINGS)
+    records = pa.array([[pickle.dumps(image.image)] for image in images], _STRINGS)
+    splits = pa.array([[image.split.encode()] for image in images], _STRINGS)
+    arrays = [captions, records, splits, captions]
     return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
 
 
-def make_preprocessing_fn(min_count: int) -> Callable[[dict], dict]:
+def make_preprocessing_fn(config: TextConfig) -> Callable[[dict], dict]:
     """The TFT preprocessing function.
 
     Input: ``captions``, sparse `string[B, (captions)]`. Outputs, ragged: ``token_ids``
     `int64[B, (tokens of all captions)]` and ``caption_lengths`` `int64[B, (captions)]`.
-
-    Args:
-        min_count: words seen less often in the train split become OOV.
     """
+    size = config.vocabulary_size
+    limits = {
+        "frequency_threshold": config.min_count if config.min_count > 1 else None,
+        "top_k": size - len(SPECIAL_TOKENS) if size else None,
+    }
 
     def preprocessing_fn(inputs: dict[str, tf.SparseTensor]) -> dict[str, tf.RaggedTensor]:
         captions = inputs["captions"]
-        tokens = tokenise(captions.values)
+        tokens = tokenise(captions.values, config.lower_case)
         vocabulary = tft.vocabulary(
-            tokens,
-            frequency_threshold=min_count if min_count > 1 else None,
-            vocab_filename=VOCABULARY_NAME,
-            reserved_tokens=SPECIAL_TOKENS,
+            tokens, vocab_filename=VOCABULARY_NAME, reserved_tokens=SPECIAL_TOKENS, **limits
         )
+        tft.vocabulary(tokens, vocab_filename=FREQUENCIES_NAME, store_frequency=True, **limits)
         ids = tft.apply_vocabulary(tokens, vocabulary, default_value=OOV)
         images = tf.shape(captions, out_type=tf.int64)[0]
         image_of_caption = captions.indices[:, 0]
@@ -78,11 +104,12 @@ def from_record_batch(batch: pa.RecordBatch) -> list[TokenisedImage]:
     columns = batch.to_pydict()
     images = []
     for row in range(batch.num_rows):
+        (record,), (split,) = columns["image"][row], columns["split"][row]
         captions = tuple(text.decode() for text in columns["texts"][row])
-        image_id, uri, split = (columns[name][row][0].decode() for name in PASSED_THROUGH[:-1])
         flat, token_ids = iter(columns["token_ids"][row]), []
         for length in columns["caption_lengths"][row]:
-            token_ids.append(tuple(next(flat) for _ in range(length)))
-        image = CaptionedImage(image_id, uri, split, captions)
+            token_ids.append(tuple(itertools.islice(flat, length)))
+        # A record of this very job: no stranger's pickle.
+        image = CaptionedImage(pickle.loads(record), split.decode(), captions)
         images.append(TokenisedImage(image, tuple(token_ids)))
     return images

@@ -13,10 +13,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,7 +26,10 @@ from model.config import DEFAULT_MAX_PIXELS, ImageConfig
 from model.errors import CaptionerError
 from model.image import DecodedImage
 from pipelines import files
+from pipelines.captions.own import locate_pictures
 from pipelines.images import map_ahead, read_image
+from pipelines.pages import render_page
+from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
 from pipelines.sources import normalise_uri
 
@@ -200,20 +202,20 @@ def make_thumbnail(picture: DecodedImage) -> Image.Image:
     return Image.fromarray(picture.pixels).resize((size[0], size[1]))
 
 
-def make_card(row: Row, config: ImageConfig) -> Card:
+def make_card(row: Row, image: ImageFile, config: ImageConfig) -> Card:
     """Reads the picture of a row; one that is gone or not the same any more is not shown."""
     try:
-        picture = read_image(row["image_uri"], config)
+        picture = read_image(image, config)
     except ValueError:  # a URI of a file system that is not installed here, or no path at all
         picture = None
     if picture is None or picture.sha256 is None:
         return Card(row, problem="picture not found")
     if picture.decoded is None or picture.sha256 != row["sha256"]:
         return Card(row, problem="picture not found: the file has changed since")
-    image, buffer = make_thumbnail(picture.decoded), io.BytesIO()
-    image.save(buffer, "JPEG", quality=82)
+    thumbnail, buffer = make_thumbnail(picture.decoded), io.BytesIO()
+    thumbnail.save(buffer, "JPEG", quality=82)
     data = base64.b64encode(buffer.getvalue()).decode()
-    return Card(row, f"data:image/jpeg;base64,{data}", image.width, image.height)
+    return Card(row, f"data:image/jpeg;base64,{data}", thumbnail.width, thumbnail.height)
 
 
 def make_cards(rows: list[Row]) -> list[Card]:
@@ -221,16 +223,14 @@ def make_cards(rows: list[Row]) -> list[Card]:
     # What the captioning run accepted is no bomb, whatever its --max-pixels was.
     areas = [(row["width_px"] or 0) * (row["height_px"] or 0) for row in rows]
     config = ImageConfig(THUMBNAIL_PX, max([DEFAULT_MAX_PIXELS, *areas]))
-    return list(map_ahead(lambda row: make_card(row, config), rows))
+    images = {image.uri: image for image in locate_pictures(rows)}
+    return list(map_ahead(lambda row: make_card(row, images[row["image_uri"]], config), rows))
 
 
 def render(title: str, summary: Summary, shown: Shown) -> str:
     """The page as HTML. `title` is a name of the captions."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent / "templates")
-    environment = jinja2.Environment(
-        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True
-    )
-    page = environment.get_template("report.html").render(
+    return render_page(
+        "report.html",
         title=title,
         summary=summary,
         lowest=make_cards(shown.lowest),
@@ -239,8 +239,6 @@ def render(title: str, summary: Summary, shown: Shown) -> str:
         median=median(summary.scores),
         histogram=histogram(summary.scores) if summary.scores else None,
     )
-    # A file name may hold bytes that are no text; UTF-8 has no way to write them.
-    return page.encode("utf-8", "backslashreplace").decode()
 
 
 def run(options: argparse.Namespace) -> int:

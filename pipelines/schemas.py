@@ -51,6 +51,37 @@ REJECTS = pa.schema(
     ]
 )
 
+# One row per example of a dataset: what a person asks of it, without the pixels.
+EXAMPLES = pa.schema(
+    [
+        _required("image_id", pa.string()),
+        _required("image_uri", pa.string()),
+        _required("split", pa.string()),
+        _required("captions", pa.list_(pa.string())),
+        _required("token_counts", pa.list_(pa.int32())),
+        _required("unknown_counts", pa.list_(pa.int32())),
+        _required("width_px", pa.int32()),
+        _required("height_px", pa.int32()),
+        _required("mode", pa.string()),
+        _required("format", pa.string()),
+        _required("byte_size", pa.int64()),
+        _required("pixel_sha256", pa.string()),
+        _required("perceptual_hash", pa.string()),
+    ]
+)
+
+# One row per pair of pictures with (nearly) the same content in two splits.
+DUPLICATES = pa.schema(
+    [
+        _required("image_id", pa.string()),
+        _required("split", pa.string()),
+        _required("other_image_id", pa.string()),
+        _required("other_split", pa.string()),
+        _required("distance", pa.int32()),
+        _required("action", pa.string()),
+    ]
+)
+
 
 def check_no_nulls(table: pa.Table) -> pa.Table:
     """`table` as it is; Arrow itself does not enforce ``nullable=False``.

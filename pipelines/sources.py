@@ -1,24 +1,26 @@
-"""Where captions, splits and pictures come from: files checked and listed before work starts."""
+"""Where pictures and splits come from: sources checked and listed before work starts."""
 
-import json
 import os
 import re
-from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
-from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 
 from model.errors import CaptionerError
-from model.image import image_suffixes
 from pipelines import files
-from pipelines.records import Caption, ImageFile, SplitEntry
+from pipelines.archives.containers import (
+    check_not_compressed,
+    is_archive,
+    list_container,
+    suffix_of,
+)
+from pipelines.archives.members import SkippedFiles, is_picture
+from pipelines.archives.parquet_images import holds_pictures
+from pipelines.manifests import is_manifest, list_manifest
+from pipelines.records import ImageFile, SplitEntry
+from pipelines.texts import read_text
 
 _GLOB = re.compile(r"[*?\[]")
-_TOKEN_LINE = re.compile(r"(?P<image_id>.+)#(?P<number>\d+)\t(?P<text>.*)")
 
 
 def normalise_uri(path: str) -> str:
@@ -26,77 +28,21 @@ def normalise_uri(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path)) if files.is_local(path) else path
 
 
-def _read_text(uri: str, what: str) -> str:
-    """The text of a UTF-8 file.
-
-    Raises:
-        CaptionerError: if it is missing, a folder, or not UTF-8.
-    """
-    try:
-        return files.read_bytes(uri).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CaptionerError(f"{what} {uri}: expected UTF-8 text, got {error}") from error
-    except (OSError, BeamIOError) as error:
-        raise CaptionerError(f"{what} {uri} cannot be read: {error}; check the path") from error
+def is_glob(uri: str) -> bool:
+    """Whether `uri` is a pattern, and no file or folder of just this name."""
+    return _GLOB.search(uri) is not None and not FileSystems.exists(uri)
 
 
-def read_captions(uri: str) -> Iterator[Caption]:
-    """The captions of a Flickr8k token file or a COCO captions JSON file, told by its start.
-
-    Raises:
-        CaptionerError: if the file cannot be read or is neither; the message names the line.
-    """
-    text = _read_text(uri, "captions file")
-    if text.lstrip()[:1] == "{":
-        return _read_coco(text, uri)
-    return _read_tokens(text, uri)
+def match_glob(pattern: str) -> list[tuple[str, int]]:
+    """The `(uri, byte_size)` of the files that `pattern` matches, sorted; no folders."""
+    (match,) = FileSystems.match([pattern])
+    found = sorted((metadata.path, metadata.size_in_bytes) for metadata in match.metadata_list)
+    return [(uri, size) for uri, size in found if not is_folder(uri)]
 
 
-def _read_tokens(text: str, uri: str) -> Iterator[Caption]:
-    """Lines ``1000268201_693b08cb0e.jpg#0<TAB>A child in a pink dress .``"""
-    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    if not lines:
-        raise CaptionerError(f"captions file {uri} is empty")
-    for number, line in lines:
-        match = _TOKEN_LINE.fullmatch(line.rstrip("\r"))
-        if match is None:
-            raise CaptionerError(
-                f"captions file {uri}, line {number}: got {line[:80]!r}, expected "
-                "'IMAGE#NUMBER<TAB>CAPTION' (Flickr8k token file) or a COCO captions JSON file"
-            )
-        yield Caption(match["image_id"], number, match["text"])
-
-
-def _read_coco(text: str, uri: str) -> Iterator[Caption]:
-    """``{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}``"""
-    try:
-        document = json.loads(text)
-        names = {image["id"]: image["file_name"] for image in document["images"]}
-        annotations = list(document["annotations"])
-    except ValueError as error:
-        raise CaptionerError(f"captions file {uri}: malformed JSON, {error}") from error
-    except (KeyError, TypeError) as error:
-        raise CaptionerError(
-            f"captions file {uri}: {error} is missing; expected COCO captions JSON with 'images' "
-            "(id, file_name) and 'annotations' (image_id, caption)"
-        ) from error
-    if not annotations:
-        raise CaptionerError(f"captions file {uri} holds no captions: its 'annotations' are empty")
-    for position, annotation in enumerate(annotations):
-        try:
-            image_id, text = names[annotation["image_id"]], annotation["caption"]
-        except (KeyError, TypeError) as error:
-            raise _bad_annotation(uri, position, annotation, f"{error} is missing") from error
-        if not (isinstance(image_id, str) and isinstance(text, str)):
-            raise _bad_annotation(uri, position, annotation, "name or caption is no text")
-        yield Caption(image_id, position, text)
-
-
-def _bad_annotation(uri: str, position: int, annotation: Any, flaw: str) -> CaptionerError:
-    return CaptionerError(
-        f"captions file {uri}, annotation {position}: got {str(annotation)[:80]}, expected "
-        f"'caption' and the 'image_id' of one of its images ({flaw})"
-    )
+def is_folder(uri: str) -> bool:
+    """Whether `uri` is a folder of a local disk."""
+    return files.is_local(uri) and os.path.isdir(uri)
 
 
 def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
@@ -107,7 +53,7 @@ def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
     """
     seen: dict[str, str] = {}
     for split, uri in lists.items():
-        image_ids = [line.strip() for line in _read_text(uri, f"{split} list").splitlines()]
+        image_ids = [line.strip() for line in read_text(uri, f"{split} list").split("\n")]
         image_ids = [image_id for image_id in dict.fromkeys(image_ids) if image_id]
         if not image_ids:
             raise CaptionerError(f"{split} list {uri} is empty; expected one image name a line")
@@ -120,31 +66,38 @@ def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
             yield SplitEntry(image_id, split)
 
 
-@dataclass
-class SkippedFiles:
-    """Files of a folder that are no pictures by their names, counted by suffix."""
-
-    by_suffix: Counter = field(default_factory=Counter)
-
-    def __str__(self) -> str:
-        if not self.by_suffix:
-            return "none"
-        counts = ", ".join(f"{s or 'no suffix'}: {n}" for s, n in self.by_suffix.most_common(8))
-        return f"{self.by_suffix.total()} ({counts})"
+def list_all_images(
+    sources: Sequence[str], skipped: SkippedFiles, image_column: str | None = None
+) -> Iterator[ImageFile]:
+    """The pictures of all `sources`, one after the other; see `list_images`."""
+    for source in sources:
+        yield from list_images(source, skipped, image_column)
 
 
-def list_images(source: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
-    """The pictures of a folder (with its subfolders) or of a glob, in the order of their names.
+def list_images(
+    source: str, skipped: SkippedFiles, image_column: str | None = None
+) -> Iterator[ImageFile]:
+    """The pictures of a source, in the order of their names or, in a file, in the file's order.
 
-    A folder gives the files whose suffix Pillow knows; the others are counted in `skipped`. A glob
-    gives every file that it matches. Hidden files and folders are no part of a folder.
+    Args:
+        source: one of
+
+            - a folder: its files, and those of its subfolders, whose suffix Pillow knows; hidden
+              ones are no part of it
+            - a glob: every file that it matches, and the members of the containers among them
+            - a container: a tar or zip file, or a Parquet file with bytes of pictures
+            - a manifest: a ``.txt`` file of a path a line, or a CSV, TSV, JSON lines or Parquet
+              file with a column of paths
+        skipped: counts what is passed over.
+        image_column: the column of a manifest or of a Parquet file; found if None.
 
     Raises:
-        CaptionerError: if the source is missing, holds no picture, or a name that is no UTF-8.
+        CaptionerError: if the source is missing, damaged, holds no picture, or a name that is no
+            UTF-8.
     """
     uri = normalise_uri(source)
     found = 0
-    for image in _list_glob(uri) if _GLOB.search(uri) else _list_folder(uri, skipped):
+    for image in _list_source(uri, skipped, image_column):
         found += 1
         try:
             image.uri.encode()
@@ -161,23 +114,42 @@ def list_images(source: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
         )
 
 
-def _list_glob(pattern: str) -> Iterator[ImageFile]:
+def _list_source(uri: str, skipped: SkippedFiles, image_column: str | None) -> Iterator[ImageFile]:
+    if is_glob(uri):
+        return _list_glob(uri, skipped, image_column)
+    if is_folder(uri):
+        return _list_folder(uri, skipped)
+    check_not_compressed(uri)
+    if _is_container(uri, image_column):
+        return list_container(uri, skipped, image_column)
+    if is_manifest(uri):
+        return list_manifest(uri, image_column)
+    return _list_folder(uri, skipped)
+
+
+def _is_container(uri: str, image_column: str | None) -> bool:
+    is_parquet = suffix_of(uri) == ".parquet"
+    return is_archive(uri) or (is_parquet and holds_pictures(uri, image_column))
+
+
+def _list_glob(
+    pattern: str, skipped: SkippedFiles, image_column: str | None
+) -> Iterator[ImageFile]:
     root = pattern[: _GLOB.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
-    (match,) = FileSystems.match([pattern])
-    for metadata in sorted(match.metadata_list, key=lambda metadata: metadata.path):
-        if not (files.is_local(pattern) and os.path.isdir(metadata.path)):
-            image_id = metadata.path[len(root) :].lstrip("/")
-            yield ImageFile(metadata.path, image_id, metadata.size_in_bytes)
+    for uri, byte_size in match_glob(pattern):
+        check_not_compressed(uri)
+        if _is_container(uri, image_column):
+            yield from list_container(uri, skipped, image_column)
+        else:
+            yield ImageFile(uri, uri[len(root) :].lstrip("/"), byte_size)
 
 
 def _list_folder(folder: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
-    suffixes = image_suffixes()
     for uri, byte_size in _walk(folder):
-        suffix = PurePosixPath(uri).suffix.lower()
-        if suffix in suffixes:
+        if is_picture(uri):
             yield ImageFile(uri, uri[len(folder) :].lstrip("/"), byte_size)
         else:
-            skipped.by_suffix[suffix] += 1
+            skipped.count(uri)
 
 
 def _walk(folder: str) -> Iterator[tuple[str, int]]:

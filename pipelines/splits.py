@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from model.dataset import SPLITS
+from model.config import SPLITS
 from model.errors import CaptionerError
 
 

@@ -5,34 +5,70 @@ from typing import Any
 import apache_beam as beam
 import tensorflow_transform.beam as tft_beam
 
-from model.config import ImageConfig
-from model.dataset import SPLITS
+from model.config import SPLITS, FeatureConfig, ImageConfig
+from pipelines.duplicates import banded, drop_near_copy, near_pairs, unite_copies
 from pipelines.joins import join_image
+from pipelines.pixel_store import StorePixels
 from pipelines.preprocessing_fn import (
     PASSED_THROUGH,
+    TextConfig,
     from_record_batch,
     make_preprocessing_fn,
     tensor_adapter_config,
     to_record_batch,
 )
-from pipelines.records import CaptionedImage, Reject, TokenisedImage
-from pipelines.shards import WriteShard, shard_key
+from pipelines.records import (
+    CaptionedImage,
+    DuplicatePair,
+    Reject,
+    TokenisedImage,
+)
+from pipelines.shards import ShardKey, WriteShard, example_bytes, shard_key
 from pipelines.splits import SplitRatios
 
 _TRANSFORM_BATCH = 256
 
 
-class SeparateRejects(beam.PTransform):
-    """Elements of `kind` and `Reject`s, mixed, to two collections."""
+class Separate(beam.PTransform):
+    """Elements of two kinds, mixed, to two collections.
 
-    def __init__(self, kind: type) -> None:
+    Args:
+        kind: of the first collection.
+        other: of the second.
+    """
+
+    def __init__(self, kind: type, other: type = Reject) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind, self.other = kind, other
 
     def expand(self, mixed: beam.PCollection) -> Any:
-        kept = mixed | "Keep" >> beam.Filter(isinstance, self.kind).with_output_types(self.kind)
-        rejects = mixed | "Reject" >> beam.Filter(isinstance, Reject).with_output_types(Reject)
-        return kept, rejects
+        first = mixed | "First" >> beam.Filter(isinstance, self.kind).with_output_types(self.kind)
+        second = mixed | "Second" >> beam.Filter(isinstance, self.other).with_output_types(
+            self.other
+        )
+        return first, second
+
+
+class PreparePictures(beam.PTransform):
+    """Decodes the pictures of a listing into the pixel store; yields records and rejects.
+
+    Args:
+        listing: URI and number of batches.
+        folder: where the stores go.
+        image: size of the pictures.
+    """
+
+    def __init__(self, listing: tuple[str, int], folder: str, image: ImageConfig) -> None:
+        super().__init__()
+        self.listing, self.folder, self.image = listing, folder, image
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
+        uri, batches = self.listing
+        return (
+            begin
+            | "Number" >> beam.Create(range(batches), reshuffle=True)
+            | "Store" >> beam.ParDo(StorePixels(uri, self.folder, self.image))
+        )
 
 
 class JoinImages(beam.PTransform):
@@ -50,11 +86,59 @@ class JoinImages(beam.PTransform):
         return (
             keyed
             | beam.CoGroupByKey()
-            | beam.Map(
+            | beam.FlatMap(
                 lambda group, ratios: join_image(group[0], **group[1], ratios=ratios), self.ratios
             )
-            | beam.Filter(lambda joined: joined is not None)
-            | SeparateRejects(CaptionedImage)
+            | Separate(CaptionedImage)
+        )
+
+
+class UniteCopies(beam.PTransform):
+    """Moves pictures of the same pixels into one split; yields pictures and duplicate pairs."""
+
+    def expand(self, images: beam.PCollection[CaptionedImage]) -> Any:
+        return (
+            images
+            | beam.WithKeys(lambda image: image.image.pixel_sha256)
+            | beam.GroupByKey()
+            | beam.FlatMap(lambda group: unite_copies(group[1]))
+            | Separate(CaptionedImage, DuplicatePair)
+        )
+
+
+class FindNearCopies(beam.PTransform):
+    """Pairs of nearly the same picture in two splits.
+
+    Args:
+        drop: whether the picture of the lesser split is to be dropped.
+    """
+
+    def __init__(self, drop: bool) -> None:
+        super().__init__()
+        self.drop = drop
+
+    def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection[DuplicatePair]:
+        return (
+            images
+            | beam.FlatMap(banded)
+            | beam.GroupByKey()
+            | beam.FlatMap(lambda group, drop: near_pairs(group[0], group[1], drop), self.drop)
+        )
+
+
+class DropNearCopies(beam.PTransform):
+    """Pictures without those that the pairs name; yields pictures and rejects."""
+
+    def __init__(self, pairs: beam.PCollection[DuplicatePair]) -> None:
+        super().__init__()
+        self.pairs = pairs
+
+    def expand(self, images: beam.PCollection[CaptionedImage]) -> Any:
+        dropped = self.pairs | beam.Map(lambda pair: (pair.image_id, pair))
+        return (
+            images
+            | beam.Map(drop_near_copy, beam.pvalue.AsDict(dropped))
+            | Separate(CaptionedImage)
         )
 
 
@@ -64,9 +148,9 @@ class TokeniseCaptions(beam.PTransform):
     Writes the transform function to `folder`.
     """
 
-    def __init__(self, folder: str, min_count: int) -> None:
+    def __init__(self, folder: str, text: TextConfig) -> None:
         super().__init__()
-        self.folder, self.min_count = folder, min_count
+        self.folder, self.text = folder, text
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
         adapter = tensor_adapter_config()
@@ -75,7 +159,7 @@ class TokeniseCaptions(beam.PTransform):
             transform_fn = (
                 train | "Batch train" >> _Batch(),
                 adapter,
-            ) | tft_beam.AnalyzeDataset(make_preprocessing_fn(self.min_count))
+            ) | tft_beam.AnalyzeDataset(make_preprocessing_fn(self.text))
             batches, _ = (
                 (images | "Batch all" >> _Batch(), adapter),
                 transform_fn,
@@ -96,34 +180,39 @@ class _Batch(beam.PTransform):
 
 
 class WriteShards(beam.PTransform):
-    """Decodes pictures and writes Examples, one TFRecord file a shard; yields tallies, rejects.
+    """Writes Examples to TFRecord files of bounded size; yields tallies.
 
     Args:
-        folder: where the shards go.
+        folder: where the shards go; the pixel stores are in its `pixels`.
         image: size of the pictures.
-        images_per_shard: about how many pictures a shard holds.
+        features: which features to store; None for none.
+        shard_bytes: bound of a file.
     """
 
-    def __init__(self, folder: str, image: ImageConfig, images_per_shard: int) -> None:
+    def __init__(
+        self, folder: str, image: ImageConfig, features: FeatureConfig | None, shard_bytes: int
+    ) -> None:
         super().__init__()
-        self.folder, self.image, self.images_per_shard = folder, image, images_per_shard
+        self.folder, self.image = folder, image
+        self.features, self.shard_bytes = features, shard_bytes
 
-    def expand(self, images: beam.PCollection) -> Any:
-        counts = (
+    def expand(self, images: beam.PCollection[TokenisedImage]) -> beam.PCollection:
+        sizes = (
             images
-            | "Split of" >> beam.Map(lambda image: image.image.split)
-            | beam.combiners.Count.PerElement()
+            | "Size"
+            >> beam.Map(
+                lambda i, features: (i.image.split, example_bytes(i, features)), self.features
+            )
+            | beam.CombinePerKey(sum)
         )
         return (
             images
             | "Key by shard"
             >> beam.Map(
-                lambda image, counts, size: (shard_key(image, counts, size), image),
-                beam.pvalue.AsDict(counts),
-                self.images_per_shard,
-            ).with_output_types(tuple[tuple[str, int, int], TokenisedImage])
+                lambda image, sizes, most: (shard_key(image, sizes, most), image),
+                beam.pvalue.AsDict(sizes),
+                self.shard_bytes,
+            ).with_output_types(tuple[ShardKey, TokenisedImage])
             | beam.GroupByKey()
-            | beam.ParDo(WriteShard(self.folder, self.image)).with_outputs(
-                WriteShard.REJECTS, main="tallies"
-            )
+            | beam.ParDo(WriteShard(self.folder, self.image, self.features, self.shard_bytes))
         )

@@ -5,6 +5,7 @@ The fixtures at the end are for the conftest of whichever folder of tests needs 
 
 from __future__ import annotations
 
+import hashlib
 import signal
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from PIL import Image
 from model.config import BundleConfig, ImageConfig, ModelConfig, SamplerConfig, to_json
 from model.image import DECODER_VERSION
 from model.vocabulary import SPECIAL_TOKENS, Vocabulary
+from pipelines.records import CaptionedImage, PreparedImage
 
 ROOT = Path(__file__).resolve().parents[1]
 FINGERPRINT = "0123456789abcdef"
@@ -91,8 +93,34 @@ def preprocess_arguments(captioned: Path, output: Path, *more: str | Path) -> li
     """Arguments of ``captioner preprocess`` for what `write_captioned` wrote."""
     lists = [part for s in LISTS for part in (f"--{s}-list", captioned / f"{s}.txt")]
     inputs = ["--captions", captioned / CAPTIONS_NAME, "--images", captioned / "images"]
-    sizes = ["--image-size-px", "32", "--min-count", "1", "--images-per-shard", "5"]
+    sizes = ["--image-size-px", "32", "--min-count", "1"]
     return ["preprocess", *inputs, *lists, *sizes, "--output", output, *more]
+
+
+def prepared_image(image_id: str, **changes: Any) -> PreparedImage:
+    """What is known of a decoded picture; `changes` are fields to be otherwise."""
+    fields = {
+        "image_id": image_id,
+        "uri": f"/archive/{image_id}",
+        "store": 0,
+        "offset": 0,
+        "length_bytes": 100,
+        "pixel_sha256": hashlib.sha256(image_id.encode()).hexdigest(),
+        "perceptual_hash": hashlib.md5(image_id.encode()).hexdigest()[:16],
+        "width_px": 40,
+        "height_px": 30,
+        "mode": "RGB",
+        "format": "PNG",
+        "byte_size": 1000,
+    }
+    return PreparedImage(**{**fields, **changes})
+
+
+def captioned_image(
+    image_id: str, split: str = "train", captions: Sequence[str] = ("a dog",), **changes: Any
+) -> CaptionedImage:
+    """A decoded picture with captions; `changes` are fields of its `PreparedImage`."""
+    return CaptionedImage(prepared_image(image_id, **changes), split, tuple(captions))
 
 
 def bundle_config() -> BundleConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import tensorflow as tf
 from hypothesis import given, settings
@@ -24,12 +26,29 @@ EXAMPLES = {
     '"quoted" \u201cwords\u201d': "quoted words",
     "don't can\u2019t": "don't can't",
     "the boys' ball": "the boys ball",
-    "player 42 of 3.5": "player 42 of 3 5",
+    "player 42 of 3.5, or 1,000.25. 7, 8": "player 42 of 3.5 or 1,000.25 7 8",
     "Ein M\u00e4dchen \u00dcBER der Stra\u00dfe": "ein m\u00e4dchen \u00fcber der stra\u00dfe",
     "\u0414\u0412\u0415 \u0441\u043e\u0431\u0430\u043a\u0438": (
         "\u0434\u0432\u0435 \u0441\u043e\u0431\u0430\u043a\u0438"
     ),
-    "cafe\u0301 a_b": "cafe\u0301 a b",
+    "cafe\u0301 a_b": "caf\u00e9 a b",
+    "\uff21 \ufb01re \u2460": "a fire 1",
+    # Chinese: two dogs running on the grass, 3 of them.
+    "\u4e24\u53ea\u72d7\u5728\u8349\u5730\u4e0a\u8dd1\u30023 \u53ea": (
+        "\u4e24 \u53ea \u72d7 \u5728 \u8349 \u5730 \u4e0a \u8dd1 3 \u53ea"
+    ),
+    # Japanese: a dog plays with a ball (half-width Katakana, with the lengthening mark).
+    "\u72ac\u304c\uff8e\uff9e\uff70\uff99\u3067\u904a\u3076": (
+        "\u72ac \u304c \u30dc\u30fc\u30eb \u3067 \u904a \u3076"
+    ),
+    # Korean, as decomposed syllables: spaces make the words.
+    "\u1100\u1162\u1100\u1161 \u1104\u1171\u11ab\u1103\u1161.": "\uac1c\uac00 \ub6f4\ub2e4",
+    # Arabic with vowel marks and a direction mark; Persian with its non-joiner; Hebrew geresh.
+    "\u200f\u0643\u064e\u0644\u0652\u0628\u060c \u064a\u062c\u0631\u064a": (
+        "\u0643\u064e\u0644\u0652\u0628 \u064a\u062c\u0631\u064a"
+    ),
+    "\u0645\u06cc\u200c\u062f\u0648\u062f": "\u0645\u06cc\u200c\u062f\u0648\u062f",
+    "\u05e6\u05f3\u05d9\u05e4\u05e1": "\u05e6\u05f3\u05d9\u05e4\u05e1",
     "man's.": "man 's",
     "'s": "'s",
     "-'-": "",
@@ -38,7 +57,9 @@ EXAMPLES = {
 }
 # Control characters come from no caption, and one of them is used within.
 PRINTABLE = st.text(st.characters(exclude_categories=["Cc", "Cs"]), max_size=30)
-TRICKY = st.text(st.sampled_from("aBs'\u2019-. 1\u00fc`"), max_size=12)
+TRICKY = st.text(
+    st.sampled_from("aBs'\u2019-., 12\u00fc`\u72ac\u304c\u30dc\u30fc\u30eb\uac1c"), max_size=14
+)
 
 
 def one(caption: str) -> str:
@@ -61,13 +82,19 @@ def test_normalised_text_has_single_inner_spaces_only(caption: str) -> None:
     text = one(caption)
     assert text == text.strip(" ")
     assert "  " not in text
-    assert not any(mark in text for mark in '.,;:!?"\x02\u2019')
+    assert not any(mark in text for mark in ';:!?"\x02\x03\x04\u2019')
+    assert not re.search(r"[.,](?!\w)|(?<!\w)[.,]", text)
 
 
 @given(st.lists(st.one_of(PRINTABLE, TRICKY), max_size=5))
 def test_each_caption_of_a_batch_is_normalised_as_if_alone(captions: list[str]) -> None:
     texts = normalise(tf.constant(captions, tf.string)).numpy()
     assert [text.decode() for text in texts] == [one(caption) for caption in captions]
+
+
+def test_case_is_kept_when_asked() -> None:
+    text = normalise(["The Dog'S Tail in M\u00dcNCHEN"], lower_case=False)
+    assert text[0].numpy().decode() == "The Dog 's Tail in M\u00dcNCHEN"
 
 
 def test_graphs_and_pipelines_normalise_as_eager_code_does() -> None:
@@ -95,6 +122,15 @@ def test_detokenising_leaves_other_apostrophes_alone() -> None:
         b"a 'sit",
         b"it's so",
     ]
+
+
+def test_detokenising_puts_no_space_where_the_script_has_none() -> None:
+    for caption in (
+        "\u4e24\u53ea\u72d7\u8dd1",
+        "\u72ac\u304c\u30dc\u30fc\u30eb\u3067\u904a\u3076",
+        "\uac1c\uac00 \ub6f4\ub2e4",
+    ):
+        assert detokenise(tokenise([caption]))[0].numpy().decode() == caption
 
 
 def test_detokenising_takes_beams_of_captions() -> None:

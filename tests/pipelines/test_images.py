@@ -15,9 +15,14 @@ from PIL import Image
 
 from model.config import ImageConfig
 from model.image import decode_image
-from pipelines.images import map_ahead, read_image
+from pipelines.images import MAX_FILE_BYTES, ReadImage, map_ahead, read_image
+from pipelines.records import ImageFile
 
 CONFIG = ImageConfig(32, max_pixels=10_000)
+
+
+def read_file(uri: str, config: ImageConfig) -> ReadImage:
+    return read_image(ImageFile(uri, Path(uri).name, 0), config)
 
 
 @pytest.fixture
@@ -29,7 +34,7 @@ def picture(tmp_path: Path) -> Path:
 
 def test_a_sound_picture_is_read_whole(picture: Path) -> None:
     data = picture.read_bytes()
-    read = read_image(str(picture), CONFIG)
+    read = read_file(str(picture), CONFIG)
     assert (read.reason, read.error) == (None, None)
     assert (read.byte_size, read.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     assert read.decoded is not None
@@ -46,7 +51,7 @@ def test_a_broken_picture_has_its_reason_and_its_sum(
 ) -> None:
     data = picture.read_bytes()[:-200] if data is None else data
     picture.write_bytes(data)
-    read = read_image(str(picture), CONFIG)
+    read = read_file(str(picture), CONFIG)
     assert (read.decoded, read.reason) == (None, reason)
     assert (read.byte_size, read.sha256) == (len(data), hashlib.sha256(data).hexdigest())
     assert read.error
@@ -54,34 +59,49 @@ def test_a_broken_picture_has_its_reason_and_its_sum(
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_picture_of_too_many_pixels_is_a_bomb(picture: Path) -> None:
-    read = read_image(str(picture), ImageConfig(32, max_pixels=90 * 60 - 1))
+    read = read_file(str(picture), ImageConfig(32, max_pixels=90 * 60 - 1))
     assert (read.decoded, read.reason) == (None, "bomb")
     assert "--max-pixels" in (read.error or "")
 
 
 def test_an_absent_picture_is_missing(tmp_path: Path) -> None:
-    read = read_image(str(tmp_path / "absent.jpg"), CONFIG)
+    read = read_file(str(tmp_path / "absent.jpg"), CONFIG)
     assert (read.reason, read.sha256, read.byte_size) == ("missing", None, None)
     assert "absent.jpg" in (read.error or "")
 
 
 def test_a_link_that_leads_nowhere_is_missing(tmp_path: Path) -> None:
     (tmp_path / "link.jpg").symlink_to(tmp_path / "absent.jpg")
-    assert read_image(str(tmp_path / "link.jpg"), CONFIG).reason == "missing"
+    assert read_file(str(tmp_path / "link.jpg"), CONFIG).reason == "missing"
 
 
 def test_a_folder_named_like_a_picture_is_unreadable(tmp_path: Path) -> None:
-    assert read_image(str(tmp_path), CONFIG).reason == "unreadable"
+    assert read_file(str(tmp_path), CONFIG).reason == "unreadable"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
 def test_a_picture_without_permission_is_unreadable(picture: Path) -> None:
     picture.chmod(0)
-    assert read_image(str(picture), CONFIG).reason == "unreadable"
+    assert read_file(str(picture), CONFIG).reason == "unreadable"
 
 
 def test_an_absent_remote_picture_is_missing(memory: dict[str, bytes]) -> None:
-    assert read_image("memory://bucket/absent.jpg", CONFIG).reason == "missing"
+    assert read_file("memory://bucket/absent.jpg", CONFIG).reason == "missing"
+
+
+def test_a_flaw_that_the_listing_found_is_told_and_nothing_is_read(picture: Path) -> None:
+    image = ImageFile(str(picture), "a.jpg", 0, flaw="encrypted: the zip: has a password")
+    read = read_image(image, CONFIG)
+    assert (read.decoded, read.reason) == (None, "encrypted")
+    assert (read.error, read.sha256) == ("the zip: has a password", None)
+
+
+def test_a_file_larger_than_memory_is_refused_unread() -> None:
+    huge = ImageFile("/a.zip!/b.png", "b.png", MAX_FILE_BYTES + 1, "/a.zip", "b.png")
+    read = read_image(huge, CONFIG)
+    assert (read.reason, read.byte_size) == ("bomb", MAX_FILE_BYTES + 1)
+    row = ImageFile("/a.parquet!/0", "b.png", MAX_FILE_BYTES + 1, "/a.parquet", "0", 0)
+    assert read_image(row, CONFIG).reason == "missing"
 
 
 def test_map_ahead_is_map_in_order() -> None:

@@ -78,7 +78,7 @@ def config(tiny_bundle: Path) -> BundleConfig:
 
 
 def sound(value: int) -> ReadImage:
-    return ReadImage(DecodedImage(picture(value), 640, 480, "JPEG"), None, None, "ab", 99)
+    return ReadImage(DecodedImage(picture(value), 640, 480, "JPEG", "RGB"), None, None, "ab", 99)
 
 
 def rows_of(
@@ -176,7 +176,8 @@ def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> Non
     assert [Path(row["image_uri"]).name for row in done.rows] == [f"{i}.png" for i in range(5)]
     assert [row["reason"] for row in done.rows] == [None, None, None, "empty", None]
     for row in done.rows:
-        decoded = read_image(row["image_uri"], model.config.image).decoded
+        image = ImageFile(row["image_uri"], "", 0)
+        decoded = read_image(image, model.config.image).decoded
         if decoded:
             (alone,) = model.caption(decoded.pixels[np.newaxis])
             assert row["caption"] == alone.captions[0].text

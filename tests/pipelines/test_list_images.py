@@ -1,4 +1,4 @@
-"""Tests of listing pictures: folders and globs, in one order, nothing passed over in silence."""
+"""Tests of listing pictures: folders, globs and containers, in one order, none passed over."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from container_builders import hub_images, parquet_bytes, tar_bytes, write, zip_bytes
 
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.records import ImageFile
-from pipelines.sources import SkippedFiles, list_images
+from pipelines.sources import SkippedFiles, list_all_images, list_images
 
 ODD = ["a b.jpg", "ünï.jpg", "new\nline.jpg", "tab\t.jpg", "hash#0.jpg", "100%.jpg", "'\".jpg"]
 
@@ -145,3 +146,97 @@ def test_remote_folders_and_globs_are_listed(memory: dict[str, bytes]) -> None:
     assert ids("memory://bucket/images*/*.jpg") == ["images/b.jpg", "images2/c.jpg"]
     with pytest.raises(CaptionerError, match="no pictures found"):
         ids("memory://bucket/absent")
+
+
+def write_containers(folder: Path) -> list[str]:
+    """A tar, a zip and a Parquet file, each with a picture."""
+    pictures = parquet_bytes({"image": hub_images([("p.jpg", b"1")])})
+    return [
+        write(folder / "a.tar", tar_bytes({"t.jpg": b"1", "t.txt": b"A dog"})),
+        write(folder / "b.zip", zip_bytes({"z.jpg": b"1", "notes.md": b"2"})),
+        write(folder / "c.parquet", pictures),
+    ]
+
+
+def test_a_container_gives_its_members(tmp_path: Path) -> None:
+    skipped = SkippedFiles()
+    uris = write_containers(tmp_path)
+    assert [ids(uri, skipped) for uri in uris] == [["t.jpg"], ["z.jpg"], ["p.jpg"]]
+    assert skipped.by_suffix == {".txt": 1, ".md": 1}
+
+
+def test_a_glob_gives_the_members_of_containers_and_plain_files(tmp_path: Path) -> None:
+    uris = write_containers(tmp_path)
+    touch(tmp_path, "b.jpg", "d.txt")
+    write(tmp_path / "e.parquet", parquet_bytes({"path": ["a.jpg"]}))
+    skipped = SkippedFiles()
+    images = list(list_images(str(tmp_path / "*"), skipped))
+    assert [(image.image_id, image.container) for image in images] == [
+        ("t.jpg", uris[0]),
+        ("b.jpg", None),
+        ("z.jpg", uris[1]),
+        ("p.jpg", uris[2]),
+        ("d.txt", None),
+        ("e.parquet", None),
+    ]
+    assert skipped.by_suffix == {".txt": 1, ".md": 1}
+
+
+def test_containers_in_a_folder_are_not_opened_but_counted(tmp_path: Path) -> None:
+    write_containers(tmp_path)
+    touch(tmp_path, "a.jpg")
+    skipped = SkippedFiles()
+    assert ids(tmp_path, skipped) == ["a.jpg"]
+    assert skipped.by_suffix == {".tar": 1, ".zip": 1, ".parquet": 1}
+
+
+def test_a_compressed_tar_is_an_error_in_a_glob_too(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.tar.gz")
+    for source in (tmp_path / "b.tar.gz", tmp_path / "*"):
+        with pytest.raises(CaptionerError, match=r"b\.tar\.gz: got a compressed tar"):
+            ids(source)
+
+
+def test_a_container_without_pictures_is_an_error_that_tells_what_is_there(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.tar", tar_bytes({"a.txt": b"1"}))
+    with pytest.raises(CaptionerError, match=r"a\.tar: no pictures found.*1 \(\.txt: 1\)"):
+        ids(uri)
+    uri = write(tmp_path / "a.parquet", parquet_bytes({"image": hub_images([])}))
+    with pytest.raises(CaptionerError, match=r"a\.parquet: no pictures found"):
+        ids(uri)
+
+
+@pytest.mark.parametrize("name", ["folder [2019]", "what?", "*"])
+def test_a_folder_named_like_a_glob_is_a_folder(tmp_path: Path, name: str) -> None:
+    touch(tmp_path, f"{name}/a.jpg", "other/b.jpg")
+    assert ids(tmp_path / name) == ["a.jpg"]
+
+
+def test_several_sources_are_listed_one_after_the_other(tmp_path: Path) -> None:
+    touch(tmp_path, "folder/b.jpg", "folder/notes.txt", "a.jpg")
+    tar, _, parquet = write_containers(tmp_path / "containers")
+    manifest = write(tmp_path / "list.csv", b"where\na.jpg\n")
+    skipped = SkippedFiles()
+    sources = [manifest, f"{tmp_path}/folder", tar, parquet]
+    images = list(list_all_images(sources, skipped))
+    assert [image.image_id for image in images] == ["a.jpg", "b.jpg", "t.jpg", "p.jpg"]
+    assert skipped.by_suffix == {".txt": 2}
+    assert list(list_all_images([], skipped)) == []
+
+
+def test_the_column_of_pictures_can_be_named_for_all_sources(tmp_path: Path) -> None:
+    parquet = write(tmp_path / "a.parquet", parquet_bytes({"left": [b"l"], "right": [b"r"]}))
+    manifest = write(tmp_path / "a.csv", b"left,right\nl.jpg,r.jpg\n")
+    images = list_all_images([parquet, manifest], SkippedFiles(), image_column="right")
+    assert [image.uri for image in images] == [f"{parquet}!/right/0", f"{tmp_path}/r.jpg"]
+
+
+def test_remote_containers_are_listed(memory: dict[str, bytes]) -> None:
+    memory["memory://bucket/a.tar"] = tar_bytes({"t.jpg": b"1"})
+    memory["memory://bucket/b.zip"] = zip_bytes({"z.jpg": b"1"})
+    memory["memory://bucket/c.jpg"] = b"1"
+    assert ids("memory://bucket/a.tar") == ["t.jpg"]
+    assert ids("memory://bucket/*") == ["t.jpg", "z.jpg", "c.jpg"]
+    for name in ("absent.tar", "absent.parquet", "absent.txt"):
+        with pytest.raises(CaptionerError, match=r"absent\.\w+ cannot be read"):
+            ids(f"memory://bucket/{name}")

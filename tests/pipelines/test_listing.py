@@ -19,7 +19,10 @@ from pipelines.listing import ReadListing, read_batch, schema_of, write_listing
 from pipelines.records import Caption, ImageFile
 
 text = st.text(st.characters(exclude_categories=["Cs"]))
-images = st.lists(st.builds(ImageFile, text, text, st.integers(0, 2**40)), max_size=30)
+sizes = st.integers(0, 2**40)
+optional = st.none() | text
+image = st.builds(ImageFile, text, text, sizes, optional, optional, st.none() | sizes, optional)
+images = st.lists(image, max_size=30)
 ROWS = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", i) for i in range(10)]
 
 
@@ -98,7 +101,8 @@ def test_rows_are_asked_for_a_batch_at_a_time(tmp_path: Path) -> None:
 
 def test_the_schema_follows_the_dataclass() -> None:
     fields = [("image_id", pa.string()), ("position", pa.int64()), ("text", pa.string())]
-    assert schema_of(Caption) == pa.schema(fields)
+    assert schema_of(Caption) == pa.schema([*fields, ("split", pa.string())])
+    assert schema_of(ImageFile).field("offset").type == pa.int64()
 
     @dataclasses.dataclass
     class Unsupported:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ import pyarrow.dataset as pads
 import pytest
 from pipeline_builders import LISTS, captioner, files_of, preprocess_arguments
 
-from model.config import DatasetInfo
-from model.dataset import SPLITS, read_dataset_info, read_dataset_vocabulary, read_split
+from model.config import SPLITS, DatasetInfo
+from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
 from model.image import decode_image
 from model.vocabulary import SPECIAL_TOKENS
 from pipelines import preprocess, shards
-from pipelines.schemas import REJECTS
+from pipelines.schemas import EXAMPLES, REJECTS
 from pipelines.splits import SplitRatios, split_by_hash
 
 TRAINED_ON = [f"{seed:02d}.png" for seed in range(12)]
@@ -107,15 +107,37 @@ def test_no_word_of_another_split_is_in_the_vocabulary(preprocessed: Path) -> No
     assert len(words) == len(set(words))
 
 
-def test_examples_are_spread_over_shards_of_about_the_size_asked_for(preprocessed: Path) -> None:
-    names = Counter(path.name.split("-")[0] for path in preprocessed.glob("*.tfrecord"))
-    assert names == {"train": 3, "validation": 1, "test": 1}
+def test_the_table_of_examples_tells_each_picture(
+    preprocessed: Path, examples: dict[str, list], captioned: Path
+) -> None:
+    table = pads.dataset(str(preprocessed / "examples"), format="parquet").to_table()
+    assert table.schema.equals(EXAMPLES)
+    rows = {row["image_id"]: row for row in table.to_pylist()}
+    assert sorted(rows) == sorted(name for split in SPLITS for name in ids(examples[split]))
+    third = rows["03.png"]
+    assert third["image_uri"] == str(captioned / "images" / "03.png")
+    assert (third["split"], third["token_counts"], third["unknown_counts"]) == (
+        "train",
+        [5, 8, 3],
+        [0, 0, 0],
+    )
+    assert rows["13.png"]["unknown_counts"][-1] == 1  # the zebra
+
+
+def test_the_frequencies_are_those_of_the_vocabulary(preprocessed: Path) -> None:
+    words = (preprocessed / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
+    lines = (preprocessed / "vocabulary_frequencies.tsv").read_text(encoding="utf-8").splitlines()
+    counted = dict(line.split("\t") for line in lines)
+    assert list(counted) == words[4:]
+    assert counted["third"] == "1"
+    assert int(counted["a"]) > 24
 
 
 def test_nothing_else_is_left_in_the_folder(preprocessed: Path) -> None:
     names = {path.name for path in preprocessed.iterdir() if path.suffix != ".tfrecord"}
-    folders = {"rejects", "transform_fn", "transformed_metadata"}
-    assert names == {"dataset.json", "vocabulary.txt", *folders}
+    folders = {"examples", "rejects", "transform_fn", "transformed_metadata"}
+    texts = {"vocabulary.txt", "vocabulary_frequencies.tsv"}
+    assert names == {"dataset.json", *texts, *folders}
 
 
 def test_a_second_run_does_nothing_and_says_so(
@@ -187,13 +209,27 @@ def test_captions_of_other_pictures_leave_nothing_to_train_on(
     captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "dataset"
+    arguments = preprocess_arguments(captioned, output)
     # The folder above: every picture's path below it starts with another folder.
-    arguments = preprocess_arguments(captioned, output, "--images", captioned)
+    arguments[arguments.index("--images") + 1] = captioned
     assert captioner(*arguments) == 2
-    said = capsys.readouterr().err
-    assert said.splitlines()[-1].startswith("captioner preprocess: error: no image is left")
-    assert str(captioned) in said
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("captioner preprocess: error: no image is left")
+    assert "call their images e.g. '00.png'" in said
+    assert "are called e.g. 'images/silent.png'" in said
     assert not output.exists()
+
+
+def test_a_run_killed_while_it_published_is_made_again(
+    captioned: Path, preprocessed: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "dataset"
+    shutil.copytree(preprocessed, output)
+    (output / "dataset.json").unlink()
+    (output / "_incomplete").mkdir()
+    (output / "_incomplete" / "moving").write_bytes(b"")
+    assert captioner(*preprocess_arguments(captioned, output)) == 0
+    assert files_of(output).keys() == files_of(preprocessed).keys()
 
 
 def test_a_run_that_fails_leaves_no_output(

@@ -9,11 +9,19 @@ import pytest
 import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline_builders import captioned_image
 
+from model.errors import CaptionerError
 from model.text import tokenise
 from model.vocabulary import OOV, SPECIAL_TOKENS
-from pipelines.preprocessing_fn import VOCABULARY_NAME, from_record_batch, to_record_batch
-from pipelines.records import CaptionedImage, TokenisedImage
+from pipelines.preprocessing_fn import (
+    FREQUENCIES_NAME,
+    VOCABULARY_NAME,
+    TextConfig,
+    from_record_batch,
+    to_record_batch,
+)
+from pipelines.records import CaptionedImage, PreparedImage, TokenisedImage
 from pipelines.transforms import TokeniseCaptions
 
 MIN_COUNT = 2
@@ -28,7 +36,7 @@ VOCABULARY = [*SPECIAL_TOKENS, "a", "dog", "bone"]
 
 def images_of(split: str, captions: list[tuple[str, ...]]) -> list[CaptionedImage]:
     return [
-        CaptionedImage(f"{split}/{i}.jpg", f"/archive/ü {i}.jpg", split, texts)
+        captioned_image(f"{split}/{i}.jpg", split, texts, uri=f"/archive/ü {i}.jpg")
         for i, texts in enumerate(captions)
     ]
 
@@ -44,7 +52,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         _ = (
             pipeline
             | beam.Create(IMAGES)
-            | TokeniseCaptions(str(folder), MIN_COUNT)
+            | TokeniseCaptions(str(folder), TextConfig(MIN_COUNT))
             | beam.Map(repr)
             | beam.combiners.ToList()
             | beam.Map(lambda lines, path: Path(path).write_text("\n".join(lines)), folder / "out")
@@ -54,7 +62,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tokenised(folder: Path) -> dict[str, TokenisedImage]:
-    names = {kind.__name__: kind for kind in (TokenisedImage, CaptionedImage)}
+    names = {kind.__name__: kind for kind in (TokenisedImage, CaptionedImage, PreparedImage)}
     images = [eval(line, names) for line in (folder / "out").read_text().splitlines()]
     assert len(images) == len(IMAGES)
     return {image.image.image_id: image for image in images}
@@ -70,6 +78,25 @@ def test_the_vocabulary_is_the_special_tokens_and_the_train_splits_frequent_word
     words = (folder / "transform_fn" / "assets" / VOCABULARY_NAME).read_text().split()
     assert words == VOCABULARY
     assert words[:4] == ["<pad>", "<start>", "<end>", "<unk>"]
+
+
+def test_the_frequencies_are_the_train_splits(folder: Path) -> None:
+    lines = (folder / "transform_fn" / "assets" / FREQUENCIES_NAME).read_text().splitlines()
+    assert lines == ["6 a", "4 dog", "2 bone"]
+
+
+def test_the_vocabulary_is_cut_to_its_most_frequent_words(tmp_path: Path) -> None:
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        text = TextConfig(min_count=1, vocabulary_size=6, lower_case=False)
+        _ = pipeline | beam.Create(IMAGES) | TokeniseCaptions(str(tmp_path), text)
+    words = (tmp_path / "transform_fn" / "assets" / VOCABULARY_NAME).read_text().split()
+    assert words == [*SPECIAL_TOKENS, "dog", "a"]  # 3 of each, and 3 of A: backwards
+
+
+@pytest.mark.parametrize(("field", "value"), [("min_count", 0), ("vocabulary_size", 4)])
+def test_a_senseless_text_option_is_refused(field: str, value: int) -> None:
+    with pytest.raises(CaptionerError, match=f"--{field.replace('_', '-')}: got {value}"):
+        TextConfig(**{field: value})
 
 
 def test_rare_words_are_oov_and_words_of_the_validation_split_alone_too(

@@ -6,95 +6,149 @@ import hashlib
 import random
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
-import apache_beam as beam
 import pipeline_builders
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+from pipeline_builders import captioned_image
 
 from model.config import ImageConfig
 from model.features import parse_example
-from pipelines.records import CaptionedImage, Reject, Tally, TokenisedImage
-from pipelines.shards import WriteShard, shard_key, write_rejects
+from model.vocabulary import OOV
+from pipelines.pixel_store import store_pixels, store_uri
+from pipelines.records import (
+    CaptionedImage,
+    DuplicatePair,
+    ImageFile,
+    PreparedImage,
+    Reject,
+    Tally,
+    TokenisedImage,
+)
+from pipelines.schemas import DUPLICATES, EXAMPLES
+from pipelines.shards import (
+    WriteShard,
+    shard_key,
+    write_duplicates,
+    write_records,
+    write_rejects,
+)
 
 KEY = ("train", 2, 5)
 NAME = "train-00002-of-00005.tfrecord"
+CAPTIONS = ("a dog", "a small dog")
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> list[TokenisedImage]:
-    """Eight pictures, one of them broken and one absent."""
-    folder, images = tmp_path_factory.mktemp("pictures"), []
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("staging")
+
+
+@pytest.fixture(scope="module")
+def images(folder: Path) -> list[TokenisedImage]:
+    """Eight pictures in a pixel store."""
+    files = []
     for seed in range(8):
-        path = folder / f"{seed}.png"
+        path = folder / "pictures" / f"{seed}.png"
         pipeline_builders.write_picture(path, seed)
-        captions = ("a dog", "a small dog")
-        image = CaptionedImage(path.name, str(path), "train", captions)
-        images.append(TokenisedImage(image, ((4, 5), (4, 6, 5))))
-    (folder / "3.png").write_bytes(b"")
-    (folder / "5.png").unlink()
-    return images
+        files.append(ImageFile(str(path), path.name, path.stat().st_size))
+    (folder / "pixels").mkdir()
+    uri = store_uri(str(folder / "pixels"), 0)
+    stored = list(store_pixels(files, ImageConfig(16), uri, 0))
+    return [
+        TokenisedImage(CaptionedImage(image, "train", CAPTIONS), ((4, OOV), (4, 6, 5)))
+        for image in stored
+        if isinstance(image, PreparedImage)
+    ]
 
 
-def write(folder: Path, images: list[TokenisedImage]) -> tuple[list[Tally], list[Reject]]:
-    """The tallies and the rejects of writing one shard."""
-    outputs: list[Any] = list(WriteShard(str(folder), ImageConfig(16)).process((KEY, images)))
-    rejects = [out.value for out in outputs if isinstance(out, beam.pvalue.TaggedOutput)]
-    return [out for out in outputs if isinstance(out, Tally)], rejects
+def write(folder: Path, output: Path, images: list[TokenisedImage]) -> list[Tally]:
+    """The tallies of writing one shard to `output`."""
+    output.mkdir()
+    (output / "pixels").symlink_to(folder / "pixels")
+    return list(WriteShard(str(output), ImageConfig(16), None, 1 << 20).process((KEY, images)))
 
 
-def test_a_shard_holds_the_sound_pictures_and_tells_of_the_others(
-    images: list[TokenisedImage], tmp_path: Path
+def test_a_shard_holds_its_pictures_and_its_part_of_the_table(
+    folder: Path, images: list[TokenisedImage], tmp_path: Path
 ) -> None:
-    tallies, rejects = write(tmp_path, images)
-    records = tf.data.TFRecordDataset(str(tmp_path / NAME))
+    tallies = write(folder, tmp_path / "out", images)
+    records = tf.data.TFRecordDataset(str(tmp_path / "out" / NAME))
     examples = [parse_example(record, 16) for record in records]
     ids = [example["image_id"].numpy().decode() for example in examples]
-    assert ids == [f"{seed}.png" for seed in (0, 1, 2, 4, 6, 7)]
-    assert [(reject.image_id, reject.stage, reject.reason) for reject in rejects] == [
-        ("3.png", "decode", "empty"),
-        ("5.png", "decode", "missing"),
-    ]
-    digest = hashlib.sha256((tmp_path / NAME).read_bytes()).hexdigest()
+    assert ids == [f"{seed}.png" for seed in range(8)]
+    digest = hashlib.sha256((tmp_path / "out" / NAME).read_bytes()).hexdigest()
     assert tallies == [
-        Tally("examples", "train", 6),
-        Tally("captions", "train", 12),
+        Tally("examples", "train", 8),
+        Tally("captions", "train", 16),
         Tally("shards", f"{NAME} {digest}", 1),
     ]
+    table = pq.read_table(tmp_path / "out" / "examples" / "train-00002.parquet")
+    assert table.schema.equals(EXAMPLES)
+    row = table.to_pylist()[3]
+    source = images[3].image.image
+    assert row["image_id"], row["image_uri"] == ("3.png", source.uri)
+    assert (row["captions"], row["token_counts"], row["unknown_counts"]) == (
+        list(CAPTIONS),
+        [2, 3],
+        [1, 0],
+    )
+    assert (row["width_px"], row["mode"], row["format"]) == (48, "RGB", "PNG")
+    assert row["pixel_sha256"] == source.pixel_sha256
 
 
 def test_a_shard_does_not_depend_on_the_order_in_which_pictures_come(
-    images: list[TokenisedImage], tmp_path: Path
+    folder: Path, images: list[TokenisedImage], tmp_path: Path
 ) -> None:
     shuffled = random.Random(1).sample(images, len(images))
     assert shuffled != images
-    assert write(tmp_path / "first", images)[0] == write(tmp_path / "again", shuffled)[0]
+    first = write(folder, tmp_path / "first", images)
+    assert first == write(folder, tmp_path / "again", shuffled)
 
 
-def test_a_failing_shard_leaves_no_file(images: list[TokenisedImage], tmp_path: Path) -> None:
+def test_a_failing_shard_leaves_no_file(
+    folder: Path, images: list[TokenisedImage], tmp_path: Path
+) -> None:
     wrong = TokenisedImage(images[0].image, ((4, 5),))
     with pytest.raises(ValueError, match="got 2 captions, 1 id lists"):
-        write(tmp_path / "folder", [*images, wrong])
-    assert list(tmp_path.iterdir()) == []
+        write(folder, tmp_path / "out", [*images, wrong])
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["pixels"]
 
 
-@pytest.mark.parametrize(("count", "shards"), [(1, 1), (10, 1), (11, 2), (1000, 100)])
-def test_there_are_shards_of_about_the_size_asked_for(
-    images: list[TokenisedImage], count: int, shards: int
+@given(st.lists(st.binary(max_size=60), max_size=20), st.integers(1, 200), st.randoms())
+def test_records_fill_files_of_bounded_size_in_order(
+    tmp_path_factory: pytest.TempPathFactory, records: list[bytes], most: int, rng: random.Random
 ) -> None:
-    split, shard, total = shard_key(images[0], {"train": count, "test": 7}, 10)
+    folder = tmp_path_factory.mktemp("records")
+    written = write_records(iter(records), lambda part: f"{folder}/{part:03d}", most)
+    found = []
+    for name, digest in written:
+        data = (folder / name).read_bytes()
+        assert hashlib.sha256(data).hexdigest() == digest
+        inside = [r.numpy() for r in tf.data.TFRecordDataset(str(folder / name))]
+        assert len(data) <= most + 16 or len(inside) == 1
+        found += inside
+    assert found == records
+    assert len(list(folder.iterdir())) == len(written)
+
+
+@pytest.mark.parametrize(("size", "shards"), [(1, 1), (90, 1), (91, 2), (9000, 100)])
+def test_there_are_shards_of_about_the_size_asked_for(
+    images: list[TokenisedImage], size: int, shards: int
+) -> None:
+    split, shard, total = shard_key(images[0], {"train": size, "test": 7}, 100)
     assert (split, total) == ("train", shards)
     assert 0 <= shard < shards
 
 
-def test_pictures_are_spread_over_all_shards(images: list[TokenisedImage]) -> None:
+def test_pictures_are_spread_over_all_shards() -> None:
     def named(number: int) -> TokenisedImage:
-        image = CaptionedImage(f"{number}.jpg", "/", "train", ("a",))
-        return TokenisedImage(image, ((4,),))
+        return TokenisedImage(captioned_image(f"{number}.jpg"), ((4,),))
 
-    counts = Counter(shard_key(named(i), {"train": 1000}, 250)[1] for i in range(1000))
+    counts = Counter(shard_key(named(i), {"train": 3600}, 1000)[1] for i in range(1000))
     assert sorted(counts) == [0, 1, 2, 3]
     assert min(counts.values()) > 180
 
@@ -117,3 +171,18 @@ def test_rejects_are_written_in_one_order_and_counted_by_reason(tmp_path: Path) 
     assert one.read_bytes() == other.read_bytes()
     captions = [row["caption"] for row in pq.read_table(one).to_pylist()]
     assert captions == ["!", "??", None, None]
+
+
+def test_duplicates_are_a_table_only_if_there_are_any(tmp_path: Path) -> None:
+    path = tmp_path / "duplicates.parquet"
+    assert list(write_duplicates([], str(path))) == []
+    assert not path.exists()
+    pairs = [
+        DuplicatePair("b", "train", "c", "test", 2, "reported"),
+        DuplicatePair("a", "train", "c", "test", 0, "moved"),
+    ]
+    tallies = list(write_duplicates([*pairs, pairs[0]], str(path)))
+    assert tallies == [Tally("duplicates", "moved", 1), Tally("duplicates", "reported", 1)]
+    table = pq.read_table(path)
+    assert table.schema.equals(DUPLICATES)
+    assert table.column("image_id").to_pylist() == ["a", "b"]

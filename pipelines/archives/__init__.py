@@ -1,0 +1,1 @@
+"""Pictures inside archive files: listed and read in place, never extracted."""

@@ -1,0 +1,149 @@
+"""Pictures inside of tar, zip and Parquet files: listed and read in place, never extracted."""
+
+import lzma
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+import pyarrow as pa
+
+from model.errors import CaptionerError
+from pipelines import files
+from pipelines.archives.members import SkippedFiles, list_members
+from pipelines.archives.open_files import OpenFiles
+from pipelines.archives.parquet_images import RowCursor, column_of_member, list_rows
+from pipelines.archives.tars import walk_tar
+from pipelines.archives.zips import ZipReader, walk_zip
+from pipelines.records import ImageFile
+from pipelines.texts import one_line
+
+_WALKS = {".tar": walk_tar, ".zip": walk_zip}
+_PARQUET = ".parquet"
+_COMPRESSED_TARS = tuple(
+    ".tgz .tbz2 .txz .tzst .tar.gz .tar.bz2 .tar.xz .tar.zst .tar.lz4 .tar.z".split()
+)
+# What the standard library and Arrow raise on damaged files, if it is no OSError anyway.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    LookupError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    pa.ArrowException,
+    CaptionerError,
+)
+
+# A zip file's directory may fill hundreds of megabytes.
+_zips: OpenFiles[ZipReader] = OpenFiles(limit=4)
+# More than one for a file where several threads work on distant rows.
+_cursors: OpenFiles[RowCursor] = OpenFiles(limit=16)
+
+
+def suffix_of(uri: str) -> str:
+    """The suffix of a file's name, in small letters."""
+    return PurePosixPath(uri).suffix.lower()
+
+
+def check_not_compressed(uri: str) -> None:
+    """Checks that `uri` is no compressed tar.
+
+    Raises:
+        CaptionerError: if it is one by its name.
+    """
+    if uri.lower().endswith(_COMPRESSED_TARS):
+        raise CaptionerError(
+            f"{uri}: got a compressed tar, expected an uncompressed one; decompress it first, for "
+            "its members are read in place"
+        )
+
+
+def is_archive(uri: str) -> bool:
+    """Whether `uri` is a tar or a zip file by its name."""
+    return suffix_of(uri) in _WALKS
+
+
+def list_container(
+    uri: str, skipped: SkippedFiles, image_column: str | None = None
+) -> Iterator[ImageFile]:
+    """The pictures in a tar, zip or Parquet file, in the file's order, without reading them.
+
+    Args:
+        uri: its name ends in ``.tar``, ``.zip`` or ``.parquet``.
+        skipped: counts the members of a tar or zip file that are no pictures by their names.
+        image_column: column of the pictures in a Parquet file; found if None.
+
+    Raises:
+        CaptionerError: if it is missing, damaged from its start, of another kind or compressed.
+    """
+    check_not_compressed(uri)
+    suffix = suffix_of(uri)
+    if suffix == _PARQUET:
+        yield from list_rows(uri, image_column)
+        return
+    if suffix not in _WALKS:
+        kinds = ", ".join([*_WALKS, _PARQUET])
+        raise CaptionerError(f"{uri}: got a file of another kind, expected one of {kinds}")
+    try:
+        with files.open_bytes(uri) as file:
+            yield from list_members(uri, _WALKS[suffix](file, uri), skipped)
+    except OSError as error:
+        raise CaptionerError(f"{uri} cannot be read: {one_line(error)}; check the path") from error
+
+
+def is_parquet_row(image: ImageFile) -> bool:
+    """Whether the picture is a row of a Parquet file: its `byte_size` is that file's then."""
+    return image.container is not None and suffix_of(image.container) == _PARQUET
+
+
+def read_image_bytes(image: ImageFile) -> bytes:
+    """The bytes of a picture, in a file of its own or in a container.
+
+    Raises:
+        OSError: if it cannot be read, whatever the cause.
+    """
+    if image.flaw is not None:
+        raise OSError(image.flaw)
+    try:
+        if image.container is None:
+            return files.read_bytes(image.uri)
+        return _read_member(image, image.container)
+    except _DAMAGE as error:
+        raise OSError(f"{image.uri}: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _read_member(image: ImageFile, container: str) -> bytes:
+    suffix, member, offset = suffix_of(container), image.member or "", image.offset
+    if suffix == ".zip":
+        with _zips.borrow(lambda one: one.uri == container, lambda: ZipReader(container)) as reader:
+            return reader.read(member)
+    if offset is None:
+        raise ValueError(f"got no offset in {container}, expected the one that its listing gave")
+    if suffix == ".tar":
+        return _read_range(container, offset, image.byte_size)
+    column = column_of_member(member)
+    with _cursors.borrow(
+        lambda one: (one.uri, one.image_column) == (container, column) and one.is_near(offset),
+        lambda: RowCursor(container, column, offset),
+    ) as cursor:
+        return cursor.read(offset)
+
+
+def _read_range(uri: str, offset: int, size: int) -> bytes:
+    # Opened for each member: threads that shared a file would wait for each other.
+    with files.open_bytes(uri) as file:
+        file.seek(offset)
+        data = file.read(size)
+    if len(data) != size:
+        raise OSError(f"{uri}: truncated: got {len(data)} bytes at {offset}, expected {size}")
+    return data
+
+
+def close_containers() -> None:
+    """Closes the zip and Parquet files that this process keeps open, but those in use."""
+    _zips.close()
+    _cursors.close()

@@ -1,0 +1,110 @@
+"""Members of archive files: which are pictures, and what the listing finds wrong with them."""
+
+import functools
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from model.image import image_suffixes
+from pipelines.records import ImageFile
+
+MEMBER = "!/"
+_HERE = re.compile(r"(\./+)+")
+_ABSOLUTE = re.compile(r"[/\\]|[A-Za-z]:[/\\]")
+_SEPARATOR = re.compile(r"[/\\]")
+# Asked for once for every member of an archive.
+_image_suffixes = functools.cache(image_suffixes)
+
+
+@dataclass
+class SkippedFiles:
+    """Files that are no pictures by their names, counted by suffix."""
+
+    by_suffix: Counter = field(default_factory=Counter)
+
+    def count(self, name: str) -> None:
+        """Counts a file that is passed over."""
+        self.by_suffix[PurePosixPath(name).suffix.lower()] += 1
+
+    def __str__(self) -> str:
+        if not self.by_suffix:
+            return "none"
+        counts = ", ".join(f"{s or 'no suffix'}: {n}" for s, n in self.by_suffix.most_common(8))
+        return f"{self.by_suffix.total()} ({counts})"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member of a tar or a zip file.
+
+    Attributes:
+        name: as the archive spells it.
+        size: its bytes.
+        offset: where they start, if they lie in one piece.
+        flaw: ``REASON: MESSAGE`` if it cannot be read.
+        is_last: whether nothing can be read from here on, whatever the archive held.
+    """
+
+    name: str
+    size: int
+    offset: int | None = None
+    flaw: str | None = None
+    is_last: bool = False
+
+
+def is_picture(name: str) -> bool:
+    """Whether Pillow knows the suffix of `name`."""
+    return PurePosixPath(name).suffix.lower() in _image_suffixes()
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a member is one that file managers hide, e.g. the forks that macOS writes."""
+    parts = name.split("/")
+    return "__MACOSX" in parts or any(p.startswith(".") and p not in {".", ".."} for p in parts)
+
+
+def member_id(name: str) -> str:
+    """What captions call the member `name`: without a leading ``./``, and text of Unicode."""
+    plain = name[match.end() :] if (match := _HERE.match(name)) else name
+    # Bytes that are no UTF-8 come as surrogates, which no table holds.
+    return plain.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _flaw_of_name(name: str) -> str | None:
+    if _ABSOLUTE.match(name) or ".." in _SEPARATOR.split(name):
+        return f"unsafe_name: the member {name!r} points out of its archive; pack it anew"
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return f"unsafe_name: the member {name!r} is named in no UTF-8; pack it anew"
+    return None
+
+
+def list_members(
+    container: str, members: Iterator[Member], skipped: SkippedFiles
+) -> Iterator[ImageFile]:
+    """The pictures among the `members` of an archive file; others are counted in `skipped`.
+
+    Hidden members are no part of it. Of members of one name the first is the picture. Where an
+    archive ends too early, one flawed picture stands for all that is lost.
+    """
+    seen: set[str] = set()
+    for number, member in enumerate(members):
+        if not member.is_last:
+            if is_hidden(member.name):
+                continue
+            if not is_picture(member.name):
+                skipped.count(member.name)
+                continue
+        image_id = member_id(member.name)
+        uri, flaw = f"{container}{MEMBER}{image_id}", member.flaw or _flaw_of_name(member.name)
+        if image_id in seen:
+            # Its own URI: a table has one row for each.
+            uri += f"@{number}"
+            flaw = flaw or f"duplicate_name: an earlier member is named {image_id!r} too"
+        seen.add(image_id)
+        # A name that no table holds is flawed: it is never looked up.
+        name = image_id if flaw else member.name
+        yield ImageFile(uri, image_id, member.size, container, name, member.offset, flaw)

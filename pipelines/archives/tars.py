@@ -1,0 +1,87 @@
+"""Tar files read in place: a walk from header to header that never reads what lies between."""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from typing import Any
+
+from model.errors import CaptionerError
+from pipelines.archives.members import Member
+from pipelines.texts import one_line
+
+_BLOCK = tarfile.BLOCKSIZE
+# What the standard library raises on damaged headers.
+_DAMAGE = (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError)
+
+
+def walk_tar(file: Any, uri: str) -> Iterator[Member]:
+    """The members of the tar in the open, seekable `file` that are no folders, in its order.
+
+    A tar that ends too early gives a flawed last member for all that is lost. Between two members
+    the caller may read from `file` where it likes.
+
+    Raises:
+        CaptionerError: if it is no tar, or a compressed one.
+    """
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    with _open_tar(file, uri) as archive:
+        yield from _walk(archive, file, size)
+
+
+def _open_tar(file: Any, uri: str) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=file, mode="r:", encoding="utf-8")
+    except _DAMAGE as error:
+        raise CaptionerError(
+            f"{uri}: got no tar file ({one_line(error)}), expected an uncompressed one; decompress "
+            "it first if it is compressed, for its members are read in place"
+        ) from error
+
+
+def _walk(archive: tarfile.TarFile, file: Any, size: int) -> Iterator[Member]:
+    at = 0
+    while True:
+        try:
+            info = archive.next()
+        except _DAMAGE as error:
+            yield _rest(at, size, one_line(error))
+            return
+        # The library would keep every header.
+        archive.members = []  # type: ignore[attr-defined]
+        if info is None:
+            break
+        if archive.offset <= at:
+            # A damaged header may point backwards: it would be walked for ever.
+            yield _rest(at, size, "a header that points backwards")
+            return
+        at = archive.offset
+        if info.isdir():
+            continue
+        end = info.offset_data + info.size
+        if info.isreg() and end > size:
+            flaw = f"truncated: its bytes end at {end}, the tar file at {size}"
+            yield Member(info.name, info.size, info.offset_data, flaw, is_last=True)
+            return
+        yield Member(info.name, info.size, info.offset_data, _flaw_of(info))
+    file.seek(at)
+    if file.read(_BLOCK) != bytes(_BLOCK):
+        # The library takes a damaged header for the end, as it does the end of the file.
+        yield _rest(at, size, "neither a header nor the mark that ends a tar")
+
+
+def _rest(at: int, size: int, got: str) -> Member:
+    flaw = (
+        f"truncated: got {got} at byte {at} of {size}; members from there on are lost, copy the "
+        "tar file anew"
+    )
+    return Member(f"@{at}", max(0, size - at), at, flaw, is_last=True)
+
+
+def _flaw_of(info: tarfile.TarInfo) -> str | None:
+    if info.issparse():
+        return "unreadable: the member is stored sparse; pack it without --sparse"
+    if not info.isreg():
+        kind = f"a link to {info.linkname!r}" if info.issym() or info.islnk() else "no file"
+        return f"unreadable: the member is {kind}; pack it with --dereference --hard-dereference"
+    return None

@@ -1,0 +1,89 @@
+"""Zip files read in place: the directory at their end once, then any member."""
+
+import contextlib
+import threading
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+from model.errors import CaptionerError
+from pipelines import files
+from pipelines.archives.members import Member
+from pipelines.texts import one_line
+
+_ENCRYPTED = 0x1
+_METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
+
+
+def _open_zip(file: Any, uri: str) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise CaptionerError(
+            f"{uri}: got no whole zip file ({one_line(error)}); copy or pack it anew"
+        ) from error
+
+
+def walk_zip(file: Any, uri: str) -> Iterator[Member]:
+    """The members of the zip in the open, seekable `file` that are no folders, in its order.
+
+    Raises:
+        CaptionerError: if it is no zip file.
+    """
+    with _open_zip(file, uri) as archive:
+        for info in archive.infolist():
+            if not info.is_dir():
+                yield Member(info.filename, info.file_size, flaw=_flaw_of(info))
+
+
+def _flaw_of(info: zipfile.ZipInfo) -> str | None:
+    if info.flag_bits & _ENCRYPTED:
+        return "encrypted: the member needs a password; pack it without"
+    if info.compress_type not in _METHODS:
+        return (
+            f"unreadable: the member is compressed by method {info.compress_type}, expected "
+            "stored, deflate, bzip2 or LZMA; pack it anew"
+        )
+    return None
+
+
+class ZipReader:
+    """Reads members of a zip file from several threads; its directory is read once, when needed.
+
+    Args:
+        uri: the zip file.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._lock = threading.Lock()
+        self._opened = contextlib.ExitStack()
+        self._archive: zipfile.ZipFile | None = None
+        self._members: dict[str, zipfile.ZipInfo] = {}
+
+    def read(self, member: str) -> bytes:
+        """The bytes of the first member of this name.
+
+        Raises:
+            KeyError: if there is none.
+            Exception: what `zipfile` and its decompressors raise on damage.
+        """
+        with self._lock:
+            archive = self._archive = self._archive or self._open()
+        # The standard library's own lock keeps the reads of several members apart.
+        return archive.read(self._members[member])
+
+    def _open(self) -> zipfile.ZipFile:
+        with contextlib.ExitStack() as stack:
+            file = stack.enter_context(files.open_bytes(self.uri))
+            archive = stack.enter_context(zipfile.ZipFile(file))
+            # The first of a name, as the listing has it.
+            self._members = {info.filename: info for info in reversed(archive.infolist())}
+            self._opened = stack.pop_all()
+        return archive
+
+    def close(self) -> None:
+        """Closes the file; the next `read` opens it anew."""
+        with self._lock:
+            self._archive = None
+            self._opened.close()

@@ -1,0 +1,1 @@
+"""Captions in the formats that people have, read one by one."""

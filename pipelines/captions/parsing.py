@@ -1,0 +1,101 @@
+"""What the readers of all captions formats share: a caption found, its split, its columns."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from model.errors import CaptionerError
+from pipelines.texts import shorten
+
+WHAT = "captions file"
+CAPTION_COLUMNS = tuple("caption captions text sentence sentences description comment".split())
+SPLIT_COLUMN = "split"
+_SPLITS = {
+    "train": "train",
+    "training": "train",
+    "restval": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "dev": "validation",
+    "test": "test",
+}
+
+
+class FoundCaption(NamedTuple):
+    """A caption and its place in its file, e.g. ``line 7``."""
+
+    image_id: str
+    text: str
+    split: str | None
+    place: str
+
+
+@dataclass(frozen=True)
+class CaptionColumns:
+    """The columns of a table of captions that were named; the others are found."""
+
+    image: str | None = None
+    caption: str | None = None
+    split: str | None = None
+
+
+def where_of(uri: str, place: str) -> str:
+    """Names a place in a captions file in messages."""
+    return f"{WHAT} {uri}, {place}"
+
+
+def parse_split(value: Any, where: str) -> str | None:
+    """The split that `value` names, or None if it is empty.
+
+    Raises:
+        CaptionerError: if it names none.
+    """
+    if value is None or value == "":
+        return None
+    split = _SPLITS.get(value.strip().casefold()) if isinstance(value, str) else None
+    if split is None:
+        raise CaptionerError(
+            f"{where}: got the split {shorten(value)}, expected one of {', '.join(_SPLITS)}"
+        )
+    return split
+
+
+def parse_image_id(value: Any, where: str) -> str:
+    """`value`, if it can name a picture.
+
+    Raises:
+        CaptionerError: if it is empty or no text.
+    """
+    if not isinstance(value, str) or not value:
+        raise CaptionerError(f"{where}: got {shorten(value)}, expected the name of a picture")
+    return value
+
+
+def captions_of(value: Any, where: str) -> Iterator[str]:
+    """The captions in `value`, a text or a list of texts; none at all counts as an empty one.
+
+    An empty caption is not dropped here: it becomes a reject that is counted.
+
+    Raises:
+        CaptionerError: if it is neither.
+    """
+    for text in value if isinstance(value, list) else [value]:
+        if text is not None and not isinstance(text, str):
+            raise CaptionerError(
+                f"{where}: got {shorten(value)}, expected a caption or a list of captions"
+            )
+        yield text or ""
+
+
+def split_cell(cell: str) -> str | list[str]:
+    """The captions in a cell of a text table: a JSON list of texts, or the cell as it is."""
+    if cell.lstrip().startswith("["):
+        try:
+            value = json.loads(cell)
+        except (ValueError, RecursionError):
+            return cell  # a caption that starts with a bracket
+        if isinstance(value, list) and all(isinstance(text, str) for text in value):
+            return value
+    return cell

@@ -1,0 +1,1 @@
+"""`captioner describe`: what is in a dataset, counted, printed and drawn."""

@@ -1,0 +1,110 @@
+"""The same picture in two splits: copies are moved together, near copies found and reported."""
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from pipelines.records import CaptionedImage, DuplicatePair, Reject
+
+# A copy goes where it is looked at: no picture that evaluates may have been trained on.
+_PRECEDENCE = {"test": 0, "validation": 1, "train": 2}
+# Perceptual hashes that differ in at most this many of 64 bits are of nearly the same picture.
+NEAR_BITS = 4
+# Split into one band more than bits may differ, two near hashes agree in a whole band.
+_BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))
+# Pairs reported of one picture: a thousand blank pages are no thousand findings.
+_REPORTED = 10
+
+
+class Hashed(NamedTuple):
+    """A picture as the search for near copies sees it."""
+
+    image_id: str
+    split: str
+    perceptual_hash: int
+
+
+def unite_copies(images: Iterable[CaptionedImage]) -> Iterator[CaptionedImage | DuplicatePair]:
+    """Pictures of the same pixels, all in one split: test before validation before train.
+
+    Yields every picture, and a pair for each that was moved.
+    """
+    ordered = sorted(images, key=lambda image: (_PRECEDENCE[image.split], image.image_id))
+    first = ordered[0]
+    for image in ordered:
+        if image.split != first.split:
+            pair = (image.image_id, image.split, first.image_id, first.split)
+            yield DuplicatePair(*pair, distance=0, action="moved")
+        yield dataclasses.replace(image, split=first.split)
+
+
+def _band(value: int, number: int) -> int:
+    start, width = _BANDS[number]
+    return (value >> start) & ((1 << width) - 1)
+
+
+def banded(image: CaptionedImage) -> Iterator[tuple[tuple[int, int], Hashed]]:
+    """The picture under each of its bands: near pictures meet under at least one."""
+    value = int(image.image.perceptual_hash, 16)
+    hashed = Hashed(image.image_id, image.split, value)
+    for number in range(len(_BANDS)):
+        yield (number, _band(value, number)), hashed
+
+
+def near_pairs(
+    band: tuple[int, int], images: Iterable[Hashed], drop: bool
+) -> Iterator[DuplicatePair]:
+    """Pairs of near pictures of two splits that meet under `band` and under none before it.
+
+    Args:
+        drop: whether the picture of the lesser split is dropped; all pairs are told then, else at
+            most ten of a picture.
+    """
+    by_split: dict[str, list[Hashed]] = defaultdict(list)
+    for image in images:
+        by_split[image.split].append(image)
+    ordered = sorted(by_split, key=lambda split: _PRECEDENCE[split])
+    for position, split in enumerate(ordered):
+        kept = sorted(by_split[split])
+        for other in ordered[position + 1 :]:
+            yield from _near(band[0], kept, sorted(by_split[other]), drop)
+
+
+def _near(
+    band: int, kept: list[Hashed], others: list[Hashed], drop: bool
+) -> Iterator[DuplicatePair]:
+    values = np.array([image.perceptual_hash for image in others], np.uint64)
+    for image in kept:
+        differing = values ^ np.uint64(image.perceptual_hash)
+        distances = np.bitwise_count(differing)
+        near = np.flatnonzero(distances <= NEAR_BITS).tolist()
+        found = [i for i in near if _first_band(int(differing[i])) == band]
+        if not drop:
+            found = sorted(found, key=lambda i: (distances[i], i))[:_REPORTED]
+        for i in found:
+            other = others[i]
+            pair = (other.image_id, other.split, image.image_id, image.split)
+            action = "dropped" if drop else "reported"
+            yield DuplicatePair(*pair, distance=int(distances[i]), action=action)
+
+
+def _first_band(differing: int) -> int:
+    """The first band in which two hashes agree, from the bits in which they differ."""
+    return next(n for n in range(len(_BANDS)) if _band(differing, n) == 0)
+
+
+def drop_near_copy(
+    image: CaptionedImage, pairs: dict[str, DuplicatePair]
+) -> CaptionedImage | Reject:
+    """The picture, or a reject if `pairs`, by image id, say that it is dropped."""
+    pair = pairs.get(image.image_id)
+    if pair is None:
+        return image
+    error = (
+        f"nearly the same as {pair.other_image_id} of {pair.other_split} "
+        f"({pair.distance} of 64 bits differ)"
+    )
+    return Reject(image.image_id, image.image.uri, "duplicates", "duplicate_across_splits", error)

@@ -1,0 +1,114 @@
+"""Manifests: files that name pictures, a path a line or a row."""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from model.errors import CaptionerError
+from pipelines import files
+from pipelines.archives.containers import suffix_of
+from pipelines.archives.parquet_files import iterate_rows, open_parquet, pick_text_column
+from pipelines.records import ImageFile
+from pipelines.tables import (
+    DELIMITERS,
+    IMAGE_COLUMNS,
+    Table,
+    pick_column,
+    read_delimited,
+    read_json_lines,
+)
+from pipelines.texts import lines_of, read_text, shorten
+
+_WHAT = "manifest"
+_SUFFIXES = frozenset([".txt", ".jsonl", ".parquet", *DELIMITERS])
+
+
+def is_manifest(uri: str) -> bool:
+    """Whether `uri` is a manifest by its name; a Parquet file may hold pictures instead."""
+    return suffix_of(uri) in _SUFFIXES
+
+
+def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFile]:
+    """The pictures that a manifest names, each once, in its order.
+
+    A relative path starts at the manifest's folder. A picture that is not there is listed all the
+    same: it becomes a reject. Sizes are asked for on a local disk only, where that costs little.
+
+    Args:
+        image_column: the column of paths; found if None.
+
+    Raises:
+        CaptionerError: if the manifest cannot be read, or holds what can be no path; the message
+            names the line.
+    """
+    folder = uri.rpartition("/")[0]
+    seen: set[str] = set()
+    for place, path in _paths(uri, image_column):
+        checked = _check_path(path, f"{_WHAT} {uri}, {place}")
+        if checked in seen:
+            continue
+        seen.add(checked)
+        resolved = _resolve(folder, checked)
+        yield ImageFile(resolved, checked, _local_size(resolved))
+
+
+def _paths(uri: str, image_column: str | None) -> Iterator[tuple[str, Any]]:
+    suffix = suffix_of(uri)
+    if suffix == ".txt":
+        yield from ((f"line {n}", line) for n, line in lines_of(read_text(uri, _WHAT)))
+    elif suffix == ".parquet":
+        yield from _parquet_paths(uri, image_column)
+    elif suffix == ".jsonl":
+        yield from _column(read_json_lines(uri, _WHAT), image_column)
+    else:
+        yield from _column(read_delimited(uri, DELIMITERS[suffix], _WHAT), image_column)
+
+
+def _column(table: Table, image_column: str | None) -> Iterator[tuple[str, Any]]:
+    column = _only(table.columns, image_column)
+    name = pick_column(table.columns, column, IMAGE_COLUMNS, "paths", table.where)
+    for place, row in table.rows:
+        yield place, row.get(name)
+
+
+def _only(columns: list[str], image_column: str | None) -> str | None:
+    """The column asked for, or the one there is."""
+    return columns[0] if image_column is None and len(columns) == 1 else image_column
+
+
+def _parquet_paths(uri: str, image_column: str | None) -> Iterator[tuple[str, Any]]:
+    with open_parquet(uri, _WHAT) as parquet:
+        schema = parquet.schema_arrow
+        named = _only(schema.names, image_column)
+        name = pick_text_column(schema, named, IMAGE_COLUMNS, "paths", f"{_WHAT} {uri}")
+        for number, row in enumerate(iterate_rows(parquet, [name])):
+            yield f"row {number}", row[name]
+
+
+def _check_path(path: Any, where: str) -> str:
+    """`path`, if it can be one."""
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise CaptionerError(f"{where}: got {shorten(path)}, expected the path of a picture")
+    try:
+        path.encode()
+    except UnicodeEncodeError as error:
+        raise CaptionerError(
+            f"{where}: got {shorten(path)}, expected text that UTF-8 can hold"
+        ) from error
+    return path
+
+
+def _resolve(folder: str, path: str) -> str:
+    if not files.is_local(path) or os.path.isabs(path):
+        return path
+    joined = f"{folder}/{path}"
+    return os.path.normpath(joined) if files.is_local(folder) else joined
+
+
+def _local_size(uri: str) -> int:
+    if not files.is_local(uri):
+        return 0
+    try:
+        return os.stat(uri).st_size
+    except OSError:
+        return 0  # it is missing, or will be found so when it is read

@@ -1,0 +1,135 @@
+"""The pixel store: every captioned picture decoded once, its pixels kept in a few large files.
+
+A picture is read and decoded in the order of the listing, so that an archive file is read from
+front to back. What the following steps shuffle is where its pixels lie, never the pixels.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import apache_beam as beam
+import imagehash
+import numpy as np
+from PIL import Image
+
+from model.config import ImageConfig
+from model.image import encode_png
+from pipelines import files
+from pipelines.archives.containers import close_containers
+from pipelines.images import ReadImage, map_ahead, read_image
+from pipelines.listing import read_batch
+from pipelines.records import ImageFile, PreparedImage, Reject
+
+NO_CAPTION = "no_caption"
+# Side of the picture that imagehash.phash transforms, in pixels: it resizes to this anyway.
+_HASH_SIDE_PX = 32
+
+
+class _Encoded(NamedTuple):
+    """A picture read, and what the store keeps of it; None for one that failed."""
+
+    read: ReadImage
+    png: bytes
+    pixel_sha256: str
+    perceptual_hash: str
+
+
+def store_uri(folder: str, number: int) -> str:
+    """The file of store `number` in `folder`."""
+    return f"{folder}/pixels-{number:06d}.bin"
+
+
+def perceptual_hash(pixels: np.ndarray) -> str:
+    """The 64-bit pHash (Zauner 2010, section 3.2.1) of `pixels uint8[H, W, 3]`, in hexadecimal."""
+    size = (_HASH_SIDE_PX, _HASH_SIDE_PX)
+    # A box filter costs a fraction of the filter that imagehash would use on the whole picture.
+    small = Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
+    return str(imagehash.phash(small))
+
+
+def _encode(image: ImageFile, config: ImageConfig) -> _Encoded:
+    read = read_image(image, config)
+    if read.decoded is None:
+        return _Encoded(read, b"", "", "")
+    pixels = read.decoded.pixels
+    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+    return _Encoded(read, encode_png(pixels), digest, perceptual_hash(pixels))
+
+
+def store_pixels(
+    images: list[ImageFile], config: ImageConfig, path: str, number: int
+) -> Iterator[PreparedImage | Reject]:
+    """Writes the pixels of `images` end to end to `path`; yields a record or a reject for each."""
+    offset = 0
+    encode: Callable[[ImageFile], _Encoded] = lambda image: _encode(image, config)  # noqa: E731
+    with open(path, "wb") as store:
+        for image, encoded in zip(images, map_ahead(encode, images), strict=True):
+            read, decoded = encoded.read, encoded.read.decoded
+            if decoded is None:
+                yield _reject(image, read)
+                continue
+            store.write(encoded.png)
+            yield PreparedImage(
+                image_id=image.image_id,
+                uri=image.uri,
+                store=number,
+                offset=offset,
+                length_bytes=len(encoded.png),
+                pixel_sha256=encoded.pixel_sha256,
+                perceptual_hash=encoded.perceptual_hash,
+                width_px=decoded.width_px,
+                height_px=decoded.height_px,
+                mode=decoded.mode,
+                format=decoded.format,
+                byte_size=read.byte_size or 0,
+            )
+            offset += len(encoded.png)
+
+
+def _reject(image: ImageFile, read: ReadImage) -> Reject:
+    reason, error = read.reason or "unreadable", read.error or "no reason given"
+    stage = "join" if reason == NO_CAPTION else "decode"
+    return Reject(image.image_id, image.uri, stage, reason, error)
+
+
+def without_caption(image: ImageFile) -> ImageFile:
+    """`image`, marked as one that no caption names: it becomes a reject and is not read."""
+    return dataclasses.replace(image, flaw=f"{NO_CAPTION}: no caption names this file")
+
+
+def read_png(folder: str, image: PreparedImage) -> bytes:
+    """The PNG of a stored picture.
+
+    Raises:
+        OSError: if the store is shorter than the record says.
+    """
+    uri = store_uri(folder, image.store)
+    with files.open_bytes(uri) as store:
+        store.seek(image.offset)
+        png = store.read(image.length_bytes)
+    if len(png) != image.length_bytes:
+        raise OSError(f"{uri}: got {len(png)} bytes at {image.offset}, expected {image}")
+    return png
+
+
+class StorePixels(beam.DoFn):
+    """Decodes a batch of a listing of pictures into a store; yields records and rejects.
+
+    Args:
+        listing: URI of the listing.
+        folder: where the stores go.
+        config: size of the pictures.
+    """
+
+    def __init__(self, listing: str, folder: str, config: ImageConfig) -> None:
+        self.listing, self.folder, self.config = listing, folder, config
+
+    def process(self, element: int) -> Iterator[PreparedImage | Reject]:
+        images = read_batch(self.listing, element, ImageFile)
+        with files.atomic_path(store_uri(self.folder, element)) as path:
+            yield from store_pixels(images, self.config, path, element)
+
+    def teardown(self) -> None:
+        close_containers()

@@ -1,0 +1,120 @@
+"""Reads and checks all inputs of preprocessing but the pictures' bytes, before work starts."""
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+
+from model.errors import CaptionerError
+from pipelines.captions.formats import image_sources_of, list_captioned_images, read_all_captions
+from pipelines.listing import write_listing
+from pipelines.pixel_store import without_caption
+from pipelines.preprocess_config import PreprocessConfig
+from pipelines.records import Caption, ImageFile, SplitEntry
+from pipelines.sources import SkippedFiles, list_all_images, read_split_lists
+from pipelines.splits import SplitRatios
+
+_CAPTION_ROWS = 4096
+# Pictures decoded into one pixel store: the unit that workers share out.
+_IMAGE_ROWS = 256
+
+
+@dataclasses.dataclass
+class _Seen:
+    """What passed by while the captions were written to their listing."""
+
+    image_ids: set[str] = dataclasses.field(default_factory=set)
+    gives_splits: bool = False
+    listed: int = 0
+    image_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Listings:
+    """The listings in the staging folder, as URIs and numbers of batches.
+
+    Attributes:
+        ratios: of a split by hash; None if lists or captions give the splits.
+        listed: pictures found.
+        caption_name: a name by which a caption calls its picture.
+        image_name: the name of a picture found.
+    """
+
+    captions: tuple[str, int]
+    images: tuple[str, int]
+    splits: tuple[str, int]
+    ratios: SplitRatios | None
+    listed: int
+    caption_name: str
+    image_name: str
+
+    def example_names(self) -> str:
+        """What a person needs to see that captions and pictures do not use the same names."""
+        return (
+            f"captions call their images e.g. {self.caption_name!r}, the images are called e.g. "
+            f"{self.image_name!r}: give --images so that these names agree"
+        )
+
+
+def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles) -> Listings:
+    """Reads captions, split lists and the names of pictures; writes them as listings.
+
+    Raises:
+        CaptionerError: if an input is missing, malformed, or contradicts another.
+    """
+
+    def listing(name: str, rows: Iterable, row_type: type, per_batch: int) -> tuple[str, int]:
+        uri = f"{folder}/{name}.arrow"
+        return uri, sum(1 for _ in write_listing(rows, row_type, uri, per_batch))
+
+    seen, splits_asked = _Seen(), bool(config.split_lists or config.split_ratios)
+    captions = listing("captions", _captions(config, splits_asked, seen), Caption, _CAPTION_ROWS)
+    images = listing("images", _images(config, skipped, seen), ImageFile, _IMAGE_ROWS)
+    splits = listing("splits", read_split_lists(config.split_lists), SplitEntry, _CAPTION_ROWS)
+    by_hash = None if config.split_lists or seen.gives_splits else SplitRatios()
+    return Listings(
+        captions=captions,
+        images=images,
+        splits=splits,
+        ratios=config.split_ratios or by_hash,
+        listed=seen.listed,
+        caption_name=min(seen.image_ids),
+        image_name=seen.image_id or "",
+    )
+
+
+def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iterator[Caption]:
+    """All captions; what lists or ratios say of splits goes before what captions say."""
+    for caption in read_all_captions(config.captions, config.columns, config.min_score):
+        seen.image_ids.add(caption.image_id)
+        if caption.split and splits_asked:
+            caption = dataclasses.replace(caption, split=None)
+        seen.gives_splits = seen.gives_splits or caption.split is not None
+        yield caption
+    if not seen.image_ids:
+        raise CaptionerError(
+            f"no captions in {', '.join(source.uri for source in config.captions)}"
+            + (f" with --min-score {config.min_score}" if config.min_score is not None else "")
+        )
+
+
+def _images(config: PreprocessConfig, skipped: SkippedFiles, seen: _Seen) -> Iterator[ImageFile]:
+    """All pictures; those that no caption names are marked, so that they are not decoded."""
+    own = any(source.format == "captions" for source in config.captions)
+    if config.images:
+        images = list_all_images(config.images, skipped)
+    elif own:
+        images = list_captioned_images(config.captions, config.min_score)
+    elif sources := image_sources_of(config.captions):
+        images = list_all_images(sources, skipped, config.columns.image)
+    else:
+        raise CaptionerError("--images is missing: these captions do not hold their pictures")
+    uris: set[str] = set()
+    for image in images:
+        if len(config.images) > 1:  # two sources may list one file
+            if image.uri in uris:
+                continue
+            uris.add(image.uri)
+        if own and config.images:  # a table of captions names pictures by their URI
+            image = dataclasses.replace(image, image_id=image.uri)
+        seen.listed += 1
+        seen.image_id = image.image_id
+        yield image if image.image_id in seen.image_ids else without_caption(image)

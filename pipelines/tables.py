@@ -1,0 +1,149 @@
+"""Tables as text: CSV, TSV and JSON lines, a row at a time, each with its place in the file."""
+
+import csv
+import io
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from model.errors import CaptionerError
+from pipelines.texts import lines_of, parse_json, read_text, shorten
+
+# Names under which a column of pictures is found without being named, the likeliest first.
+IMAGE_COLUMNS = tuple(
+    "image image_id file_name filename file path image_path image_uri uri".split()
+)
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that is read once, from its first row to its last.
+
+    Attributes:
+        where: names the table in messages.
+        columns: its columns; of JSON lines, the keys of the first object.
+        rows: pairs of a place in the file, e.g. ``line 7``, and a row.
+    """
+
+    where: str
+    columns: list[str]
+    rows: Iterator[tuple[str, Mapping[str, Any]]]
+
+
+def find_column(columns: Sequence[str], defaults: Sequence[str]) -> str | None:
+    """The first of `defaults` that is among `columns`, whatever its case; None if none is."""
+    by_name = {column.casefold(): column for column in reversed(columns)}
+    return next((by_name[name] for name in defaults if name in by_name), None)
+
+
+def check_column(columns: Sequence[str], named: str, where: str) -> str:
+    """`named`, a column that was asked for.
+
+    Raises:
+        CaptionerError: if `columns` have none of this name.
+    """
+    if named not in columns:
+        raise CaptionerError(
+            f"{where}: got no column {named!r}, expected one of {shorten(list(columns), 400)}"
+        )
+    return named
+
+
+def pick_column(
+    columns: Sequence[str], named: str | None, defaults: Sequence[str], what: str, where: str
+) -> str:
+    """The column `named`, else the one that `defaults` find.
+
+    Raises:
+        CaptionerError: if there is none; the message lists the columns.
+    """
+    if named is not None:
+        return check_column(columns, named, where)
+    found = find_column(columns, defaults)
+    if found is None:
+        raise CaptionerError(
+            f"{where}: got the columns {shorten(list(columns), 400)}, expected a column of {what} "
+            f"named {', '.join(defaults)}; rename it or give its name"
+        )
+    return found
+
+
+def read_delimited(uri: str, delimiter: str, what: str) -> Table:
+    """The CSV or TSV file `uri`, whose first row names its columns.
+
+    Raises:
+        CaptionerError: if it cannot be read, is empty or malformed; the message names the line.
+            Flaws of later rows are raised as the rows are taken.
+    """
+    where = f"{what} {uri}"
+    # newline="": a line break inside of quotes is part of the cell and stays what it is.
+    text = io.StringIO(read_text(uri, what), newline="")
+    rows = _parse_delimited(text, delimiter, where)
+    line, header = next(rows, (0, []))
+    columns = [name.strip() for name in header]
+    if not columns:
+        raise CaptionerError(f"{where} is empty; expected the names of its columns first")
+    if len(set(columns)) != len(columns):
+        raise CaptionerError(
+            f"{where}, line {line}: got the columns {shorten(columns, 400)}, expected each once"
+        )
+    return Table(where, columns, _as_mappings(rows, columns, where))
+
+
+def _parse_delimited(
+    text: io.StringIO, delimiter: str, where: str
+) -> Iterator[tuple[int, list[str]]]:
+    """Rows with the lines that they start on; blank lines are none."""
+    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    while True:
+        line = reader.line_num + 1
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise CaptionerError(
+                f"{where}, line {line}: malformed ({error}); a cell with quotes, delimiters or "
+                "line breaks must be quoted, its quotes doubled"
+            ) from error
+        if row is None:
+            return
+        if row:
+            yield line, row
+
+
+def _as_mappings(
+    rows: Iterator[tuple[int, list[str]]], columns: list[str], where: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise CaptionerError(
+                f"{where}, line {line}: got {len(row)} cells {shorten(row)}, expected "
+                f"{len(columns)}: {shorten(columns, 400)}"
+            )
+        yield f"line {line}", dict(zip(columns, row, strict=True))
+
+
+def read_json_lines(uri: str, what: str) -> Table:
+    """The file `uri` of one JSON object a line.
+
+    Raises:
+        CaptionerError: if it cannot be read, is empty or malformed; the message names the line.
+            Flaws of later rows are raised as the rows are taken.
+    """
+    where = f"{what} {uri}"
+    rows = _parse_json_lines(read_text(uri, what), where)
+    first = next(rows, None)
+    if first is None:
+        raise CaptionerError(f"{where} is empty; expected one JSON object a line")
+    return Table(where, list(first[1]), itertools.chain([first], rows))
+
+
+def _parse_json_lines(text: str, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for number, line in lines_of(text):
+        row = parse_json(line, where, number)
+        if not isinstance(row, dict):
+            raise CaptionerError(
+                f"{where}, line {number}: got {shorten(row)}, expected a JSON object"
+            )
+        yield f"line {number}", row

@@ -1,0 +1,156 @@
+"""Stored features, from preprocessing to a bundle: nothing is computed twice, nothing is lost."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import builders
+import numpy as np
+import pipeline_builders
+import pytest
+import tensorflow as tf
+from pipeline_builders import captioner, preprocess_arguments
+
+from model.bundle import Bundle
+from model.config import DatasetInfo, FeatureConfig, ImageConfig
+from model.dataset import read_dataset_info, read_split, training_batches
+from model.features import encode_example, parse_cached_example
+from model.image_encoder import ImageEncoder
+from model.train import restore_captioner
+from model.views import make_views
+from pipelines.splits import hash_fraction
+
+ENCODER, VIEWS, SIZE = "MobileNetV2", 3, ImageConfig(32)
+TINY = ["--units", "32", "--embedding-dim", "16", "--attention-units", "16", "--epochs", "1"]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Random weights of a real backbone: what matters is that they are the same everywhere."""
+    path = tmp_path_factory.mktemp("weights") / "random.weights.h5"
+    ImageEncoder(ENCODER, None, SIZE.image_size_px).network.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset(captioned: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features") / "dataset"
+    asked = ["--encoder", ENCODER, "--encoder-weights", weights, "--crops", str(VIEWS)]
+    assert captioner(*preprocess_arguments(captioned, folder, *asked)) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def info(dataset: Path) -> DatasetInfo:
+    return read_dataset_info(dataset)
+
+
+@pytest.fixture(scope="module")
+def run(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features") / "run"
+    assert captioner("train", "--dataset", dataset, "--output", folder, *TINY) == 0
+    return folder
+
+
+def test_each_training_picture_has_its_views_and_others_have_one(
+    dataset: Path, info: DatasetInfo, weights: Path
+) -> None:
+    assert info.features is not None
+    assert (info.features.encoder, info.features.views) == (ENCODER, VIEWS)
+    encoder = ImageEncoder(ENCODER, str(weights), SIZE.image_size_px)
+    spec = {
+        "grids": tf.io.RaggedFeature(tf.string),
+        "image_id": tf.io.FixedLenFeature([], tf.string),
+        "image_png": tf.io.FixedLenFeature([], tf.string),
+    }
+    for split, views in (("train", VIEWS), ("validation", 1), ("test", 1)):
+        shards = sorted(map(str, dataset.glob(f"{split}-*.tfrecord")))
+        for record in tf.data.TFRecordDataset(shards):
+            example = tf.io.parse_single_example(record, spec)
+            stored = [np.frombuffer(g, np.float16) for g in example["grids"].numpy()]
+            pixels = tf.io.decode_png(example["image_png"]).numpy()
+            seed = int(hash_fraction(example["image_id"].numpy().decode()) * 2**32)
+            computed = encoder(make_views(pixels, views, seed)).numpy()
+            assert len(stored) == views
+            for grid, expected in zip(stored, computed, strict=True):
+                np.testing.assert_allclose(grid, expected.ravel(), rtol=2e-3, atol=2e-3)
+
+
+def test_training_draws_another_view_each_time() -> None:
+    features = FeatureConfig(ENCODER, "", VIEWS, patches=2, channels=4)
+    grids = np.arange(VIEWS * 8, dtype=np.float32).reshape(VIEWS, 2, 4)
+    record = encode_example("a.jpg", b"", ["a dog"], [[4, 5]], grids)
+    drawn = [parse_cached_example(record, features)["grid"].numpy() for _ in range(60)]
+    assert {grid.tobytes() for grid in drawn} == {g.astype(np.float16).tobytes() for g in grids}
+
+
+def test_the_trainer_takes_the_features_and_never_the_pixels(
+    dataset: Path, info: DatasetInfo
+) -> None:
+    examples = read_split(dataset, "train", info, cached=True)
+    ((inputs, _),) = training_batches(examples, 4, 8, shuffle_seed=1).take(1)
+    assert set(inputs) == {"grid", "token_ids"}
+    assert inputs["grid"].dtype == tf.float16
+
+
+def test_the_run_knows_its_encoder_and_keeps_its_weights(
+    run: Path, weights: Path, info: DatasetInfo
+) -> None:
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))
+    assert config["model"]["encoder"] == ENCODER
+    assert config["model"]["encoder_weights"] == "dataset"
+    captioner_, _, _ = restore_captioner(run)
+    pixels = builders.square_picture("red", 1)[np.newaxis]
+    expected = ImageEncoder(ENCODER, str(weights), SIZE.image_size_px)(pixels)
+    np.testing.assert_array_equal(captioner_.image_encoder(pixels), expected)
+
+
+def test_a_bundle_of_it_captions_pixels(
+    run: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert captioner("evaluate", "--model", run, "--dataset", dataset, "--tokeniser=python") == 0
+    assert captioner("export", "--run", run, "--output", tmp_path / "bundle") == 0
+    captions = Bundle(tmp_path / "bundle").caption(
+        np.stack([builders.square_picture(c, 1) for c in builders.COLOURS])
+    )
+    assert len(captions) == len(builders.COLOURS)
+    assert all(image.captions[0].score < 0 for image in captions)
+
+
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        (["--encoder", "cnn"], "--encoder: got 'cnn', the dataset holds features of 'MobileNetV2'"),
+        (["--encoder-weights", "none"], "--encoder-weights: got None"),
+    ],
+)
+def test_another_encoder_than_the_stored_one_is_refused(
+    dataset: Path, tmp_path: Path, option: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert captioner("train", "--dataset", dataset, "--output", tmp_path / "run", *option) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--encoder", "cnn"], "--encoder: got 'cnn'"),
+        (["--encoder", "NoSuchNet"], "--encoder: got 'NoSuchNet'"),
+        (["--encoder", ENCODER, "--crops", "0"], "--crops: got 0"),
+        (["--encoder", ENCODER, "--encoder-weights", "absent.h5"], "'absent.h5'"),
+        (["--crops", "3"], "--crops: got 3 without --encoder"),
+    ],
+)
+def test_senseless_requests_are_refused_before_work_starts(
+    captioned: Path,
+    tmp_path: Path,
+    options: list[str],
+    words: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = preprocess_arguments(captioned, tmp_path / "dataset", *options)
+    assert pipeline_builders.captioner(*arguments) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "dataset").exists()

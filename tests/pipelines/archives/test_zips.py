@@ -1,0 +1,101 @@
+"""Tests of zip files: one directory for all threads, damage costs single members."""
+
+from __future__ import annotations
+
+import os
+import random
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from container_builders import (
+    contents_of,
+    flaws_of,
+    listed,
+    read_in_threads,
+    write,
+    zip_bytes,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipelines import files
+from pipelines.archives.containers import close_containers, read_image_bytes
+
+members = st.dictionaries(st.sampled_from(["a.jpg", "b/ü.jpg", "c.png"]), st.binary(max_size=2000))
+
+
+@pytest.fixture(autouse=True)
+def _closed() -> Iterator[None]:
+    yield
+    close_containers()
+
+
+@given(members, st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]))
+@settings(max_examples=20)
+def test_every_compression_of_zip_is_read(members: dict[str, bytes], method: int) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        images = listed(write(Path(folder) / "archive.zip", zip_bytes(members, method)))
+        assert contents_of(images) == members
+        close_containers()
+
+
+def test_an_encrypted_member_of_a_zip_is_a_flaw(tmp_path: Path) -> None:
+    data = bytearray(zip_bytes({"a.jpg": b"a", "b.jpg": b"b"}))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + flags] |= 1
+    images = listed(write(tmp_path / "a.zip", bytes(data)))
+    assert flaws_of(images) == {"a.jpg": "encrypted"}
+    assert contents_of(images) == {"b.jpg": b"b"}
+
+
+def test_an_unknown_compression_of_a_zip_is_a_flaw(tmp_path: Path) -> None:
+    data = bytearray(zip_bytes({"a.jpg": b"a", "b.jpg": b"b"}))
+    data[data.index(b"PK\x01\x02") + 10] = 93
+    images = listed(write(tmp_path / "a.zip", bytes(data)))
+    assert flaws_of(images) == {"a.jpg": "unreadable"}
+    assert "method 93" in (images[0].flaw or "")
+
+
+def test_a_damaged_member_of_a_zip_costs_that_one_alone(tmp_path: Path) -> None:
+    data = zip_bytes({"a.jpg": b"bytes of a", "b.jpg": b"b"}).replace(b"bytes of a", b"bytes of x")
+    images = listed(write(tmp_path / "a.zip", data))
+    with pytest.raises(OSError, match=r"a\.jpg.*BadZipFile.*CRC") as error:
+        read_image_bytes(images[0])
+    assert isinstance(error.value.__cause__, zipfile.BadZipFile)
+    assert read_image_bytes(images[1]) == b"b"
+
+
+def test_a_member_that_is_gone_is_an_error_of_reading(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.zip", zip_bytes({"a.jpg": b"a"}))
+    (image,) = listed(uri)
+    write(tmp_path / "a.zip", zip_bytes({"b.jpg": b"b"}))
+    with pytest.raises(OSError, match=r"KeyError.*a\.jpg"):
+        read_image_bytes(image)
+
+
+def test_a_zip_is_opened_once_by_all_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    members = {f"{i}.jpg": os.urandom(3000) for i in range(60)}
+    images = listed(write(tmp_path / "a.zip", zip_bytes(members, zipfile.ZIP_DEFLATED)))
+    opened = []
+    plain = files.open_bytes
+    monkeypatch.setattr(files, "open_bytes", lambda uri: opened.append(uri) or plain(uri))
+    assert read_in_threads(images, 8) == list(members.values())
+    assert len(opened) == 1
+    close_containers()
+    assert read_image_bytes(images[0]) == members["0.jpg"]
+    assert len(opened) == 2
+
+
+def test_more_zips_than_are_kept_open_are_read(tmp_path: Path) -> None:
+    images = []
+    for i in range(9):
+        images += listed(write(tmp_path / f"{i}.zip", zip_bytes({"a.jpg": bytes([i])})))
+    shuffled = images * 5
+    random.Random(1).shuffle(shuffled)
+    expected = [images.index(image).to_bytes() for image in shuffled]
+    assert read_in_threads(shuffled, 8) == expected

@@ -1,0 +1,149 @@
+"""Tests of the search for the same picture in two splits, against brute force."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import assert_that, equal_to
+from hypothesis import given
+from hypothesis import strategies as st
+from pipeline_builders import captioned_image
+
+from pipelines.duplicates import (
+    NEAR_BITS,
+    Hashed,
+    banded,
+    drop_near_copy,
+    near_pairs,
+    unite_copies,
+)
+from pipelines.records import CaptionedImage, DuplicatePair, Reject
+from pipelines.transforms import DropNearCopies, FindNearCopies, UniteCopies
+
+SPLITS = ("train", "validation", "test")
+
+
+def test_copies_go_where_pictures_are_evaluated() -> None:
+    images = [captioned_image(f"{split}.jpg", split) for split in SPLITS]
+    outcomes = list(unite_copies(images))
+    kept = [image for image in outcomes if isinstance(image, CaptionedImage)]
+    assert {image.image_id: image.split for image in kept} == dict.fromkeys(
+        ("train.jpg", "validation.jpg", "test.jpg"), "test"
+    )
+    assert [pair for pair in outcomes if isinstance(pair, DuplicatePair)] == [
+        DuplicatePair("validation.jpg", "validation", "test.jpg", "test", 0, "moved"),
+        DuplicatePair("train.jpg", "train", "test.jpg", "test", 0, "moved"),
+    ]
+
+
+def test_copies_within_a_split_stay_as_they_are() -> None:
+    images = [captioned_image(name) for name in ("a", "b")]
+    assert list(unite_copies(images)) == images
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from(SPLITS)), max_size=12))
+def test_no_content_is_in_two_splits_and_no_picture_is_lost(
+    contents: list[tuple[str, str]],
+) -> None:
+    images = [
+        captioned_image(str(number), split, pixel_sha256=content)
+        for number, (content, split) in enumerate(contents)
+    ]
+    for content in {content for content, _ in contents}:
+        copies = [image for image in images if image.image.pixel_sha256 == content]
+        outcomes = list(unite_copies(copies))
+        united = [image for image in outcomes if isinstance(image, CaptionedImage)]
+        assert sorted(i.image_id for i in united) == sorted(i.image_id for i in copies)
+        (split,) = {image.split for image in united}
+        assert split == max((image.split for image in copies), key=SPLITS.index)
+        moved = {pair.image_id for pair in outcomes if isinstance(pair, DuplicatePair)}
+        assert moved == {image.image_id for image in copies if image.split != split}
+
+
+def test_the_pipeline_unites_copies_by_their_pixels() -> None:
+    images = [
+        captioned_image("a", "train", pixel_sha256="1"),
+        captioned_image("b", "validation", pixel_sha256="1"),
+        captioned_image("c", "train", pixel_sha256="2"),
+    ]
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        united, pairs = pipeline | beam.Create(images) | UniteCopies()
+        splits = united | beam.Map(lambda image: (image.image_id, image.split))
+        expected = [("a", "validation"), ("b", "validation"), ("c", "train")]
+        assert_that(splits, equal_to(expected), "united")
+        moved = pairs | beam.Map(lambda pair: (pair.image_id, pair.action))
+        assert_that(moved, equal_to([("a", "moved")]), "moved")
+
+
+def flip(value: int, bits: set[int]) -> int:
+    return value ^ sum(1 << bit for bit in bits)
+
+
+hashes = st.integers(0, 2**64 - 1)
+bits = st.sets(st.integers(0, 63), max_size=8)
+
+
+def found_pairs(images: list[CaptionedImage], drop: bool) -> list[DuplicatePair]:
+    """All pairs, as the pipeline finds them: band by band."""
+    bands: dict[tuple[int, int], list[Hashed]] = {}
+    for image in images:
+        for band, hashed in banded(image):
+            bands.setdefault(band, []).append(hashed)
+    return [pair for band, members in bands.items() for pair in near_pairs(band, members, drop)]
+
+
+@given(hashes, st.lists(st.tuples(bits, st.sampled_from(SPLITS)), max_size=8))
+def test_near_pairs_are_those_of_brute_force(base: int, given_: list) -> None:
+    images = [
+        captioned_image(str(n), split, perceptual_hash=f"{flip(base, changed):016x}")
+        for n, (changed, split) in enumerate(given_)
+    ]
+    found = found_pairs(images, drop=True)
+    expected = set()
+    for one in range(len(images)):
+        for two in range(one):
+            distance = len(given_[one][0] ^ given_[two][0])
+            if distance <= NEAR_BITS and given_[one][1] != given_[two][1]:
+                expected.add((frozenset((str(one), str(two))), distance))
+    assert Counter((frozenset((p.image_id, p.other_image_id)), p.distance) for p in found) == (
+        Counter(dict.fromkeys(expected, 1))
+    )
+    order = {split: place for place, split in enumerate(SPLITS)}
+    assert all(order[pair.split] < order[pair.other_split] for pair in found)
+
+
+def test_of_a_blank_page_ten_pairs_are_reported_and_all_are_dropped() -> None:
+    blank = [captioned_image(f"{n:02d}", perceptual_hash="0" * 16) for n in range(30)]
+    seen = captioned_image("seen", "test", perceptual_hash="0" * 16)
+    assert len(found_pairs([*blank, seen], drop=False)) == 10
+    assert len(found_pairs([*blank, seen], drop=True)) == 30
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_the_pipeline_finds_near_copies_and_drops_them_if_asked(drop: bool) -> None:
+    images = [
+        captioned_image("a", "train", perceptual_hash="00000000000000ff"),
+        captioned_image("b", "test", perceptual_hash="00000000000000f0"),
+        captioned_image("c", "train", perceptual_hash="ffffffff000000f0"),
+        captioned_image("d", "test", perceptual_hash="ffff0000000000f0"),
+    ]
+    pair = DuplicatePair("a", "train", "b", "test", 4, "dropped" if drop else "reported")
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        rows = pipeline | beam.Create(images)
+        pairs = rows | FindNearCopies(drop)
+        assert_that(pairs, equal_to([pair]), "pairs")
+        kept, rejects = rows | DropNearCopies(pairs)
+        assert_that(kept, equal_to(images[1:]), "kept")
+        reasons = rejects | beam.Map(lambda reject: (reject.image_id, reject.stage, reject.reason))
+        assert_that(reasons, equal_to([("a", "duplicates", "duplicate_across_splits")]), "rejects")
+
+
+def test_a_dropped_picture_says_what_it_is_like() -> None:
+    image = captioned_image("a")
+    pair = DuplicatePair("a", "train", "b", "test", 3, "dropped")
+    reject = drop_near_copy(image, {"a": pair})
+    assert isinstance(reject, Reject)
+    assert "nearly the same as b of test (3 of 64 bits differ)" in reject.error
+    assert drop_near_copy(image, {}) == image
