@@ -72,7 +72,7 @@ class ModelConfig:
     glance_dim: int = option(
         0, "numbers of each patch that the first state sees, each in its place; 0: their mean"
     )
-    dropout: float = option(0.4, "share of activations dropped in training")
+    dropout: float = option(0.3, "share of activations dropped in training")
 
     def __post_init__(self) -> None:
         _require(self.glance_dim >= 0, f"--glance-dim: got {self.glance_dim}, expected 0 or above")
@@ -86,8 +86,8 @@ class ModelConfig:
 class TrainConfig:
     """How the captioner is trained."""
 
-    epochs: int = option(12, "passes over the train split")
-    batch_size: int = option(32, "images in a step; each brings all its captions")
+    epochs: int = option(10, "passes over the train split")
+    batch_size: int = option(16, "images in a step; each brings all its captions")
     learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (Adam)")
     clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
     patience: int = option(4, "stop after this many epochs without a lower validation loss")

@@ -52,9 +52,12 @@ class GRUDecoder(keras.layers.Layer):
         self.vocabulary_size, self.patches = vocabulary_size, patches
         self.embedding_dim, self.units = embedding_dim, units
         dense = keras.layers.Dense
-        self.embedding = _embedding(vocabulary_size, embedding_dim, "embedding")
+        # Where places matter, they must not be drowned by content for epochs; where they do not,
+        # such large noise costs captions.
+        stddev = 0.4 if glance_dim else 0.03
+        self.embedding = _embedding(vocabulary_size, embedding_dim, "embedding", stddev)
         self.project = dense(units, name="project")
-        self.position = _embedding(patches, units, "position")
+        self.position = _embedding(patches, units, "position", stddev)
         self.attention = AdditiveAttention(attention_units)
         self.glance = dense(glance_dim, activation="relu", name="glance") if glance_dim else None
         self.first_state = dense(units, activation="tanh", name="first_state")
@@ -150,12 +153,8 @@ class GRUDecoder(keras.layers.Layer):
         return self.logits(self.drop_output(output, training=training))
 
 
-def _embedding(rows: int, dim: int, name: str) -> keras.layers.Embedding:
-    """An embedding as large as what it is added to or stands beside.
-
-    With Keras's default (0.05 at most) a patch's place is drowned by its content for epochs.
-    """
-    initializer = keras.initializers.RandomNormal(stddev=0.4)
+def _embedding(rows: int, dim: int, name: str, stddev: float) -> keras.layers.Embedding:
+    initializer = keras.initializers.RandomNormal(stddev=stddev)
     return keras.layers.Embedding(rows, dim, embeddings_initializer=initializer, name=name)
 
 
