@@ -31,15 +31,22 @@ format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# make bench BUNDLE=work/bundle IMAGES="photographs/*.jpg"; without them, on what `make demo` left.
+# make bench IMAGES="photographs/*.jpg" BUNDLE=work/bundle; without them, on what `make demo` left.
+# DATASET=work/dataset (with stored features) and WEIGHTS=FILE measure training and stored pixels too.
 BUNDLE ?= demo/bundle
-IMAGES ?= demo/scenes/images/scene-0000*.jpg
+IMAGES ?= demo/scenes/images/*.jpg
+COUNTS ?= 1000 6000
 
 bench: setup
+	$(BIN)/python -m benchmarks.preprocessing decode --images "$(IMAGES)"
+	$(BIN)/python -m benchmarks.preprocessing memory --images "$(IMAGES)" --counts $(COUNTS)
+	$(BIN)/python -m benchmarks.preprocessing captions
 	$(BIN)/python -m benchmarks.stages --bundle $(BUNDLE) --images "$(IMAGES)"
+	$(if $(DATASET),$(BIN)/python -m benchmarks.training --dataset $(DATASET))
+	$(if $(WEIGHTS),$(BIN)/python -m benchmarks.pixels --images "$(IMAGES)" --encoder-weights $(WEIGHTS))
 
 lock: setup
-	$(BIN)/uv pip compile setup.py --extra dev --python-version 3.11 --upgrade --no-annotate --output-file requirements.txt
+	$(BIN)/uv pip compile setup.py --extra dev --python-version 3.11 --no-annotate --output-file requirements.txt
 
 clean:
 	rm -rf .venv demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -33,7 +33,7 @@ _FILLED = 0.9
 _RECORD_OVERHEAD_BYTES = 16
 _FLOAT16_BYTES = 2
 # Pictures whose views go through the encoder together.
-_ENCODED_TOGETHER = 8
+_ENCODED_TOGETHER = 32
 
 ShardKey = tuple[str, int, int]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import apache_beam as beam
@@ -91,6 +92,38 @@ def test_the_vocabulary_is_cut_to_its_most_frequent_words(tmp_path: Path) -> Non
         _ = pipeline | beam.Create(IMAGES) | TokeniseCaptions(str(tmp_path), text)
     words = (tmp_path / "transform_fn" / "assets" / VOCABULARY_NAME).read_text().split()
     assert words == [*SPECIAL_TOKENS, "dog", "a"]  # 3 of each, and 3 of A: backwards
+
+
+# English, German, Chinese, Japanese and Arabic, each with its tokens.
+LANGUAGES = {
+    "The dog's ball": ["the", "dog", "'s", "ball"],
+    "Die M\u00e4dchen spielen.": ["die", "m\u00e4dchen", "spielen"],
+    "\u4e24\u53ea\u72d7": ["\u4e24", "\u53ea", "\u72d7"],
+    "\u72ac\u304c\u30dc\u30fc\u30eb\u3067": ["\u72ac", "\u304c", "\u30dc\u30fc\u30eb", "\u3067"],
+    "\u0643\u0644\u0628 \u064a\u062c\u0631\u064a\u060c": [
+        "\u0643\u0644\u0628",
+        "\u064a\u062c\u0631\u064a",
+    ],
+}
+
+
+def test_captions_of_all_scripts_go_through_the_graph(tmp_path: Path) -> None:
+    images = [captioned_image(str(n), captions=[text]) for n, text in enumerate(LANGUAGES)]
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(images)
+            | TokeniseCaptions(str(tmp_path), TextConfig(min_count=1))
+            | beam.Map(lambda image: json.dumps([image.image.captions[0], image.token_ids[0]]))
+            | beam.combiners.ToList()
+            | beam.Map(
+                lambda lines, path: Path(path).write_text("\n".join(lines)), tmp_path / "out"
+            )
+        )
+    asset = tmp_path / "transform_fn" / "assets" / VOCABULARY_NAME
+    words = asset.read_text(encoding="utf-8").split("\n")
+    lines = map(json.loads, (tmp_path / "out").read_text().splitlines())
+    assert {text: [words[token] for token in ids] for text, ids in lines} == LANGUAGES
 
 
 @pytest.mark.parametrize(("field", "value"), [("min_count", 0), ("vocabulary_size", 4)])
