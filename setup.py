@@ -32,7 +32,7 @@ setup(
         "jinja2>=3.1",
         "keras>=3.15,<3.16",
         "matplotlib>=3.9",
-        "numpy>=1.26,<3",
+        "numpy>=2.0,<3",
         "pillow>=12.0,<13",
         "pyarrow>=25,<26",
         "pycocoevalcap>=1.2,<2",

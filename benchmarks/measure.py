@@ -40,10 +40,11 @@ def peak_memory(command: Sequence[str]) -> tuple[float, int]:
 
 def _tree(pid: int) -> list[int]:
     """`pid` and all processes below it."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    try:  # any of its threads may have started them
+        lists = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children")]
     except OSError:  # it has just ended
         return []
+    children = [child for text in lists for child in text.split()]
     return [pid, *(below for child in children for below in _tree(int(child)))]
 
 

@@ -8,7 +8,8 @@ Rules:
 4. All but letters, marks, digits, apostrophes, hyphens and the joiners of Arabic, Persian and
    Hebrew writing separates tokens; invisible marks of writing direction vanish.
 5. Digits stay as they are; a point or comma between digits belongs to the number (``3.5``).
-6. An apostrophe or hyphen counts only inside a word (save in ``'s``).
+6. An apostrophe, hyphen or joiner counts only inside a word (save in ``'s``), a mark only after a
+   letter.
 7. Han and Hiragana: every character is a token. Katakana: a run of them is one. Hangul, and every
    script whose writers put spaces between words: what stands between spaces is one.
 """
@@ -17,6 +18,8 @@ import tensorflow as tf
 
 # Zero-width (non-)joiner; geresh and gershayim: inside words of right-to-left scripts.
 _JOINERS = "\u200c\u200d\u05f3\u05f4"
+# Choose the look of an emoji, or stand in for signs below.
+_NO_TEXT = "[\ufe00-\ufe0f\x02-\x04]"
 _DIRECTION_MARKS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]"
 # Stand in for a possessive's apostrophe and the signs inside numbers while edges are trimmed.
 _APOSTROPHE, _POINT, _COMMA = "\x02", "\x03", "\x04"
@@ -32,7 +35,8 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
     import tensorflow_text
 
     replace = tf.strings.regex_replace
-    text = tensorflow_text.normalize_utf8(captions, "NFKC")
+    text = replace(captions, _NO_TEXT, "")
+    text = tensorflow_text.normalize_utf8(text, "NFKC")
     if lower_case:
         text = tf.strings.lower(text, encoding="utf-8")
     text = replace(text, "[\u2018\u2019\u02bc`\u00b4]", "'")
@@ -45,8 +49,8 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
     # Marks that follow the possessive go with it: they are inside no word.
     text = replace(text, rf"'[sS](?:'[sS]|['\-])*($|[^{_INSIDE}'\-])", rf" {_APOSTROPHE}s\1")
     text = replace(text, rf"[^{_INSIDE}'{_APOSTROPHE}{_POINT}{_COMMA}\-]+", " ")
-    text = replace(text, r"(^| )['\-]+", r"\1")
-    text = replace(text, r"['\-]+( |$)", r"\1")
+    text = replace(text, rf"(^| )['\-\p{{M}}{_JOINERS}]+", r"\1")
+    text = replace(text, r"['\-\x{200c}\x{200d}]+( |$)", r"\1")
     for hidden, sign in ((_APOSTROPHE, "'"), (_POINT, "."), (_COMMA, ",")):
         text = replace(text, hidden, sign)
     return tf.strings.strip(replace(text, " +", " "))

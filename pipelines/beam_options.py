@@ -1,10 +1,7 @@
 """Beam's own options, those after ``--``: checked, because Beam itself passes unknown ones over."""
 
 import argparse
-import contextlib
-import errno
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NoReturn
 
 import apache_beam as beam
@@ -14,7 +11,6 @@ from model.errors import CaptionerError
 
 # "DirectRunner" tries to download another runner first: machines would differ.
 DEFAULT_RUNNER = "FnApiRunner"
-_DISK_FULL = os.strerror(errno.ENOSPC)
 
 
 def make_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -38,25 +34,6 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
     except (ValueError, ImportError, AttributeError) as error:
         raise CaptionerError(f"after '--': {error}") from error
     return options
-
-
-@contextlib.contextmanager
-def running(options: PipelineOptions) -> Iterator[beam.Pipeline]:
-    """A pipeline that runs at the end of the block.
-
-    Raises:
-        CaptionerError: if a worker found the disk full.
-    """
-    try:
-        with beam.Pipeline(options=options) as pipeline:
-            yield pipeline
-    except Exception as error:
-        # A runner gives a worker's exception as text only, TensorFlow's own among them.
-        if _DISK_FULL not in str(error):
-            raise
-        raise CaptionerError(
-            f"{_DISK_FULL}: nothing was published; free some and run the command again"
-        ) from error
 
 
 def _beam_parser() -> argparse.ArgumentParser:

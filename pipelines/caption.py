@@ -21,7 +21,7 @@ from model.bundle import read_bundle_config
 from model.config import BundleConfig
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.beam_options import make_options, running
+from pipelines.beam_options import make_options
 from pipelines.inference import CommitUnit, UnitCaptioner
 from pipelines.records import Unit
 from pipelines.schemas import CAPTIONED, REJECTED
@@ -157,7 +157,7 @@ def run(options: argparse.Namespace) -> int:
     units = plan_units(remaining, config.unit_size, plan_uri)
     try:
         if units:
-            with running(pipeline_options) as pipeline:
+            with files.full_disk_told(), beam.Pipeline(options=pipeline_options) as pipeline:
                 build(pipeline, units, config, folder)
         statuses, reasons = count_rows(folder, units)
     finally:

@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -16,20 +16,22 @@ _STAGING = "_incomplete"
 _MOVING = "moving"
 
 
-def is_done(output: str, request: str) -> bool:
-    """Whether `output` already holds the dataset that `request` is the digest of.
+def is_done(output: str, request: Callable[[], str]) -> bool:
+    """Whether `output` already holds the dataset that `request` gives the digest of.
 
     Raises:
         CaptionerError: if it holds something else.
     """
     marker = FileSystems.join(output, DATASET_FILE)
     if FileSystems.exists(marker):
+        found = None
         with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one is another one
-            if json.loads(files.read_bytes(marker))["request"] == request:
-                return True
+            found = json.loads(files.read_bytes(marker))["request"]
+        if found is not None and found == request():
+            return True
         raise CaptionerError(
-            f"--output {output} already holds another dataset (other options, captions or lists); "
-            "choose another folder or delete this one"
+            f"--output {output} already holds another dataset (other options, captions, lists or "
+            "pictures); choose another folder or delete this one"
         )
     if files.is_local(output) and os.path.lexists(output) and not os.path.isdir(output):
         raise CaptionerError(f"--output {output} is a file; expected a folder")
@@ -60,9 +62,15 @@ def staging_folder(output: str) -> Iterator[str]:
 
 
 def publish(staging: str, output: str) -> None:
-    """Moves a whole dataset to its place.
+    """Moves a whole dataset to its place, or nothing of it.
 
     A run that is killed meanwhile leaves no `dataset.json`, and the next one starts clean.
     """
     files.write_text(f"{staging}/{_MOVING}", "")
-    files.move_tree(staging, output, last=DATASET_FILE, leave=_MOVING)
+    try:
+        files.move_tree(staging, output, last=DATASET_FILE, leave=_MOVING)
+    except BaseException:
+        for uri in files.list_tree(output):
+            if not uri.startswith(f"{staging}/"):
+                FileSystems.delete([uri])
+        raise

@@ -15,7 +15,7 @@ _PRECEDENCE = {"test": 0, "validation": 1, "train": 2}
 NEAR_BITS = 4
 # Split into one band more than bits may differ, two near hashes agree in a whole band.
 _BANDS = ((0, 13), (13, 13), (26, 13), (39, 13), (52, 12))
-# Pairs reported of one picture: a thousand blank pages are no thousand findings.
+# Pairs reported of one picture under a band: a thousand blank pages are no million findings.
 _REPORTED = 10
 
 
@@ -55,40 +55,47 @@ def banded(image: CaptionedImage) -> Iterator[tuple[tuple[int, int], Hashed]]:
 
 
 def near_pairs(
-    band: tuple[int, int], images: Iterable[Hashed], drop: bool
+    band: tuple[int, int], images: Iterable[Hashed], dropped_split: str | None = None
 ) -> Iterator[DuplicatePair]:
     """Pairs of near pictures of two splits that meet under `band` and under none before it.
 
+    Of a picture of the lesser split, the ten nearest are told.
+
     Args:
-        drop: whether the picture of the lesser split is dropped; all pairs are told then, else at
-            most ten of a picture.
+        dropped_split: whose pictures are dropped, each told with its nearest alone; None to drop
+            none and to report the pairs of all splits.
     """
     by_split: dict[str, list[Hashed]] = defaultdict(list)
     for image in images:
         by_split[image.split].append(image)
-    ordered = sorted(by_split, key=lambda split: _PRECEDENCE[split])
-    for position, split in enumerate(ordered):
-        kept = sorted(by_split[split])
-        for other in ordered[position + 1 :]:
-            yield from _near(band[0], kept, sorted(by_split[other]), drop)
+    for split in sorted(by_split):
+        kept = [i for other in by_split for i in by_split[other] if _gives_way(split, other)]
+        if kept and dropped_split in (None, split):
+            yield from _near(band[0], sorted(kept), sorted(by_split[split]), dropped_split)
+
+
+def _gives_way(split: str, other: str) -> bool:
+    return _PRECEDENCE[split] > _PRECEDENCE[other]
 
 
 def _near(
-    band: int, kept: list[Hashed], others: list[Hashed], drop: bool
+    band: int, kept: list[Hashed], others: list[Hashed], dropped_split: str | None
 ) -> Iterator[DuplicatePair]:
-    values = np.array([image.perceptual_hash for image in others], np.uint64)
-    for image in kept:
-        differing = values ^ np.uint64(image.perceptual_hash)
+    values = np.array([image.perceptual_hash for image in kept], np.uint64)
+    action, most = ("dropped", 1) if dropped_split else ("reported", _REPORTED)
+    for other in others:
+        differing = values ^ np.uint64(other.perceptual_hash)
         distances = np.bitwise_count(differing)
         near = np.flatnonzero(distances <= NEAR_BITS).tolist()
         found = [i for i in near if _first_band(int(differing[i])) == band]
-        if not drop:
-            found = sorted(found, key=lambda i: (distances[i], i))[:_REPORTED]
-        for i in found:
-            other = others[i]
-            pair = (other.image_id, other.split, image.image_id, image.split)
-            action = "dropped" if drop else "reported"
+        for i in sorted(found, key=lambda i: (distances[i], i))[:most]:
+            pair = (other.image_id, other.split, kept[i].image_id, kept[i].split)
             yield DuplicatePair(*pair, distance=int(distances[i]), action=action)
+
+
+def nearest(pairs: Iterable[DuplicatePair]) -> DuplicatePair:
+    """The pair of the least distance; of equal ones the same in every run."""
+    return min(pairs, key=lambda pair: (pair.distance, pair.other_image_id))
 
 
 def _first_band(differing: int) -> int:

@@ -1,6 +1,7 @@
 """The one writer of files: whole under their final name, or not there at all."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -13,6 +14,9 @@ from typing import Any
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from model.errors import CaptionerError
+
+_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 # Readers of a Parquet dataset (pyarrow, Spark, DuckDB's *.parquet) pass such names over.
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = "_", ".tmp"
 
@@ -60,6 +64,23 @@ def _make_folders(folder: Path) -> list[Path]:
     return missing
 
 
+@contextlib.contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Makes a full disk, or a full quota, an error that the user can mend.
+
+    Raises:
+        CaptionerError: in place of whatever says so: a runner gives its workers' exceptions as text
+            only, TensorFlow's own among them.
+    """
+    try:
+        yield
+    except Exception as error:
+        told = next((text for text in _FULL if text in str(error)), None)
+        if told is None:
+            raise
+        raise CaptionerError(f"{told}; free some and run the command again") from error
+
+
 def write_text(uri: str, text: str) -> None:
     """Writes `text` as UTF-8 under `uri`, whole or not at all."""
     with atomic_path(uri) as path:
@@ -72,8 +93,19 @@ def create(uri: str) -> Any:
 
 
 def open_bytes(uri: str) -> Any:
-    """Opens `uri` for reading bytes as they are stored, seekable."""
-    return FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
+    """Opens `uri` for reading bytes as they are stored, seekable.
+
+    Raises:
+        OSError: if it cannot be opened; a `FileNotFoundError` if it is not there.
+    """
+    try:
+        return FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
+    except (OSError, ValueError):  # a ValueError: no file system of this scheme is installed
+        raise
+    except Exception as error:
+        # Clients of clouds raise exceptions of their own.
+        kind = OSError if FileSystems.exists(uri) else FileNotFoundError
+        raise kind(f"{uri}: {type(error).__name__}: {error}") from error
 
 
 def read_bytes(uri: str) -> bytes:

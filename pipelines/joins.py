@@ -14,6 +14,8 @@ from pipelines.records import (
 )
 from pipelines.splits import SplitRatios, split_by_hash
 
+DUPLICATE_NAME = "duplicate_name"
+
 
 def join_image(
     image_id: str,
@@ -29,7 +31,9 @@ def join_image(
     Args:
         ratios: shares for a split by hash; None if lists or the captions give the splits.
     """
-    ordered, found = sorted(captions, key=lambda caption: caption.position), list(images)
+    ordered = sorted(captions, key=lambda caption: caption.position)
+    found, doubled = separate_doubled(images)
+    yield from doubled
     if not found:
         if ordered:
             error = "captions name it, but there is no file"
@@ -51,6 +55,25 @@ def join_image(
         return
     split = split_by_hash(image_id, ratios) if ratios else given[0]
     yield CaptionedImage(image, split, tuple(caption.text for caption in ordered))
+
+
+def separate_doubled(
+    images: Iterable[PreparedImage | Reject],
+) -> tuple[list[PreparedImage | Reject], list[Reject]]:
+    """Pictures of one name without those that add nothing: the rejects of these.
+
+    Later members of an archive that repeat a name, and further copies of the same pixels, as in
+    tables that repeat the picture for each of its captions.
+    """
+    ordered = sorted(images, key=_uri)
+    doubled = [i for i in ordered if isinstance(i, Reject) and i.reason == DUPLICATE_NAME]
+    others = [image for image in ordered if image not in doubled]
+    sound = [image for image in others if isinstance(image, PreparedImage)]
+    if len(sound) == len(others) > 1 and len({image.pixel_sha256 for image in sound}) == 1:
+        error = f"the same picture as {sound[0].uri}, whose name it has"
+        doubled += [Reject(i.image_id, i.uri, "join", DUPLICATE_NAME, error) for i in sound[1:]]
+        others = others[:1]
+    return others, doubled
 
 
 def _uri(image: PreparedImage | Reject) -> str:
@@ -77,18 +100,21 @@ def drop_empty_captions(image: TokenisedImage) -> Iterator[TokenisedImage | Reje
     yield TokenisedImage(dataclasses.replace(source, captions=texts), token_ids)
 
 
-def check_sums(examples: Mapping[str, int], rejects: Mapping[str, int], listed: int) -> None:
+def check_sums(
+    examples: Mapping[str, int], rejects: Mapping[str, int], listed: int, unlisted: int
+) -> None:
     """Checks that listed pictures + those that only captions name = examples + rejects.
 
     Args:
         rejects: pictures by reason.
         listed: pictures that the driver found before the pipeline started.
+        unlisted: those among the rejects that only captions name.
 
     Raises:
         RuntimeError: if pictures were lost or made up: a defect, never the user's fault.
     """
     total = sum(examples.get(split, 0) for split in SPLITS) + sum(rejects.values())
-    inputs = listed + rejects.get("missing", 0)
+    inputs = listed + unlisted
     if total != inputs:
         raise RuntimeError(
             f"got {inputs} images, but {total} examples and rejects ({dict(examples)}, "

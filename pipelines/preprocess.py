@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,13 +25,13 @@ from model.config import (
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION
 from pipelines import files
-from pipelines.beam_options import make_options, running
+from pipelines.beam_options import make_options
 from pipelines.dataset_folder import is_done, publish, staging_folder
 from pipelines.encoding import save_encoder
 from pipelines.joins import check_sums, drop_empty_captions
 from pipelines.listing import ReadListing
 from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
-from pipelines.preprocess_inputs import Listings, write_listings
+from pipelines.preprocess_inputs import Listings, combine, digest_pictures, write_listings
 from pipelines.preprocessing_fn import FREQUENCIES_NAME, VOCABULARY_NAME
 from pipelines.records import (
     Caption,
@@ -55,6 +56,8 @@ from pipelines.transforms import (
 
 _TALLIES = "tallies.json"
 _DUPLICATES_FILE = "duplicates.parquet"
+# What tensorflow-transform writes in place of a vocabulary without words.
+_DUMMY_WORD = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # In the staging folder, and no part of the dataset.
 _SCRATCH = ("listings", "pixels", "tft")
 
@@ -79,11 +82,13 @@ def build(
     }
     joined, unjoined = rows | JoinImages(listings.ratios)
     united, copies = joined | UniteCopies()
-    near = united | FindNearCopies(config.drop_near_copies)
-    rejects = [unjoined]
+    rejects, duplicates = [unjoined], [copies]
     if config.drop_near_copies:
-        united, dropped = united | DropNearCopies(near)
-        rejects.append(dropped)
+        united, dropped, near = united | DropNearCopies()
+        rejects += dropped
+        duplicates += near
+    else:
+        duplicates.append(united | FindNearCopies())
     tokenised, empty = (
         united
         | TokeniseCaptions(staging, config.text)
@@ -98,13 +103,13 @@ def build(
         | "Group rejects" >> beam.GroupByKey()
         | "Write rejects" >> beam.FlatMap(write_rejects, f"{staging}/rejects")
     )
-    duplicates = (
-        (copies, near)
+    told = (
+        duplicates
         | "All duplicates" >> beam.Flatten().with_output_types(DuplicatePair)
         | "Collect duplicates" >> beam.combiners.ToList()
         | "Write duplicates" >> beam.FlatMap(write_duplicates, f"{staging}/{_DUPLICATES_FILE}")
     )
-    _ = (written, rejected, duplicates) | WriteTallies(f"{staging}/{_TALLIES}")
+    _ = (written, rejected, told) | WriteTallies(f"{staging}/{_TALLIES}")
 
 
 class WriteTallies(beam.PTransform):
@@ -142,7 +147,11 @@ def _write_vocabulary(staging: str) -> str:
     vocabulary = files.read_bytes(f"{assets}/{VOCABULARY_NAME}").decode()
     files.write_text(f"{staging}/{VOCABULARY_FILE}", vocabulary)
     counted = files.read_bytes(f"{assets}/{FREQUENCIES_NAME}").decode().removesuffix("\n")
-    pairs = (line.split(" ", 1) for line in counted.split("\n"))
+    pairs = [line.split(" ", 1) for line in counted.split("\n")]
+    if len(pairs) == 1 and _DUMMY_WORD.fullmatch(pairs[0][-1]):
+        raise CaptionerError(
+            "no word of the train split occurs --min-count times; lower it, or give more captions"
+        )
     lines = (f"{token}\t{count}\n" for count, token in pairs)
     files.write_text(f"{staging}/{FREQUENCIES_FILE}", "".join(lines))
     return vocabulary
@@ -159,7 +168,7 @@ def _finish(
     tallies = _read_tallies(staging)
     examples = {split: tallies["examples"].get(split, 0) for split in SPLITS}
     rejects = tallies["rejects"]
-    check_sums(examples, rejects, listings.listed)
+    check_sums(examples, rejects, listings.listed, tallies["unlisted"].get("", 0))
     if not examples["train"]:
         raise CaptionerError(
             f"no image is left to train on: rejected {rejects}, examples {examples}; "
@@ -193,17 +202,18 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     pipeline_options = make_options(options.beam)
     config, output = read_config(options), normalise_uri(options.output)
-    request = request_digest(config)
-    if is_done(output, request):
+    asked = request_digest(config)
+    if is_done(output, lambda: combine(asked, digest_pictures(config))):
         print(f"{output} already holds this dataset: nothing to do.")
         return 0
     skipped = SkippedFiles()
-    with staging_folder(output) as staging:
+    with files.full_disk_told(), staging_folder(output) as staging:
         listings = write_listings(config, f"{staging}/listings", skipped)
+        request = combine(asked, listings.digest)
         features = None
         if config.encoder:
             features = save_encoder(config.encoder, config.image, staging)
-        with running(pipeline_options) as pipeline:
+        with beam.Pipeline(options=pipeline_options) as pipeline:
             build(pipeline, config, listings, features, staging)
         info = _finish(staging, config, listings, features, request)
         for scratch in _SCRATCH:

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import hashlib
 import json
+import os
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -102,10 +103,15 @@ def request_digest(config: PreprocessConfig) -> str:
             inputs[uri] = _file_state(uri) if uri in large else files.sha256_of(uri)
         except OSError as error:
             raise CaptionerError(f"{uri} cannot be read: {error}; check the path") from error
+    if config.encoder and os.path.isfile(config.encoder.weights):
+        inputs[config.encoder.weights] = files.sha256_of(config.encoder.weights)
     asked = {"config": dataclasses.asdict(config), "inputs": inputs, "decoder": DECODER_VERSION}
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
 def _file_state(uri: str) -> str:
+    if files.is_local(uri):
+        status = os.stat(uri)
+        return str((status.st_size, status.st_mtime_ns))
     (match,) = FileSystems.match([uri])
     return str([(m.path, m.size_in_bytes, m.last_updated_in_seconds) for m in match.metadata_list])

@@ -1,7 +1,9 @@
 """Reads and checks all inputs of preprocessing but the pictures' bytes, before work starts."""
 
 import dataclasses
+import hashlib
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from model.errors import CaptionerError
 from pipelines.captions.formats import image_sources_of, list_captioned_images, read_all_captions
@@ -25,6 +27,7 @@ class _Seen:
     gives_splits: bool = False
     listed: int = 0
     image_id: str | None = None
+    digest: Any = dataclasses.field(default_factory=hashlib.sha256)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +39,7 @@ class Listings:
         listed: pictures found.
         caption_name: a name by which a caption calls its picture.
         image_name: the name of a picture found.
+        digest: of the names and sizes of the pictures.
     """
 
     captions: tuple[str, int]
@@ -45,6 +49,7 @@ class Listings:
     listed: int
     caption_name: str
     image_name: str
+    digest: str
 
     def example_names(self) -> str:
         """What a person needs to see that captions and pictures do not use the same names."""
@@ -78,6 +83,7 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
         listed=seen.listed,
         caption_name=min(seen.image_ids),
         image_name=seen.image_id or "",
+        digest=seen.digest.hexdigest(),
     )
 
 
@@ -98,12 +104,26 @@ def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iter
 
 def _images(config: PreprocessConfig, skipped: SkippedFiles, seen: _Seen) -> Iterator[ImageFile]:
     """All pictures; those that no caption names are marked, so that they are not decoded."""
+    for image in list_pictures(config, skipped):
+        seen.digest.update(_state(image))
+        seen.listed += 1
+        seen.image_id = image.image_id
+        known = image.flaw or image.image_id in seen.image_ids
+        yield image if known else without_caption(image)
+
+
+def list_pictures(config: PreprocessConfig, skipped: SkippedFiles) -> Iterator[ImageFile]:
+    """The pictures that `--images` names or the captions hold, each once.
+
+    Raises:
+        CaptionerError: if there are none, or a source is missing or damaged.
+    """
     own = any(source.format == "captions" for source in config.captions)
     if config.images:
         images = list_all_images(config.images, skipped)
     elif own:
         images = list_captioned_images(config.captions, config.min_score)
-    elif sources := image_sources_of(config.captions):
+    elif sources := image_sources_of(config.captions, config.columns):
         images = list_all_images(sources, skipped, config.columns.image)
     else:
         raise CaptionerError("--images is missing: these captions do not hold their pictures")
@@ -113,8 +133,22 @@ def _images(config: PreprocessConfig, skipped: SkippedFiles, seen: _Seen) -> Ite
             if image.uri in uris:
                 continue
             uris.add(image.uri)
-        if own and config.images:  # a table of captions names pictures by their URI
-            image = dataclasses.replace(image, image_id=image.uri)
-        seen.listed += 1
-        seen.image_id = image.image_id
-        yield image if image.image_id in seen.image_ids else without_caption(image)
+        # A table of captions names pictures by their URI.
+        yield dataclasses.replace(image, image_id=image.uri) if own else image
+
+
+def _state(image: ImageFile) -> bytes:
+    return f"{image.uri}\0{image.byte_size}\0".encode("utf-8", "surrogateescape")
+
+
+def digest_pictures(config: PreprocessConfig) -> str:
+    """A digest of the names and sizes of the pictures, as `write_listings` computes it."""
+    digest = hashlib.sha256()
+    for image in list_pictures(config, SkippedFiles()):
+        digest.update(_state(image))
+    return digest.hexdigest()
+
+
+def combine(request: str, pictures: str) -> str:
+    """The digest of a request and of its pictures."""
+    return hashlib.sha256(f"{request} {pictures}".encode()).hexdigest()

@@ -123,7 +123,7 @@ class DuplicatePair:
 
 @dataclass(frozen=True)
 class TokenisedImage:
-    """A captioned picture with the token ids of each caption; no caption is empty."""
+    """A captioned picture with the token ids of each caption."""
 
     image: CaptionedImage
     token_ids: tuple[tuple[int, ...], ...]

@@ -1,7 +1,6 @@
 """Writing the dataset's files: TFRecord shards, a table of examples, rejects and duplicates."""
 
 import hashlib
-import io
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
@@ -13,7 +12,6 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
-from PIL import Image
 
 from model.config import FeatureConfig, ImageConfig
 from model.features import encode_example
@@ -151,7 +149,7 @@ class WriteShard(beam.DoFn):
     def _grids(self, group: list[tuple[TokenisedImage, bytes]]) -> list[np.ndarray]:
         views = []
         for image, png in group:
-            pixels = np.asarray(Image.open(io.BytesIO(png)))
+            pixels = tf.io.decode_png(png, channels=3).numpy()
             seed = int(hash_fraction(image.image.image_id) * 2**32)
             views.append(make_views(pixels, views_of(image.image.split, self.features), seed))
         return self.extract(views)
@@ -167,6 +165,8 @@ def write_rejects(element: tuple[int, Iterable[Reject]], folder: str) -> Iterato
     for row in rows:
         what = "rejects" if row["caption"] is None else "rejected captions"
         yield Tally(what, row["reason"], 1)
+        if row["caption"] is None and row["image_uri"] is None:
+            yield Tally("unlisted", "", 1)  # captions name it, and no listing does
 
 
 def write_duplicates(pairs: Iterable[DuplicatePair], uri: str) -> Iterator[Tally]:

@@ -174,10 +174,13 @@ def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tupl
     for entry in entries:
         if entry.name.startswith("."):
             continue
-        if entry.is_dir():
+        try:
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+            byte_size = entry.stat().st_size if is_file else 0
+        except OSError:
+            is_folder, is_file, byte_size = False, True, 0  # a link to itself, or gone by now
+        if is_folder:
             yield from _walk_local(entry.path, above | {here})
-        elif entry.is_file():
-            yield entry.path, entry.stat().st_size
-        elif entry.is_symlink():
-            # It leads nowhere: an input all the same, to be rejected as missing.
-            yield entry.path, 0
+        elif is_file or entry.is_symlink():
+            # One that leads nowhere is an input all the same, to be rejected when it is read.
+            yield entry.path, byte_size

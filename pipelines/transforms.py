@@ -6,7 +6,7 @@ import apache_beam as beam
 import tensorflow_transform.beam as tft_beam
 
 from model.config import SPLITS, FeatureConfig, ImageConfig
-from pipelines.duplicates import banded, drop_near_copy, near_pairs, unite_copies
+from pipelines.duplicates import banded, drop_near_copy, near_pairs, nearest, unite_copies
 from pipelines.joins import join_image
 from pipelines.pixel_store import StorePixels
 from pipelines.preprocessing_fn import (
@@ -110,36 +110,47 @@ class FindNearCopies(beam.PTransform):
     """Pairs of nearly the same picture in two splits.
 
     Args:
-        drop: whether the picture of the lesser split is to be dropped.
+        dropped_split: the split whose pictures are to be dropped, each with its nearest alone; None
+            for all pairs.
     """
 
-    def __init__(self, drop: bool) -> None:
+    def __init__(self, dropped_split: str | None = None) -> None:
         super().__init__()
-        self.drop = drop
+        self.dropped_split = dropped_split
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection[DuplicatePair]:
         return (
             images
             | beam.FlatMap(banded)
             | beam.GroupByKey()
-            | beam.FlatMap(lambda group, drop: near_pairs(group[0], group[1], drop), self.drop)
+            | beam.FlatMap(lambda group, of: near_pairs(group[0], group[1], of), self.dropped_split)
         )
 
 
 class DropNearCopies(beam.PTransform):
-    """Pictures without those that the pairs name; yields pictures and rejects."""
+    """Drops pictures near to those of a split that goes before theirs.
 
-    def __init__(self, pairs: beam.PCollection[DuplicatePair]) -> None:
-        super().__init__()
-        self.pairs = pairs
+    First of validation, then of train: what is dropped drops nothing. Yields the pictures kept, the
+    rejects and the pairs, these two of each split by itself.
+    """
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> Any:
-        dropped = self.pairs | beam.Map(lambda pair: (pair.image_id, pair))
-        return (
-            images
-            | beam.Map(drop_near_copy, beam.pvalue.AsDict(dropped))
-            | Separate(CaptionedImage)
-        )
+        rejects, told = [], []
+        for split in ("validation", "train"):
+            pairs = (
+                images
+                | f"Find in {split}" >> FindNearCopies(split)
+                | f"Key {split}" >> beam.WithKeys(lambda pair: pair.image_id)
+                | f"Nearest in {split}" >> beam.CombinePerKey(nearest)
+            )
+            images, dropped = (
+                images
+                | f"Drop from {split}" >> beam.Map(drop_near_copy, beam.pvalue.AsDict(pairs))
+                | f"Separate {split}" >> Separate(CaptionedImage)
+            )
+            rejects.append(dropped)
+            told.append(pairs | f"Pairs of {split}" >> beam.Values())
+        return images, rejects, told
 
 
 class TokeniseCaptions(beam.PTransform):

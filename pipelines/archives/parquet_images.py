@@ -39,7 +39,9 @@ def row_image_id(uri: str, row: int, path: str | None) -> str:
     Args:
         path: the name that the row gives it, if any.
     """
-    return path or f"{PurePosixPath(uri).stem}-{row:06d}"
+    file = PurePosixPath(uri)
+    # With the folder: dataset hubs call the first file of every split the same.
+    return path or f"{file.parent.name}/{file.stem}-{row:06d}"
 
 
 def name_in(picture: dict[str, str | None] | None) -> str | None:

@@ -30,7 +30,7 @@ _EXPECTED = (
 
 
 def detect_format(uri: str) -> str:
-    """The format of the captions file `uri`, one of `caption_formats.FORMATS`.
+    """The format of the captions file `uri`, one of `formats.FORMATS`.
 
     Raises:
         CaptionerError: if it cannot be read, is empty, or looks like none of them.

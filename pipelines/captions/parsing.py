@@ -74,7 +74,7 @@ def parse_image_id(value: Any, where: str) -> str:
 
 
 def captions_of(value: Any, where: str) -> Iterator[str]:
-    """The captions in `value`, a text or a list of texts; none at all counts as an empty one.
+    """The captions in `value`, a text or a list of texts; None counts as an empty one.
 
     An empty caption is not dropped here: it becomes a reject that is counted.
 

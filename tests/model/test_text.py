@@ -33,6 +33,9 @@ EXAMPLES = {
     ),
     "cafe\u0301 a_b": "caf\u00e9 a b",
     "\uff21 \ufb01re \u2460": "a fire 1",
+    "I \u2764\ufe0f dogs, \U0001f468\u200d\U0001f469\u200d\U0001f467 too": "i dogs too",
+    "\u2764\ufe0f": "",
+    "a \u0301b \u200cc\u200d": "a b c",
     # Chinese: two dogs running on the grass, 3 of them.
     "\u4e24\u53ea\u72d7\u5728\u8349\u5730\u4e0a\u8dd1\u30023 \u53ea": (
         "\u4e24 \u53ea \u72d7 \u5728 \u8349 \u5730 \u4e0a \u8dd1 3 \u53ea"

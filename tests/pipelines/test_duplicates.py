@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 
 import apache_beam as beam
-import pytest
 from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
@@ -85,13 +84,17 @@ hashes = st.integers(0, 2**64 - 1)
 bits = st.sets(st.integers(0, 63), max_size=8)
 
 
-def found_pairs(images: list[CaptionedImage], drop: bool) -> list[DuplicatePair]:
+def found_pairs(
+    images: list[CaptionedImage], dropped_split: str | None = None
+) -> list[DuplicatePair]:
     """All pairs, as the pipeline finds them: band by band."""
     bands: dict[tuple[int, int], list[Hashed]] = {}
     for image in images:
         for band, hashed in banded(image):
             bands.setdefault(band, []).append(hashed)
-    return [pair for band, members in bands.items() for pair in near_pairs(band, members, drop)]
+    return [
+        pair for band, members in bands.items() for pair in near_pairs(band, members, dropped_split)
+    ]
 
 
 @given(hashes, st.lists(st.tuples(bits, st.sampled_from(SPLITS)), max_size=8))
@@ -100,7 +103,7 @@ def test_near_pairs_are_those_of_brute_force(base: int, given_: list) -> None:
         captioned_image(str(n), split, perceptual_hash=f"{flip(base, changed):016x}")
         for n, (changed, split) in enumerate(given_)
     ]
-    found = found_pairs(images, drop=True)
+    found = found_pairs(images)
     expected = set()
     for one in range(len(images)):
         for two in range(one):
@@ -114,30 +117,49 @@ def test_near_pairs_are_those_of_brute_force(base: int, given_: list) -> None:
     assert all(order[pair.split] < order[pair.other_split] for pair in found)
 
 
-def test_of_a_blank_page_ten_pairs_are_reported_and_all_are_dropped() -> None:
+def test_a_blank_page_is_told_ten_times_and_dropped_once() -> None:
     blank = [captioned_image(f"{n:02d}", perceptual_hash="0" * 16) for n in range(30)]
-    seen = captioned_image("seen", "test", perceptual_hash="0" * 16)
-    assert len(found_pairs([*blank, seen], drop=False)) == 10
-    assert len(found_pairs([*blank, seen], drop=True)) == 30
+    seen = [captioned_image(f"seen {n:02d}", "test", perceptual_hash="0" * 16) for n in range(30)]
+    assert Counter(pair.image_id for pair in found_pairs([*blank, *seen])) == Counter(
+        {image.image_id: 10 for image in blank}
+    )
+    dropped = found_pairs([*blank, *seen], "train")
+    assert [pair.image_id for pair in dropped] == [image.image_id for image in blank]
+    assert {pair.other_image_id for pair in dropped} == {"seen 00"}
+    assert found_pairs([*blank, *seen], "validation") == []
 
 
-@pytest.mark.parametrize("drop", [False, True])
-def test_the_pipeline_finds_near_copies_and_drops_them_if_asked(drop: bool) -> None:
-    images = [
-        captioned_image("a", "train", perceptual_hash="00000000000000ff"),
-        captioned_image("b", "test", perceptual_hash="00000000000000f0"),
-        captioned_image("c", "train", perceptual_hash="ffffffff000000f0"),
-        captioned_image("d", "test", perceptual_hash="ffff0000000000f0"),
-    ]
-    pair = DuplicatePair("a", "train", "b", "test", 4, "dropped" if drop else "reported")
+NEAR = {
+    "a": ("train", "00000000000000ff"),
+    "b": ("validation", "000000000000000f"),
+    "c": ("test", "0000000000000000"),
+    "d": ("train", "ffff000000000000"),
+    "e": ("train", "0000000000000001"),
+}
+
+
+def near_images() -> list[CaptionedImage]:
+    return [captioned_image(name, split, perceptual_hash=h) for name, (split, h) in NEAR.items()]
+
+
+def test_the_pipeline_reports_near_copies() -> None:
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        rows = pipeline | beam.Create(images)
-        pairs = rows | FindNearCopies(drop)
-        assert_that(pairs, equal_to([pair]), "pairs")
-        kept, rejects = rows | DropNearCopies(pairs)
-        assert_that(kept, equal_to(images[1:]), "kept")
-        reasons = rejects | beam.Map(lambda reject: (reject.image_id, reject.stage, reject.reason))
-        assert_that(reasons, equal_to([("a", "duplicates", "duplicate_across_splits")]), "rejects")
+        pairs = pipeline | beam.Create(near_images()) | FindNearCopies()
+        found = pairs | beam.Map(lambda p: (p.image_id, p.other_image_id, p.distance, p.action))
+        expected = [("a", "b", 4), ("b", "c", 4), ("e", "b", 3), ("e", "c", 1)]
+        assert_that(found, equal_to([(*pair, "reported") for pair in expected]))
+
+
+def test_the_pipeline_drops_near_copies_of_what_is_kept() -> None:
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        kept, rejects, told = pipeline | beam.Create(near_images()) | DropNearCopies()
+        ids = kept | beam.Map(lambda image: image.image_id)
+        assert_that(ids, equal_to(["a", "c", "d"]), "what b was near to stays when b goes")
+        rejected = rejects | beam.Flatten() | beam.Map(lambda r: (r.image_id, r.reason))
+        reason = "duplicate_across_splits"
+        assert_that(rejected, equal_to([("b", reason), ("e", reason)]), "rejects")
+        pairs = told | "All" >> beam.Flatten() | "Names" >> beam.Map(lambda p: p.other_image_id)
+        assert_that(pairs, equal_to(["c", "c"]), "pairs")
 
 
 def test_a_dropped_picture_says_what_it_is_like() -> None:

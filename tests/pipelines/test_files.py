@@ -114,7 +114,7 @@ def test_a_tree_is_moved_with_its_marker_last(
 ) -> None:
     tree = write_tree(tmp_path / "from")
     moved = record_renames(monkeypatch)
-    files.move_tree(str(tmp_path / "from"), str(tmp_path / "to"), last="marker")
+    files.move_tree(str(tmp_path / "from"), str(tmp_path / "to"), last="marker", leave="moving")
     assert files_of(tmp_path / "to") == tree
     assert not (tmp_path / "from").exists()
     assert moved[-1] == str(tmp_path / "to" / "marker")
@@ -127,7 +127,7 @@ def test_a_move_that_fails_leaves_no_marker(
     write_tree(tmp_path / "from")
     record_renames(monkeypatch, fails_at)
     with pytest.raises(OSError, match="disk full"):
-        files.move_tree(str(tmp_path / "from"), str(tmp_path / "to"), last="marker")
+        files.move_tree(str(tmp_path / "from"), str(tmp_path / "to"), last="marker", leave="moving")
     assert not (tmp_path / "to" / "marker").exists()
 
 
@@ -143,7 +143,7 @@ def test_a_remote_tree_is_listed_moved_and_deleted(memory: dict[str, bytes]) -> 
     for name in ("a", "marker", "deep/z"):
         files.write_text(f"memory://bucket/from/{name}", name)
     files.write_text("memory://bucket/from-another/a", "kept")
-    files.move_tree("memory://bucket/from", "memory://bucket/to", last="marker")
+    files.move_tree("memory://bucket/from", "memory://bucket/to", last="marker", leave="moving")
     names = ["a", "deep/z", "marker"]
     assert files.list_tree("memory://bucket/to") == [f"memory://bucket/to/{n}" for n in names]
     files.delete_tree("memory://bucket/to/")

@@ -74,12 +74,26 @@ def test_a_picture_that_was_not_decoded_stays_rejected() -> None:
 
 
 def test_two_pictures_of_one_name_are_both_rejected() -> None:
-    images = [prepared_image(NAME, uri=f"/{tar}.tar!/a.jpg") for tar in "ba"]
+    images = [prepared_image(NAME, uri=f"/{tar}.tar!/a.jpg", pixel_sha256=tar) for tar in "ba"]
     rejects = list(join_image(NAME, CAPTIONS, images, LISTED, None))
     assert [(r.reason, r.image_uri) for r in rejects if isinstance(r, Reject)] == [
         ("ambiguous", "/a.tar!/a.jpg"),
         ("ambiguous", "/b.tar!/a.jpg"),
     ]
+
+
+def test_copies_and_later_members_of_one_name_cost_only_themselves() -> None:
+    copies = [prepared_image(NAME, uri=f"/a.parquet!/{row}") for row in (2, 0, 1)]
+    later = Reject(NAME, "/a.tar!/a.jpg@3", "decode", "duplicate_name", "an earlier one")
+    *rejects, image = join_image(NAME, CAPTIONS, [*copies, later], LISTED, None)
+    assert isinstance(image, CaptionedImage)
+    assert image.image.uri == "/a.parquet!/0"
+    assert {r.image_uri for r in rejects if isinstance(r, Reject)} == {
+        "/a.parquet!/1",
+        "/a.parquet!/2",
+        later.image_uri,
+    }
+    assert {r.reason for r in rejects if isinstance(r, Reject)} == {"duplicate_name"}
 
 
 def test_captions_may_give_the_split_and_lists_go_before_them() -> None:
@@ -165,11 +179,12 @@ def test_an_image_without_any_word_is_rejected_itself() -> None:
 
 def test_sums_that_hold_pass() -> None:
     # Of the missing one nobody but a caption knew.
-    check_sums({"train": 5, "test": 2}, {"missing": 1, "truncated": 2}, listed=9)
-    check_sums({}, {}, listed=0)
+    check_sums({"train": 5, "test": 2}, {"missing": 1, "truncated": 2}, listed=9, unlisted=1)
+    check_sums({"train": 5, "test": 2}, {"missing": 1, "truncated": 2}, listed=10, unlisted=0)
+    check_sums({}, {}, listed=0, unlisted=0)
 
 
 @pytest.mark.parametrize("listed", [8, 10])
 def test_a_lost_or_made_up_image_is_a_defect(listed: int) -> None:
     with pytest.raises(RuntimeError, match=f"got {listed + 1} images.*10 examples and rejects"):
-        check_sums({"train": 5, "test": 2}, {"missing": 1, "truncated": 2}, listed)
+        check_sums({"train": 5, "test": 2}, {"missing": 1, "truncated": 2}, listed, unlisted=1)

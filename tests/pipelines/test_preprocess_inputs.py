@@ -170,10 +170,14 @@ def test_copies_are_moved_together_and_near_copies_reported_or_dropped(
     assert sum(dropped.examples.values()) == PICTURES + 1 - rejected
 
 
-def test_a_broken_tar_costs_only_what_is_missing(pictures: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("cut", ["in a picture", "in a header", "between members"])
+def test_a_broken_tar_costs_only_what_is_missing(pictures: Path, tmp_path: Path, cut: str) -> None:
     write_tar(tmp_path / "whole.tar", pictures)
+    with tarfile.open(tmp_path / "whole.tar") as tar:
+        member = tar.getmembers()[10]
+    at = {"in a picture": member.offset_data + 9, "in a header": member.offset + 9}
     data = (tmp_path / "whole.tar").read_bytes()
-    (tmp_path / "cut.tar").write_bytes(data[: len(data) // 2])
+    (tmp_path / "cut.tar").write_bytes(data[: at.get(cut, member.offset)])
     write_table(tmp_path / "captions.csv")
     captions = ["--captions", tmp_path / "captions.csv", "--caption-column", "text"]
     info = preprocess(tmp_path / "dataset", *captions, "--images", tmp_path / "cut.tar")
@@ -182,6 +186,51 @@ def test_a_broken_tar_costs_only_what_is_missing(pictures: Path, tmp_path: Path)
     rejects = table_of(tmp_path / "dataset", "rejects")
     assert {row["reason"] for row in rejects} == {"truncated", "missing"}
     assert info.inputs == found + len(rejects)
+
+
+def test_listed_pictures_that_are_gone_are_rejects(pictures: Path, tmp_path: Path) -> None:
+    names = [*map(name_of, range(PICTURES)), "gone.png"]
+    (tmp_path / "list.txt").write_text(
+        "\n".join(str(pictures / name) for name in names), encoding="utf-8"
+    )
+    lines = [f"{pictures / name}\ta caption" for name in [*names, "never.png"]]
+    (tmp_path / "captions.tsv").write_text("\n".join(["image\tcaption", *lines]), encoding="utf-8")
+    inputs = ["--captions", tmp_path / "captions.tsv", "--images", tmp_path / "list.txt"]
+    info = preprocess(tmp_path / "dataset", *inputs, "--split-ratios", "1,0,0")
+    assert (info.inputs, sum(info.examples.values())) == (PICTURES + 2, PICTURES)
+    assert info.rejects == {"missing": 2}
+    stages = {row["image_id"]: row["stage"] for row in table_of(tmp_path / "dataset", "rejects")}
+    assert stages == {str(pictures / "gone.png"): "decode", str(pictures / "never.png"): "join"}
+
+
+def test_pictures_that_came_since_make_another_dataset(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for seed in range(PICTURES - 1):
+        (folder / name_of(seed)).write_bytes((pictures / name_of(seed)).read_bytes())
+    write_table(tmp_path / "captions.csv")
+    inputs = ["--captions", tmp_path / "captions.csv", "--caption-column", "text"]
+    preprocess(tmp_path / "dataset", *inputs, "--images", folder)
+    preprocess(tmp_path / "dataset", *inputs, "--images", folder)
+    assert "nothing to do" in capsys.readouterr().out
+    last = name_of(PICTURES - 1)
+    (folder / last).write_bytes((pictures / last).read_bytes())
+    again = ["preprocess", *inputs, "--images", folder, *SMALL, "--output", tmp_path / "dataset"]
+    assert captioner(*again) == 2
+    assert "another dataset" in capsys.readouterr().err
+
+
+def test_a_vocabulary_without_words_is_refused(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_table(tmp_path / "captions.csv")
+    inputs = ["--captions", tmp_path / "captions.csv", "--caption-column", "text"]
+    asked = ["preprocess", *inputs, "--images", pictures, "--min-count", "100"]
+    assert captioner(*asked, "--output", tmp_path / "dataset") == 2
+    assert "no word of the train split occurs --min-count times" in capsys.readouterr().err
+    assert not (tmp_path / "dataset").exists()
 
 
 def test_text_options_reach_the_graph(pictures: Path, tmp_path: Path) -> None:

@@ -165,6 +165,7 @@ def test_rejects_are_written_in_one_order_and_counted_by_reason(tmp_path: Path) 
         Tally("rejects", "empty", 1): 1,
         Tally("rejects", "missing", 1): 1,
         Tally("rejected captions", "empty_caption", 1): 2,
+        Tally("unlisted", "", 1): 1,
     }
     list(write_rejects((3, rejects[::-1]), str(tmp_path / "other")))
     one, other = (tmp_path / name / "part-00003.parquet" for name in ("one", "other"))

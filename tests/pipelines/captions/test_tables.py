@@ -312,7 +312,7 @@ def test_rows_with_pictures_have_the_names_that_the_listing_gives(
         listed = [image.image_id for image in list_container(uri, SkippedFiles())]
         assert [caption.image_id for caption in found] == listed
         assert [caption.text for caption in found] == ["A", "B", "C"]
-    assert listed == [f"nameless-{row:06d}" for row in range(3)]
+    assert listed == [f"{tmp_path.name}/nameless-{row:06d}" for row in range(3)]
 
 
 def test_a_column_of_names_can_be_named_beside_pictures(tmp_path: Path) -> None:
