@@ -17,11 +17,15 @@ def stage(folder: str) -> None:
         (Path(folder) / name).write_text('{"request": "asked"}', encoding="utf-8")
 
 
-def test_a_published_dataset_is_done_for_the_same_request(tmp_path: Path) -> None:
-    output = str(tmp_path / "dataset")
+def make(output: str) -> None:
     with staging_folder(output) as staging:
         stage(staging)
         publish(staging, output)
+
+
+def test_a_published_dataset_is_done_for_the_same_request(tmp_path: Path) -> None:
+    output = str(tmp_path / "dataset")
+    make(output)
     names = sorted(path.name for path in (tmp_path / "dataset").iterdir())
     assert names == ["a.tfrecord", "b.tfrecord", "dataset.json"]
     assert is_done(output, lambda: "asked")
@@ -42,9 +46,8 @@ def test_a_move_that_is_interrupted_leaves_nothing(
         rename(sources, goals)
 
     monkeypatch.setattr(FileSystems, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt), staging_folder(output) as staging:
-        stage(staging)
-        publish(staging, output)
+    with pytest.raises(KeyboardInterrupt):
+        make(output)
     assert list(tmp_path.iterdir()) == []
     assert not is_done(output, lambda: pytest.fail("there is nothing to compare"))
 
