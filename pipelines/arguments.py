@@ -155,7 +155,7 @@ def demo_parser() -> argparse.ArgumentParser:
     parser = _parser("demo", "All commands in a row on generated pictures.")
     parser.add_argument("--output", default="demo", help="folder of the demo (default: demo)")
     parser.add_argument(
-        "--scenes", type=int, default=6000, help="scenes to train on (default: 6000)"
+        "--scenes", type=int, default=5500, help="scenes to train on (default: 5500)"
     )
     parser.add_argument("--epochs", type=int, default=7, help="epochs to train (default: 7)")
     return parser

@@ -9,6 +9,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
@@ -123,7 +124,7 @@ class WriteTallies(beam.PTransform):
         super().__init__()
         self.uri = uri
 
-    def expand(self, tallies: tuple[beam.PCollection, ...]) -> beam.PCollection:
+    def expand(self, tallies: Any) -> beam.PCollection:
         return (
             tallies
             | beam.Flatten()
