@@ -10,6 +10,9 @@ from model.image_encoder import ImageEncoder
 from model.samplers import Sampler, Samples
 
 Tensor = Any
+# Beside an encoder that learns from scratch, small embeddings of places are drowned by content for
+# epochs; beside a frozen one that knows what it sees, such large noise costs captions.
+_TRAINED_STDDEV, _FROZEN_STDDEV = 0.4, 0.03
 
 
 class Captioner(keras.Model):
@@ -43,6 +46,7 @@ class Captioner(keras.Model):
             attention_units=config.attention_units,
             glance_dim=config.glance_dim,
             dropout=config.dropout,
+            embedding_stddev=_FROZEN_STDDEV if self.image_encoder.frozen else _TRAINED_STDDEV,
         )
         self.decoder.build((None, None, self.image_encoder.channels), (None, None, None))
 

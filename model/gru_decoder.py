@@ -33,6 +33,7 @@ class GRUDecoder(keras.layers.Layer):
         glance_dim: numbers of each patch that the first state sees, every patch in its place; 0
             for the mean of the patches, which does not tell where things are.
         dropout: share of embeddings, patches and outputs dropped in training.
+        embedding_stddev: spread of the first embeddings, of words and of places.
 
     Call with `grid float[B, P, C]` and `token_ids int[B, L]` (teacher forcing); returns logits
     `float[B, L, V]` of the tokens that follow each.
@@ -47,17 +48,15 @@ class GRUDecoder(keras.layers.Layer):
         attention_units: int,
         glance_dim: int,
         dropout: float,
+        embedding_stddev: float,
     ) -> None:
         super().__init__(name="gru_decoder")
         self.vocabulary_size, self.patches = vocabulary_size, patches
         self.embedding_dim, self.units = embedding_dim, units
         dense = keras.layers.Dense
-        # Where places matter, they must not be drowned by content for epochs; where they do not,
-        # such large noise costs captions.
-        stddev = 0.4 if glance_dim else 0.03
-        self.embedding = _embedding(vocabulary_size, embedding_dim, "embedding", stddev)
+        self.embedding = _embedding(vocabulary_size, embedding_dim, "embedding", embedding_stddev)
         self.project = dense(units, name="project")
-        self.position = _embedding(patches, units, "position", stddev)
+        self.position = _embedding(patches, units, "position", embedding_stddev)
         self.attention = AdditiveAttention(attention_units)
         self.glance = dense(glance_dim, activation="relu", name="glance") if glance_dim else None
         self.first_state = dense(units, activation="tanh", name="first_state")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 import tensorflow as tf
+import tensorflow_text  # noqa: F401  registers the ops that a worker process finds in the graph
 import tensorflow_transform as tft
 from google.protobuf import text_format
 from tensorflow_metadata.proto.v0 import schema_pb2

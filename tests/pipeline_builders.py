@@ -199,16 +199,19 @@ def read_rows(output: Path) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: row["image_uri"])
 
 
-def said(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """`rows` with scores rounded: their last bits depend on which pictures shared a batch."""
+def assert_same_rows(found: list[dict[str, Any]], expected: list[dict[str, Any]]) -> None:
+    """Asserts that rows say the same; the last bits of scores depend on who shared a batch."""
 
-    def rounded(scored: dict[str, Any]) -> dict[str, Any]:
-        return {**scored, "score": scored["score"] and round(scored["score"], 4)}
+    def parts(row: dict[str, Any]) -> tuple[dict[str, Any], list[float]]:
+        scored = [row, *row["alternatives"]]
+        texts = [{**part, "score": None, "alternatives": None} for part in scored]
+        return {"texts": texts}, [part["score"] or 0.0 for part in scored]
 
-    return [
-        {**rounded(row), "alternatives": [rounded(other) for other in row["alternatives"]]}
-        for row in rows
-    ]
+    assert [row["image_uri"] for row in found] == [row["image_uri"] for row in expected]
+    for row, other in zip(found, expected, strict=True):
+        (texts, scores), (other_texts, other_scores) = parts(row), parts(other)
+        assert texts == other_texts
+        assert scores == pytest.approx(other_scores, abs=1e-3)
 
 
 def statuses(rows: list[dict[str, Any]]) -> Counter:

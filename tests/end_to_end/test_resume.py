@@ -7,13 +7,13 @@ from pathlib import Path
 
 from pipeline_builders import (
     FINGERPRINT,
+    assert_same_rows,
     caption_arguments,
     captioner,
     files_of,
     kill_once,
     preprocess_arguments,
     read_rows,
-    said,
     start,
     write_archive,
 )
@@ -52,7 +52,7 @@ def test_a_killed_caption_run_is_finished_by_the_next(tiny_bundle: Path, tmp_pat
 
     undisturbed = tmp_path / "undisturbed"
     assert captioner(*caption_arguments(tiny_bundle, archive, undisturbed)) == 0
-    assert said(rows) == said(read_rows(undisturbed))
+    assert_same_rows(rows, read_rows(undisturbed))
 
 
 def test_a_killed_preprocess_run_is_made_again_from_the_start(

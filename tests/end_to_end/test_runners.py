@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from pipeline_builders import (
+    assert_same_rows,
     caption_arguments,
     captioner,
     files_of,
     preprocess_arguments,
     read_rows,
-    said,
 )
 
 RUNNERS = {
@@ -31,7 +31,7 @@ def test_captions_do_not_depend_on_the_runner(
 ) -> None:
     arguments = caption_arguments(tiny_bundle, archive, tmp_path / "captions")
     assert captioner(*arguments, "--", *RUNNERS[runner]) == 0
-    assert said(read_rows(tmp_path / "captions")) == said(read_rows(captions))
+    assert_same_rows(read_rows(tmp_path / "captions"), read_rows(captions))
 
 
 @pytest.mark.parametrize("runner", RUNNERS)

@@ -15,7 +15,14 @@ B, N, L, V, P, C = 3, 2, 5, 11, 4, 6
 def decoder(request: pytest.FixtureRequest) -> GRUDecoder:
     keras.utils.set_random_seed(1)
     layer = GRUDecoder(
-        V, P, embedding_dim=5, units=8, attention_units=7, glance_dim=request.param, dropout=0.5
+        V,
+        P,
+        embedding_dim=5,
+        units=8,
+        attention_units=7,
+        glance_dim=request.param,
+        dropout=0.5,
+        embedding_stddev=0.4,
     )
     layer.build((None, None, C), (None, None, None))
     # Larger weights than fresh ones, so that every input matters well above rounding.

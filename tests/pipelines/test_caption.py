@@ -19,11 +19,11 @@ from PIL import Image
 from pipeline_builders import (
     BROKEN,
     FINGERPRINT,
+    assert_same_rows,
     caption_arguments,
     captioner,
     files_of,
     read_rows,
-    said,
     statuses,
     write_picture,
 )
@@ -196,9 +196,8 @@ def test_pictures_added_later_are_captioned_alone(
     assert added == ["_runs", f"model={FINGERPRINT}"]
     found = read_rows(output)
     assert len(found) == PICTURES + 2
-    assert said([row for row in found if row["image_uri"] in {r["image_uri"] for r in rows}]) == (
-        said(rows)
-    )
+    before = {row["image_uri"] for row in rows}
+    assert_same_rows([row for row in found if row["image_uri"] in before], rows)
     assert statuses(found)[None] == PICTURES + 2 - len(BROKEN)
 
 

@@ -15,7 +15,7 @@ from pipeline_builders import ROOT
 from model.errors import CaptionerError
 from pipelines import cli
 
-COMMANDS = ["preprocess", "train", "evaluate", "export", "caption", "report", "demo"]
+COMMANDS = ["preprocess", "describe", "train", "evaluate", "export", "caption", "report", "demo"]
 OURS = {
     "preprocess": ["--captions", "c", "--images", "i", "--output", "o"],
     "caption": ["--bundle", "b", "--input", "i", "--output", "o"],

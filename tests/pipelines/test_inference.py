@@ -98,6 +98,8 @@ def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
     assert before <= row.pop("captioned_at") <= datetime.datetime.now(datetime.UTC)
     assert row == {
         "image_uri": "/archive/0.jpg",
+        "container": None,
+        "member": None,
         "sha256": "ab",
         "status": CAPTIONED,
         "reason": None,

@@ -88,14 +88,11 @@ def write_parquet(path: Path, pictures: Path) -> None:
     pq.write_table(pa.table({"image": images, "captions": captions}), path, row_group_size=5)
 
 
-@pytest.mark.parametrize("images", ["folder", "zip", "tar", "parquet", "manifest"])
+@pytest.mark.parametrize("images", ["zip", "manifest"])
 def test_pictures_may_lie_in_any_container(pictures: Path, tmp_path: Path, images: str) -> None:
     write_table(tmp_path / "captions.csv")
-    sources: dict[str, Path] = {"folder": pictures}
-    for kind, write in {"zip": write_zip, "tar": write_tar, "parquet": write_parquet}.items():
-        sources[kind] = tmp_path / f"pictures.{kind}"
-        write(sources[kind], pictures)
-    sources["manifest"] = pictures / "list.txt"
+    sources = {"zip": tmp_path / "pictures.zip", "manifest": pictures / "list.txt"}
+    write_zip(sources["zip"], pictures)
     sources["manifest"].write_text("\n".join(map(name_of, range(PICTURES))), encoding="utf-8")
     columns = ["--image-column", "file", "--caption-column", "text", "--split-column", "part"]
     captions = ["--captions", tmp_path / "captions.csv", *columns]
