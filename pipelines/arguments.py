@@ -4,7 +4,6 @@ import argparse
 
 from model.config import ImageConfig, add_options
 
-# As in pipelines.captions.formats, which imports Beam.
 CAPTION_FORMATS = (
     "flickr",
     "coco",

@@ -7,6 +7,7 @@ from apache_beam.io.filesystems import FileSystems
 
 from model.errors import CaptionerError
 from pipelines.archives.parquet_files import open_parquet
+from pipelines.arguments import CAPTION_FORMATS
 from pipelines.captions.detection import detect_format
 from pipelines.captions.documents import read_coco, read_flickr, read_karpathy
 from pipelines.captions.own import list_captioned, list_parts, read_own_captions
@@ -22,17 +23,7 @@ from pipelines.records import Caption, ImageFile
 from pipelines.sources import is_folder, is_glob, match_glob, normalise_uri
 from pipelines.texts import shorten
 
-FORMATS = (
-    "flickr",
-    "coco",
-    "karpathy",
-    "csv",
-    "tsv",
-    "jsonl",
-    "parquet",
-    "webdataset",
-    "captions",
-)
+FORMATS = CAPTION_FORMATS
 _OWN = "captions"
 _TABLES = frozenset(["csv", "tsv", "jsonl", "parquet"])
 
