@@ -1,76 +1,166 @@
 """The captioner: an image encoder and a decoder that writes what it sees."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
+from keras import ops
 
 from model.config import ImageConfig, ModelConfig
 from model.gru_decoder import GRUDecoder
 from model.image_encoder import ImageEncoder
+from model.lstm_decoder import LSTMDecoder
+from model.recogniser import Recogniser
 from model.samplers import Sampler, Samples
+from model.transformer_decoder import TransformerDecoder
 
 Tensor = Any
+Memory = dict[str, Tensor]
 # Beside an encoder that learns from scratch, small embeddings of places are drowned by content for
 # epochs; beside a frozen one that knows what it sees, such large noise costs captions.
 _TRAINED_STDDEV, _FROZEN_STDDEV = 0.4, 0.03
 
 
-class Captioner(keras.Model):
-    """Encodes a picture once and decodes captions of it.
+class Outputs(NamedTuple):
+    """What the captioner says of captions that it is told (teacher forcing).
 
-    Dimensions: B pictures, H W pixels, N captions of a picture, L tokens, V vocabulary.
+    Attributes:
+        logits: `float32[B, N, L, V]` of the tokens that follow each.
+        attention: `float[B, N, L, M]`, where in the memory each word looked.
+        tag_logits: `float32[B, K]` of the concepts; None without a recogniser.
+    """
+
+    logits: Tensor
+    attention: Tensor
+    tag_logits: Tensor | None
+
+
+class Captioner(keras.Model):
+    """Encodes a picture once, names what it shows, and decodes captions of it.
+
+    Dimensions: B pictures, H W pixels, P patches, C channels, N captions of a picture, L tokens,
+    V vocabulary, K concepts.
 
     Args:
         config: architecture.
         image: size of the pictures.
         vocabulary_size: V.
+        concept_ids: token ids of the words that the recogniser learns; none for no recogniser.
+        max_length: most tokens of a caption.
 
-    Call with ``{"images": uint8[B, H, W, 3], "token_ids": int[B, N, L]}``; returns logits
-    `float[B, N, L, V]`. Features that a frozen encoder computed before take the place of the
-    images as ``"grid": float[B, P, C]``. Example::
+    Call with ``{"images": uint8[B, H, W, 3], "token_ids": int[B, N, L]}``; returns `Outputs`.
+    Features that a frozen encoder computed before take the place of the images as
+    ``"grid": float[B, P, C]``. Example::
 
-        captioner = Captioner(ModelConfig(encoder="cnn"), ImageConfig(64), vocabulary_size=50)
-        samples = captioner.caption(images, BeamSampler(SamplerConfig(), max_length=20))
+        captioner = Captioner(ModelConfig(encoder="cnn"), ImageConfig(64), 50, (), max_length=20)
+        memory, _ = captioner.look(captioner.encode(images))
+        samples = captioner.write(memory, BeamSampler(SamplerConfig(), max_length=20))
     """
 
-    def __init__(self, config: ModelConfig, image: ImageConfig, vocabulary_size: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        image: ImageConfig,
+        vocabulary_size: int,
+        concept_ids: tuple[int, ...],
+        max_length: int,
+    ) -> None:
         super().__init__(name="captioner")
         self.image_encoder = ImageEncoder(
             config.encoder, config.encoder_weights, image.image_size_px
         )
-        self.decoder = GRUDecoder(
-            vocabulary_size=vocabulary_size,
-            patches=self.image_encoder.patches,
-            embedding_dim=config.embedding_dim,
-            units=config.units,
-            attention_units=config.attention_units,
-            glance_dim=config.glance_dim,
-            dropout=config.dropout,
-            embedding_stddev=_FROZEN_STDDEV if self.image_encoder.frozen else _TRAINED_STDDEV,
-        )
-        self.decoder.build((None, None, self.image_encoder.channels), (None, None, None))
+        self.recogniser = None
+        if concept_ids:
+            self.recogniser = Recogniser(concept_ids, config.units, config.dropout)
+            self.recogniser.build((None, None, self.image_encoder.channels))
+        self.concept_memory = min(config.concept_memory, len(concept_ids))
+        told = bool(self.concept_memory)
+        self.decoder = make_decoder(config, vocabulary_size, self.image_encoder, max_length, told)
+        self.decoder.build((None, None, self.image_encoder.channels))
 
-    def call(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
-        if "grid" in inputs:
-            grid = keras.ops.cast(inputs["grid"], self.compute_dtype)
-        else:
-            grid = self.image_encoder(inputs["images"], training=training)
-        return self.decoder(grid, inputs["token_ids"], training=training)
+    def encode(self, images: Tensor, training: bool = False) -> Tensor:
+        """Grids `[B, P, C]` of `images uint8[B, H, W, 3]`."""
+        return self.image_encoder(images, training=training)
 
-    def caption(self, images: Tensor, sampler: Sampler) -> Samples:
-        """Captions of `images uint8[B, H, W, 3]`: the loop runs inside the graph."""
-        memory = self.decoder.remember(self.image_encoder(images))
+    def look(self, grid: Tensor, training: bool = False) -> tuple[Memory, Tensor | None]:
+        """What the decoder needs of each picture, and the logits of its concepts."""
+        concepts, tag_logits = self._recognise(grid, training)
+        return self.decoder.remember(grid, concepts, training), tag_logits
+
+    def write(self, memory: Memory, sampler: Sampler) -> Samples:
+        """Captions of what `look` saw: the loop runs inside the graph."""
         return sampler(self.decoder.step, self.decoder.initial_state(memory), memory)
 
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> Outputs:
+        if "grid" in inputs:
+            grid = ops.cast(inputs["grid"], self.compute_dtype)
+        else:
+            grid = self.encode(inputs["images"], training)
+        concepts, tag_logits = self._recognise(grid, training)
+        logits, attention = self.decoder(grid, inputs["token_ids"], concepts, training=training)
+        return Outputs(logits, attention, tag_logits)
 
-def build_captioner(config: ModelConfig, image: ImageConfig, vocabulary_size: int) -> Captioner:
+    def _recognise(self, grid: Tensor, training: bool) -> tuple[tuple | None, Tensor | None]:
+        """The likeliest concepts, for the decoder, and the logits of all."""
+        if self.recogniser is None:
+            return None, None
+        tag_logits = self.recogniser(grid, training=training)
+        if not self.concept_memory:
+            return None, tag_logits
+        # The decoder's wishes must not bend what the recogniser calls true.
+        seen = ops.stop_gradient(tag_logits)
+        return self.recogniser.likeliest(seen, self.concept_memory), tag_logits
+
+
+def make_decoder(
+    config: ModelConfig,
+    vocabulary_size: int,
+    encoder: ImageEncoder,
+    max_length: int,
+    concepts: bool,
+) -> keras.layers.Layer:
+    """The decoder that `config` names, for the grids of `encoder`; told concepts, or not."""
+    stddev = _FROZEN_STDDEV if encoder.frozen else _TRAINED_STDDEV
+    if config.decoder == "transformer":
+        return TransformerDecoder(
+            vocabulary_size=vocabulary_size,
+            patches=encoder.patches,
+            concepts=concepts,
+            dim=config.embedding_dim,
+            hidden_dim=config.units,
+            heads=config.heads,
+            encoder_layers=config.encoder_layers,
+            decoder_layers=config.decoder_layers,
+            max_length=max_length,
+            dropout=config.dropout,
+            embedding_stddev=stddev,
+        )
+    recurrent = {"gru": GRUDecoder, "lstm": LSTMDecoder}[config.decoder]
+    return recurrent(
+        vocabulary_size=vocabulary_size,
+        patches=encoder.patches,
+        embedding_dim=config.embedding_dim,
+        units=config.units,
+        attention_units=config.attention_units,
+        glance_dim=config.glance_dim,
+        dropout=config.dropout,
+        embedding_stddev=stddev,
+    )
+
+
+def build_captioner(
+    config: ModelConfig,
+    image: ImageConfig,
+    vocabulary_size: int,
+    concept_ids: tuple[int, ...] = (),
+    max_length: int = 20,
+) -> Captioner:
     """A captioner with all its weights made, ready to train or to load weights into."""
-    captioner = Captioner(config, image, vocabulary_size)
+    captioner = Captioner(config, image, vocabulary_size, concept_ids, max_length)
     size_px = image.image_size_px
     captioner(
         {
-            "images": keras.ops.zeros((1, size_px, size_px, 3), "uint8"),
-            "token_ids": keras.ops.zeros((1, 1, 1), "int32"),
+            "images": ops.zeros((1, size_px, size_px, 3), "uint8"),
+            "token_ids": ops.zeros((1, 1, 2), "int32"),
         }
     )
     return captioner

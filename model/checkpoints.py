@@ -3,14 +3,18 @@
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras
 
 from model.errors import CaptionerError
 
-_WEIGHTS, _PROGRESS = "model.weights.h5", "progress.json"
+if TYPE_CHECKING:
+    from model.training import Training
+
+_CAPTIONER, _TRAINING, _PROGRESS = "captioner.weights.h5", "training.weights.h5", "progress.json"
 
 
 @dataclass(frozen=True)
@@ -18,26 +22,32 @@ class Progress:
     """How far a run has come.
 
     Attributes:
-        epoch: epochs done.
-        best_epoch: the epoch of the lowest validation loss.
-        best_loss: that loss, in nats per token.
+        epoch: epochs done, of both phases.
+        best_epoch: the epoch of the highest validation CIDEr; 0 before the first.
+        best_cider: that CIDEr, 0 to 10.
+        cross_entropy_epochs: epochs that the first phase took; None while it goes on.
         ended: why training is over, or None while it may go on.
     """
 
-    epoch: int
-    best_epoch: int
-    best_loss: float
+    epoch: int = 0
+    best_epoch: int = 0
+    best_cider: float = -1.0
+    cross_entropy_epochs: int | None = None
     ended: str | None = None
 
-    def after(self, loss: float) -> "Progress":
-        """The progress after one more epoch with the validation loss `loss`."""
-        if loss < self.best_loss:
-            return Progress(self.epoch + 1, self.epoch + 1, loss)
-        return Progress(self.epoch + 1, self.best_epoch, self.best_loss)
+    def after(self, cider: float) -> "Progress":
+        """The progress after one more epoch with the validation CIDEr `cider`."""
+        epoch = self.epoch + 1
+        if cider > self.best_cider:
+            return replace(self, epoch=epoch, best_epoch=epoch, best_cider=cider)
+        return replace(self, epoch=epoch)
 
 
 class Checkpoints:
-    """The last and the best epoch's weights and optimiser state in ``run/checkpoints``.
+    """The last and the best epoch in ``run/checkpoints``.
+
+    Each has the captioner's averaged weights, which captions are made with, and all that training
+    needs to go on: the weights of the last step, the averages, the optimiser's state.
 
     Args:
         folder: folder of the run.
@@ -52,51 +62,59 @@ class Checkpoints:
     def _epochs(self) -> list[int]:
         return sorted(int(path.name.removeprefix("epoch-")) for path in self.folder.glob("epoch-*"))
 
-    def save(self, model: keras.Model, progress: Progress) -> None:
-        """Writes an epoch under a temporary name, renames it, then drops what is superseded."""
+    def save(self, training: "Training", progress: Progress) -> None:
+        """Writes an epoch under a temporary name, renames it, then drops what is superseded.
+
+        Raises:
+            CaptionerError: if it cannot be written; the checkpoints before it stay.
+        """
         target = self._epoch_folder(progress.epoch)
         temporary = self.folder / f"_{target.name}.tmp"
         shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        model.save_weights(temporary / _WEIGHTS)
-        _write_progress(temporary, progress)
-        shutil.rmtree(target, ignore_errors=True)
-        os.replace(temporary, target)
+        try:
+            temporary.mkdir(parents=True)
+            with training.averages.in_place():
+                training.captioner.save_weights(temporary / _CAPTIONER)
+            training.save_weights(temporary / _TRAINING)
+            _write_progress(temporary, progress)
+            shutil.rmtree(target, ignore_errors=True)
+            os.replace(temporary, target)
+        except OSError as error:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise CaptionerError(
+                f"the checkpoint of epoch {progress.epoch} cannot be written to {self.folder} "
+                f"({error}); those before it are kept: make room and run the same command again"
+            ) from error
         for epoch in self._epochs():
             if epoch not in (progress.epoch, progress.best_epoch):
                 shutil.rmtree(self._epoch_folder(epoch))
 
-    def end(self, reason: str) -> Progress:
-        """Notes that training is over, and why; returns the final progress."""
-        progress = self.progress()
-        if progress is None:
-            raise CaptionerError(f"{self.folder} holds no checkpoint; train at least one epoch")
-        ended = Progress(progress.epoch, progress.best_epoch, progress.best_loss, reason)
-        _write_progress(self._epoch_folder(progress.epoch), ended)
-        return ended
+    def note(self, progress: Progress) -> None:
+        """Replaces the last epoch's progress."""
+        _write_progress(self._epoch_folder(progress.epoch), progress)
 
-    def progress(self) -> Progress | None:
-        """How far the run has come; None before its first epoch."""
+    def progress(self) -> Progress:
+        """How far the run has come."""
         epochs = self._epochs()
         if not epochs:
-            return None
+            return Progress()
         path = self._epoch_folder(epochs[-1]) / _PROGRESS
         return Progress(**json.loads(path.read_text(encoding="utf-8")))
 
-    def load(self, model: keras.Model, epoch: int) -> None:
-        """Loads an epoch's weights, and the optimiser's state if `model` is compiled."""
-        model.load_weights(self._epoch_folder(epoch) / _WEIGHTS)
+    def load(self, training: "Training", epoch: int) -> None:
+        """Loads an epoch's state of a compiled `training`, the optimiser's included."""
+        training.load_weights(self._epoch_folder(epoch) / _TRAINING)
 
-    def load_best(self, model: keras.Model) -> int:
-        """Loads the weights of the lowest validation loss; returns their epoch.
+    def load_best(self, captioner: keras.Model) -> int:
+        """Loads the weights of the highest validation CIDEr; returns their epoch.
 
         Raises:
             CaptionerError: if the run has no checkpoint.
         """
         progress = self.progress()
-        if progress is None:
+        if not progress.epoch:
             raise CaptionerError(f"{self.folder} holds no checkpoint; run captioner train first")
-        self.load(model, progress.best_epoch)
+        captioner.load_weights(self._epoch_folder(progress.best_epoch) / _CAPTIONER)
         return progress.best_epoch
 
 

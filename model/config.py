@@ -56,6 +56,10 @@ class ImageConfig:
         _require(self.max_pixels > 0, f"--max-pixels: got {self.max_pixels}, expected above 0")
 
 
+DECODERS = ("transformer", "gru", "lstm")
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Architecture of the captioner. Sizes are in units of a layer's outputs."""
@@ -66,39 +70,105 @@ class ModelConfig:
     encoder_weights: str | None = option(
         "imagenet", "weights of a keras.applications encoder: 'imagenet', a file, or 'none'"
     )
-    embedding_dim: int = option(256, "size of a word's embedding")
-    units: int = option(512, "size of the GRU's state and of a projected grid cell")
-    attention_units: int = option(256, "size of the additive attention's hidden layer")
+    fine_tune_from: str | None = option(
+        None, "train the encoder from its first layer of this prefix on, e.g. 'block_14'"
+    )
+    decoder: str = option("transformer", "'transformer', 'gru' or 'lstm'")
+    embedding_dim: int = option(256, "size of a word's embedding; the Transformer's width")
+    hidden_dim: int = option(1024, "size of the inner layers of Transformer and recogniser")
+    heads: int = option(8, "attention heads of the Transformer")
+    encoder_layers: int = option(1, "Transformer layers in which patches look at each other")
+    decoder_layers: int = option(2, "Transformer layers of the decoder")
+    units: int = option(512, "size of a recurrent decoder's state and of its projected patches")
+    attention_units: int = option(256, "size of the additive attention's hidden layer (recurrent)")
     glance_dim: int = option(
-        0, "numbers of each patch that the first state sees, each in its place; 0: their mean"
+        0,
+        "numbers of each patch that the first recurrent state sees, each in its place; 0: their "
+        "mean",
+    )
+    concepts: int = option(0, "words that the recogniser learns to see; 0: no recogniser")
+    concept_memory: int = option(
+        12, "likeliest concepts that the decoder is told; 0: the recogniser gives tags alone"
     )
     dropout: float = option(0.3, "share of activations dropped in training")
 
     def __post_init__(self) -> None:
-        _require(self.glance_dim >= 0, f"--glance-dim: got {self.glance_dim}, expected 0 or above")
-        for name in ("embedding_dim", "units", "attention_units"):
+        _require(
+            self.decoder in DECODERS, f"--decoder: got {self.decoder!r}, expected one of {DECODERS}"
+        )
+        for name in ("glance_dim", "concepts", "concept_memory", "encoder_layers"):
+            _require(
+                getattr(self, name) >= 0,
+                f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected 0 or above",
+            )
+        for name in (
+            "embedding_dim",
+            "hidden_dim",
+            "heads",
+            "decoder_layers",
+            "units",
+            "attention_units",
+        ):
             value = getattr(self, name)
             _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
+        _require(
+            self.embedding_dim % self.heads == 0,
+            f"--heads: got {self.heads}, expected a divisor of --embedding-dim {self.embedding_dim}",
+        )
         _require(0 <= self.dropout < 1, f"--dropout: got {self.dropout}, expected 0 to below 1")
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How the captioner is trained."""
+    """How the captioner is trained: by cross-entropy, then by its own captions' CIDEr-D."""
 
-    epochs: int = option(10, "passes over the train split")
+    epochs: int = option(12, "passes over the train split by cross-entropy")
+    self_critical_epochs: int = option(0, "passes of self-critical training after these")
     batch_size: int = option(16, "images in a step; each brings all its captions")
-    learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (Adam)")
+    learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (AdamW)")
+    self_critical_learning_rate: float = option(5e-5, "peak in self-critical training")
+    encoder_learning_rate: float = option(
+        0.01, "learning rate of a fine-tuned encoder, as a share of the rest's"
+    )
+    weight_decay: float = option(0.01, "decoupled weight decay")
+    label_smoothing: float = option(0.1, "share of the truth spread over all words")
+    averaging: float = option(0.999, "momentum of the weights' moving average; 0 for none")
+    attention_regularisation: float = option(
+        0.0, "weight of Xu et al.'s doubly stochastic attention term (recurrent decoders)"
+    )
     clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
-    patience: int = option(4, "stop after this many epochs without a lower validation loss")
+    patience: int = option(4, "stop after this many epochs without a higher validation CIDEr")
+    samples: int = option(5, "captions drawn of each picture in self-critical training")
     max_length: int = option(20, "longest caption in tokens, its end mark counted")
+    precision: str = option("float32", "'float32', 'mixed_float16' or 'mixed_bfloat16'")
     seed: int = option(1, "seed of weights, dropout and shuffling")
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "learning_rate", "clip_norm", "patience"):
+        for name in (
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "self_critical_learning_rate",
+            "encoder_learning_rate",
+            "clip_norm",
+            "patience",
+        ):
             value = getattr(self, name)
             _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
+        for name in ("self_critical_epochs", "weight_decay", "attention_regularisation"):
+            value = getattr(self, name)
+            _require(value >= 0, f"--{name.replace('_', '-')}: got {value}, expected 0 or above")
+        for name in ("label_smoothing", "averaging"):
+            value = getattr(self, name)
+            _require(
+                0 <= value < 1, f"--{name.replace('_', '-')}: got {value}, expected 0 to below 1"
+            )
         _require(self.max_length > 1, f"--max-length: got {self.max_length}, expected above 1")
+        _require(self.samples > 1, f"--samples: got {self.samples}, expected 2 or more")
+        _require(
+            self.precision in PRECISIONS,
+            f"--precision: got {self.precision!r}, expected one of {PRECISIONS}",
+        )
 
 
 @dataclass(frozen=True)
@@ -164,6 +234,7 @@ class RunConfig:
     image: ImageConfig
     model: ModelConfig
     train: TrainConfig
+    concepts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,6 +258,8 @@ def _as_type(annotation: Any, value: Any, where: str) -> Any:
         (annotation,) = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
     if dataclasses.is_dataclass(annotation) and value is not None:
         return from_dict(typing.cast(type, annotation), value, where)
+    if typing.get_origin(annotation) is tuple:
+        return tuple(value)
     return value
 
 

@@ -10,6 +10,9 @@ from model.features import parse_cached_example, parse_example
 from model.image import check_decoder_version
 from model.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
 
+# So many batches are cut from pictures sorted by the length of their captions.
+_BATCHES_SORTED = 16
+
 
 def read_dataset_info(folder: Path) -> DatasetInfo:
     """What `dataset.json` says.
@@ -38,12 +41,13 @@ def read_dataset_vocabulary(folder: Path, info: DatasetInfo) -> Vocabulary:
 
 
 def read_split(
-    folder: Path, split: str, info: DatasetInfo, cached: bool = False
+    folder: Path, split: str, info: DatasetInfo, cached: bool = False, seed: int = 0
 ) -> tf.data.Dataset:
     """The Examples of `split` in the order of the shards, parsed by `model.features`.
 
     Args:
         cached: gives the stored features in place of the pixels.
+        seed: of the views drawn of pictures that have several.
 
     Raises:
         CaptionerError: if the split has no examples.
@@ -62,12 +66,13 @@ def read_split(
     )
     size_px, features = info.image.image_size_px, info.features
 
-    def parse(record: tf.Tensor) -> dict:
-        if cached and features:
-            return parse_cached_example(record, features)
-        return parse_example(record, size_px)
-
-    return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+    if not (cached and features):
+        return records.map(lambda record: parse_example(record, size_px), tf.data.AUTOTUNE)
+    # Not a random op: in parallel calls its numbers would fall to other pictures in every run.
+    numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
+    return tf.data.Dataset.zip(records, numbers).map(
+        lambda record, number: parse_cached_example(record, features, number), tf.data.AUTOTUNE
+    )
 
 
 def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Tensor]:
@@ -82,7 +87,25 @@ def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Ten
     inputs = tf.concat([starts, tokens], axis=1)[:, :max_length]
     targets = tf.concat([tokens, tf.fill([count, 1], END)], axis=1)[:, :max_length]
     seen = {"grid": example["grid"]} if "grid" in example else {"images": example["image"]}
+    if "index" in example:
+        seen["index"] = example["index"]
     return {**seen, "token_ids": inputs.to_tensor(PAD)}, targets.to_tensor(PAD)
+
+
+def number(examples: tf.data.Dataset) -> tf.data.Dataset:
+    """The Examples with their places in the split as ``"index": int64[]``."""
+    return examples.enumerate().map(lambda index, example: {**example, "index": index})
+
+
+def read_token_ids(examples: tf.data.Dataset, end: bool = False) -> list[list[list[int]]]:
+    """The token ids of every picture's captions, in the order of the split.
+
+    Args:
+        end: whether each has its END.
+    """
+    tail = [END] if end else []
+    captions = examples.map(lambda example: example["token_ids"])
+    return [[[*ids, *tail] for ids in picture.to_list()] for picture in captions]
 
 
 def training_batches(
@@ -97,12 +120,33 @@ def training_batches(
     N and L are the most captions and tokens in the batch; the rest is padding. Examples with
     stored features give `"grid": float16[B, P, C]` in place of the images.
     """
-    if shuffle_seed is not None:
-        # Parsed but undecoded records would be smaller; pictures at 224 px cost 150 kB each.
-        examples = examples.shuffle(shuffle_buffer, seed=shuffle_seed)
     pairs = examples.map(
         lambda example: _to_inputs_and_targets(example, max_length),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
+    if shuffle_seed is None:
+        return pairs.padded_batch(batch_size).prefetch(2)
+    # Parsed but undecoded records would be smaller; pictures at 224 px cost 150 kB each.
+    pairs = pairs.shuffle(shuffle_buffer, seed=shuffle_seed)
+    window = batch_size * _BATCHES_SORTED
     # PAD is 0, and pictures and grids all have one size.
-    return pairs.padded_batch(batch_size).prefetch(2)
+    sorted_pairs = pairs.padded_batch(window).map(_sort_by_length).unbatch()
+    batches = sorted_pairs.batch(batch_size).map(_trim)
+    count = -(-int(examples.cardinality()) // batch_size)
+    counted = batches.apply(tf.data.experimental.assert_cardinality(count))
+    return counted.shuffle(_BATCHES_SORTED, seed=shuffle_seed).prefetch(2)
+
+
+def _sort_by_length(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:
+    """Pictures in order of their longest caption, so that batches of them have little padding."""
+    longest = tf.reduce_max(tf.math.count_nonzero(targets, axis=2), axis=1)
+    order = tf.argsort(longest, stable=True)
+    return {name: tf.gather(value, order) for name, value in inputs.items()}, tf.gather(
+        targets, order
+    )
+
+
+def _trim(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:
+    """A batch without the tokens that are padding in all its captions."""
+    length = tf.reduce_max(tf.math.count_nonzero(targets, axis=2, dtype=tf.int32))
+    return {**inputs, "token_ids": inputs["token_ids"][:, :, :length]}, targets[:, :, :length]

@@ -20,7 +20,7 @@ from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
 from model.export import CaptionGraph
 from model.metrics import score_captions
-from model.train import restore_captioner
+from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 
 PREDICTIONS_FILE = "predictions.parquet"

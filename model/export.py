@@ -27,7 +27,7 @@ from model.errors import CaptionerError
 from model.model_card import model_card
 from model.samplers import make_sampler
 from model.text import detokenise
-from model.train import restore_captioner
+from model.run_folder import restore_captioner
 from model.vocabulary import SPECIAL_TOKENS, Vocabulary, read_vocabulary
 
 

@@ -88,10 +88,14 @@ def parse_example(serialised: tf.Tensor, image_size_px: int) -> dict[str, Any]:
     return parsed
 
 
-def parse_cached_example(serialised: tf.Tensor, features: FeatureConfig) -> dict[str, Any]:
+def parse_cached_example(
+    serialised: tf.Tensor, features: FeatureConfig, number: tf.Tensor
+) -> dict[str, Any]:
     """A serialised Example with the features of one view in place of its pixels.
 
-    The view is drawn anew each time, so that augmentation survives caching.
+    Args:
+        number: `int64[]`, drawn anew each time, which chooses the view, so that augmentation
+            survives caching.
 
     Returns:
         as `parse_example`, with grid `float16[P, C]` in place of the image.
@@ -100,7 +104,7 @@ def parse_cached_example(serialised: tf.Tensor, features: FeatureConfig) -> dict
         serialised, {**_spec(), "grids": tf.io.RaggedFeature(tf.string)}
     )
     grids = parsed.pop("grids")
-    view = tf.random.uniform([], maxval=tf.size(grids), dtype=tf.int32)
+    view = number % tf.size(grids, out_type=tf.int64)
     grid = tf.io.decode_raw(grids[view], tf.float16)
     parsed["grid"] = tf.reshape(grid, [features.patches, features.channels])
     return parsed

@@ -1,4 +1,8 @@
-"""Layers that decoders share."""
+"""Layers that decoders share.
+
+Dimensions: B pictures, N captions of a picture, Q queries of a picture, L tokens, P cells of the
+memory, E embedding, U units, A hidden units of the attention, H heads.
+"""
 
 import keras
 from keras import ops
@@ -32,8 +36,48 @@ class AdditiveAttention(keras.layers.Layer):
     def call(
         self, query: keras.KerasTensor, keys: keras.KerasTensor, values: keras.KerasTensor
     ) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-        """Query `[B, U]` to `(context [B, E], weights [B, P])`; the weights sum to 1."""
-        hidden = ops.tanh(keys + ops.expand_dims(self.query(query), 1))
+        """Queries `[B, Q, U]` to `(contexts [B, Q, E], weights [B, Q, P])`; weights sum to 1."""
+        hidden = ops.tanh(ops.expand_dims(keys, 1) + ops.expand_dims(self.query(query), 2))
         weights = ops.softmax(ops.sum(hidden * self.score, axis=-1), axis=-1)
-        context = ops.squeeze(ops.matmul(ops.expand_dims(weights, 1), values), 1)
-        return context, weights
+        return ops.matmul(weights, values), weights
+
+
+def split_heads(tensor: keras.KerasTensor, heads: int) -> keras.KerasTensor:
+    """`[B, Q, E]` to `[B, H, Q, E / H]`."""
+    _, _, dim = tensor.shape
+    batch, queries = ops.shape(tensor)[:2]
+    parted = ops.reshape(tensor, (batch, queries, heads, dim // heads))
+    return ops.transpose(parted, (0, 2, 1, 3))
+
+
+def attend(
+    queries: keras.KerasTensor,
+    keys: keras.KerasTensor,
+    values: keras.KerasTensor,
+    mask: keras.KerasTensor | None = None,
+) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    """Scaled dot-product attention (Vaswani et al. 2017, section 3.2.1) of heads.
+
+    Args:
+        queries: `[B, H, Q, D]`.
+        keys: `[B, H, P, D]`.
+        values: `[B, H, P, D]`.
+        mask: 0 where a query may look and a large negative number where not, `[..., Q, P]`.
+
+    Returns:
+        `[B, Q, H * D]`, and the weights `[B, H, Q, P]`.
+    """
+    heads, dim = queries.shape[1], queries.shape[3]
+    scores = ops.matmul(queries * dim**-0.5, ops.swapaxes(keys, -1, -2))
+    if mask is not None:
+        scores = scores + ops.cast(mask, scores.dtype)
+    weights = ops.softmax(scores, axis=-1)
+    mixed = ops.transpose(ops.matmul(weights, values), (0, 2, 1, 3))
+    batch, count = ops.shape(mixed)[:2]
+    return ops.reshape(mixed, (batch, count, heads * dim)), weights
+
+
+def embedding(rows: int, dim: int, name: str, stddev: float) -> keras.layers.Embedding:
+    """A table of `rows` vectors that start as noise of `stddev`."""
+    initializer = keras.initializers.RandomNormal(stddev=stddev)
+    return keras.layers.Embedding(rows, dim, embeddings_initializer=initializer, name=name)

@@ -1,24 +1,56 @@
-"""Losses over padded captions."""
+"""Losses over padded captions. Dimensions: B pictures, N captions, L tokens, V vocabulary."""
+
+from typing import Any
 
 import keras
 from keras import ops
 
 from model.vocabulary import PAD
 
+Tensor = Any
 
-class MaskedCrossentropy(keras.losses.Loss):
+
+def caption_crossentropy(
+    targets: Tensor, logits: Tensor, smoothing: float = 0.0, weights: Tensor | None = None
+) -> Tensor:
     """Mean cross-entropy of the tokens that are no padding, in nats.
 
-    Call with targets `int[..., L]` and logits `float[..., L, V]`; returns a scalar. A batch of
-    padding alone has a loss of 0.
+    Args:
+        targets: `int[..., L]`.
+        logits: `float[..., L, V]`.
+        smoothing: share of the truth spread evenly over all V tokens (Szegedy et al. 2016).
+        weights: of each caption, `float[...]`; a negative one makes the caption less likely.
+
+    Returns:
+        a scalar; 0 for a batch of padding alone.
     """
+    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
+    chosen = ops.take_along_axis(log_probs, ops.expand_dims(ops.cast(targets, "int32"), -1), -1)
+    gain = ops.squeeze(chosen, -1)
+    if smoothing:
+        gain = (1.0 - smoothing) * gain + smoothing * ops.mean(log_probs, axis=-1)
+    real = ops.cast(ops.not_equal(targets, PAD), "float32")
+    counted = real if weights is None else real * ops.expand_dims(weights, -1)
+    return -ops.sum(gain * counted) / ops.maximum(ops.sum(real), 1.0)
 
-    def __init__(self, name: str = "masked_crossentropy") -> None:
-        super().__init__(name=name, reduction=None)
 
-    def call(self, y_true: keras.KerasTensor, y_pred: keras.KerasTensor) -> keras.KerasTensor:
-        targets = ops.cast(y_true, "int32")
-        log_probs = ops.log_softmax(y_pred, axis=-1)
-        chosen = ops.take_along_axis(log_probs, ops.expand_dims(targets, -1), axis=-1)
-        real = ops.cast(ops.not_equal(targets, PAD), log_probs.dtype)
-        return -ops.sum(ops.squeeze(chosen, -1) * real) / ops.maximum(ops.sum(real), 1.0)
+def doubly_stochastic(attention: Tensor, targets: Tensor) -> Tensor:
+    """Mean of `(1 - what all words together looked at a patch) ** 2` (Xu et al. 2015, eq. 14).
+
+    Args:
+        attention: `float[B, N, L, P]`, each row of P sums to 1.
+        targets: `int[B, N, L]`; padding looks at nothing.
+    """
+    real = ops.expand_dims(ops.cast(ops.not_equal(targets, PAD), attention.dtype), -1)
+    return ops.mean(ops.square(1.0 - ops.sum(attention * real, axis=2)))
+
+
+def tag_crossentropy(labels: Tensor, logits: Tensor) -> Tensor:
+    """Binary cross-entropy, the mean over pictures of the sum over concepts, in nats.
+
+    Args:
+        labels: `float[B, K]`.
+        logits: `float[B, K]`.
+    """
+    each = keras.losses.binary_crossentropy(labels, logits, from_logits=True)
+    return ops.mean(each) * labels.shape[-1]

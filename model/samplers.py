@@ -196,3 +196,40 @@ def make_sampler(config: SamplerConfig, max_length: int) -> Sampler:
     if config.beam_width == 1:
         return GreedySampler(max_length)
     return BeamSampler(config, max_length)
+
+
+class MultinomialSampler:
+    def __init__(self, count: int, max_length: int, seed: int) -> None:
+        import keras
+        self.count, self.max_length = count, max_length
+        self.seed = keras.random.SeedGenerator(seed)
+
+    def __call__(self, step: Step, state: State, memory: State) -> Samples:
+        import keras
+        batch = ops.shape(next(iter(state.values())))[0]
+        state = {name: ops.repeat(value, self.count, axis=0) for name, value in state.items()}
+        rows = batch * self.count
+        positions = ops.arange(self.max_length)
+
+        def unfinished(t, last, *_):
+            return ops.logical_and(t < self.max_length, ops.any(last != END))
+
+        def body(t, last, tokens, total, state):
+            logits, state = step(last, state, memory)
+            log_probs = _writable_log_probs(logits)
+            log_probs = ops.where(t == self.max_length - 1, _end_only(log_probs), log_probs)
+            done = last == END
+            chosen = ops.cast(keras.random.categorical(log_probs, 1, seed=self.seed)[:, 0], "int32")
+            gain = ops.take_along_axis(log_probs, chosen[:, None], axis=-1)[:, 0]
+            total = total + ops.where(done, 0.0, gain)
+            written = ops.expand_dims(ops.where(done, PAD, chosen), -1)
+            tokens = ops.where(positions == t, written, tokens)
+            return t + 1, ops.where(done, END, chosen), tokens, total, state
+
+        tokens = ops.full((rows, self.max_length), PAD, "int32")
+        start = ops.full((rows,), START, "int32")
+        loop = (ops.convert_to_tensor(0), start, tokens, ops.zeros((rows,)), state)
+        _, _, tokens, total, _ = ops.while_loop(unfinished, body, loop)
+        scores = total / _length(tokens)
+        shape = (batch, self.count)
+        return Samples(ops.reshape(tokens, (*shape, self.max_length)), ops.reshape(scores, shape))

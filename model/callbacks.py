@@ -1,0 +1,85 @@
+"""What happens between epochs: validation, checkpoints, and the end."""
+
+import math
+import time
+
+import keras
+
+from model.checkpoints import Checkpoints, Progress
+from model.errors import CaptionerError
+from model.flaws import has_dangling_ending
+from model.training import Training
+from model.validation import Validator
+from model.vocabulary import Vocabulary
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends training at the first step whose loss is no number."""
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        self.epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        loss = float((logs or {})["loss"])
+        if not math.isfinite(loss):
+            raise CaptionerError(
+                f"the loss is {loss} at step {batch + 1} of epoch {self.epoch + 1}; the checkpoint "
+                "of the epoch before, if there was one, is kept: lower --learning-rate or "
+                "--clip-norm, and train into another folder"
+            )
+
+
+class ValidateAndSave(keras.callbacks.Callback):
+    """Measures the averaged weights after every epoch, saves a checkpoint, stops when it is time.
+
+    Adds ``val_loss``, ``val_cider``, ``val_dangling`` (share of captions that break off),
+    ``captions_per_sec`` and ``learning_rate`` to the epoch's logs.
+
+    Args:
+        training: what is trained.
+        checkpoints: of the run.
+        progress: where the run is.
+        validator: of the validation split.
+        vocabulary: the dataset's.
+        captions: captions told in an epoch.
+        patience: epochs of a phase without a better one after which it ends.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        checkpoints: Checkpoints,
+        progress: Progress,
+        validator: Validator,
+        vocabulary: Vocabulary,
+        captions: int,
+        patience: int,
+    ) -> None:
+        super().__init__()
+        self.training, self.checkpoints, self.progress = training, checkpoints, progress
+        self.validator, self.vocabulary = validator, vocabulary
+        self.captions, self.patience = captions, patience
+        self.first_epoch = progress.epoch
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.started = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        seconds = time.perf_counter() - self.started
+        with self.training.averages.in_place():
+            quality = self.validator()
+        words = [self.vocabulary.words(ids) for ids in quality.captions]
+        logs = {} if logs is None else logs
+        logs["val_loss"], logs["val_cider"] = quality.loss, quality.cider
+        logs["val_dangling"] = sum(map(has_dangling_ending, words)) / len(words)
+        logs["captions_per_sec"] = self.captions / seconds
+        logs["learning_rate"] = float(self.training.optimizer.learning_rate)
+        self.progress = self.progress.after(quality.cider)
+        self.checkpoints.save(self.training, self.progress)
+        # What a phase starts from may be better than its first epochs.
+        since = self.progress.epoch - max(self.progress.best_epoch, self.first_epoch)
+        if since >= self.patience:
+            self.model.stop_training = True

@@ -1,0 +1,144 @@
+"""The folder of a run: its configuration, and the captioner that it trained."""
+
+import dataclasses
+from pathlib import Path
+
+from model.captioner import Captioner, build_captioner
+from model.checkpoints import Checkpoints
+from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words
+from model.config import (
+    ENCODER_WEIGHTS_FILE,
+    FREQUENCIES_FILE,
+    VOCABULARY_FILE,
+    DatasetInfo,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+    read_json,
+    to_json,
+)
+from model.errors import CaptionerError
+from model.image import check_decoder_version
+from model.vocabulary import Vocabulary, read_vocabulary
+
+RUN_FILE = "config.json"
+# Stands for a file when the weights are those that the dataset's features were made with.
+WEIGHTS_OF_DATASET = "dataset"
+
+
+def make_run_config(
+    info: DatasetInfo, model: ModelConfig, train: TrainConfig, concepts: tuple[str, ...]
+) -> RunConfig:
+    """The configuration of a run of `model` on a dataset.
+
+    A dataset with stored features brings its image encoder along.
+
+    Raises:
+        CaptionerError: if `model` asks for another encoder than the one of the stored features, or
+            to fine-tune it.
+    """
+    if info.features:
+        default, stored = ModelConfig(), info.features.encoder
+        if model.encoder not in (default.encoder, stored):
+            raise CaptionerError(
+                f"--encoder: got {model.encoder!r}, the dataset holds features of {stored!r}; "
+                "leave the option out, or preprocess with that --encoder"
+            )
+        if model.encoder_weights != default.encoder_weights:
+            raise CaptionerError(
+                f"--encoder-weights: got {model.encoder_weights!r}, but the dataset holds features "
+                "and the weights that made them; leave the option out"
+            )
+        if model.fine_tune_from:
+            raise CaptionerError(
+                f"--fine-tune-from: got {model.fine_tune_from!r}, but the dataset holds features "
+                "of the frozen encoder; preprocess without --encoder"
+            )
+        model = dataclasses.replace(model, encoder=stored, encoder_weights=WEIGHTS_OF_DATASET)
+    return RunConfig(
+        dataset_fingerprint=info.fingerprint,
+        decoder_version=info.decoder_version,
+        vocabulary_size=info.vocabulary_size,
+        image=info.image,
+        model=model,
+        train=train,
+        concepts=concepts,
+    )
+
+
+def dataset_concepts(dataset: Path, count: int, stop_words: str | None) -> tuple[str, ...]:
+    """The `count` words that a recogniser learns from a dataset.
+
+    Args:
+        stop_words: file of words that are no concepts; None for English ones.
+    """
+    if not count:
+        return ()
+    words = read_stop_words(Path(stop_words)) if stop_words else ENGLISH_STOP_WORDS
+    return choose_concepts(read_frequencies(dataset / FREQUENCIES_FILE), count, words)
+
+
+def open_run(folder: Path, config: RunConfig) -> None:
+    """Makes the run's folder, or checks that it is a run of the same configuration.
+
+    Raises:
+        CaptionerError: if it holds something else, or a run of another configuration.
+    """
+    if (folder / RUN_FILE).exists():
+        found = read_json(RunConfig, folder / RUN_FILE, "run")
+        if found != config:
+            raise CaptionerError(
+                f"--output {folder} already holds a run of another dataset or other options; "
+                f"choose another folder or delete this one (differing: {_differing(found, config)})"
+            )
+        return
+    if folder.exists() and any(folder.iterdir()):
+        raise CaptionerError(
+            f"--output {folder} holds files that are no run; choose another folder or empty it"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RUN_FILE).write_text(to_json(config), encoding="utf-8")
+
+
+def _differing(found: RunConfig, wanted: RunConfig) -> str:
+    """The fields that differ, as ``name: got X, asked for Y``."""
+    parts = []
+    for name in RunConfig.__dataclass_fields__:
+        old, new = getattr(found, name), getattr(wanted, name)
+        if old != new:
+            parts.append(f"{name}: got {old}, asked for {new}")
+    return "; ".join(parts)
+
+
+def make_captioner(config: RunConfig, vocabulary: Vocabulary, weights: str | None) -> Captioner:
+    """The captioner that `config` describes, untrained but for its encoder.
+
+    Args:
+        weights: of the encoder: ``imagenet``, a file, or None for random ones.
+    """
+    model = dataclasses.replace(config.model, encoder_weights=weights)
+    concept_ids = tuple(vocabulary.tokens.index(word) for word in config.concepts)
+    return build_captioner(
+        model, config.image, len(vocabulary), concept_ids, config.train.max_length
+    )
+
+
+def encoder_weights(config: RunConfig, dataset: Path) -> str | None:
+    """Where the weights of a run's image encoder come from."""
+    if config.model.encoder_weights == WEIGHTS_OF_DATASET:
+        return str(dataset / ENCODER_WEIGHTS_FILE)
+    return config.model.encoder_weights
+
+
+def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:
+    """The captioner of a run with its best weights, its configuration, and their epoch.
+
+    Raises:
+        CaptionerError: if `folder` is no run, has no checkpoint, or is of another decoder version.
+    """
+    config = read_json(RunConfig, folder / RUN_FILE, "run")
+    check_decoder_version(config.decoder_version, folder)
+    # The checkpoint holds the encoder's weights too: the file they came from may be gone.
+    captioner = make_captioner(config, read_vocabulary(folder / VOCABULARY_FILE), weights=None)
+    epoch = Checkpoints(folder).load_best(captioner)
+    return captioner, config, epoch

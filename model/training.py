@@ -1,0 +1,145 @@
+"""What a step of training does: cross-entropy first, then the captions' own CIDEr-D.
+
+Each phase is a `keras.Model` around the same captioner, so that `fit` brings its progress bar,
+callbacks and distribution to both.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from model.averages import WeightAverages
+from model.captioner import Captioner, Outputs
+from model.cider import CiderD
+from model.config import TrainConfig
+from model.losses import caption_crossentropy, doubly_stochastic, tag_crossentropy
+from model.samplers import MultinomialSampler
+from model.vocabulary import END, PAD, START
+
+Tensor = Any
+# Beside the loss of captions, in nats a token, that of hundreds of concepts would be all of it.
+_TAG_SHARE = 0.1
+
+
+class Training(keras.Model):
+    """A captioner in training, and the moving averages of its weights.
+
+    Args:
+        captioner: the model.
+        config: how it is trained.
+    """
+
+    # What a step gives to `report`.
+    measured: tuple[str, ...] = ("loss",)
+
+    def __init__(self, captioner: Captioner, config: TrainConfig) -> None:
+        super().__init__(name="training")
+        self.captioner, self.config = captioner, config
+        self.averages = WeightAverages(captioner.trainable_variables, config.averaging)
+        self.means = [keras.metrics.Mean(name) for name in self.measured]
+        self.built = True
+
+    @property
+    def metrics(self) -> list[keras.Metric]:
+        """Means over the epoch so far of what `measured` names."""
+        return self.means
+
+    def call(self, inputs: dict[str, Tensor], training: bool = False) -> Outputs:
+        return self.captioner(inputs, training=training)
+
+    def trained_variables(self) -> list[keras.Variable]:
+        """What the optimiser changes."""
+        return self.captioner.trainable_variables
+
+    def apply(self, gradients: list[Tensor], variables: list[keras.Variable]) -> None:
+        """A step of the optimiser, and of the averages after it."""
+        self.optimizer.apply(gradients, variables)
+        self.averages.update()
+
+    def report(self, *values: Tensor) -> dict[str, Tensor]:
+        """The means after a step that gave `values`, by name."""
+        for mean, value in zip(self.means, values, strict=True):
+            mean.update_state(value)
+        return {mean.name: mean.result() for mean in self.means}
+
+
+class CrossEntropyTraining(Training):
+    """Teacher forcing: every caption of a picture, told word by word, and the concepts in them.
+
+    Call with batches `({"images" | "grid", "token_ids"}, targets int[B, N, L])`.
+    """
+
+    def train_step(self, data: tuple) -> dict[str, Tensor]:
+        inputs, targets = data
+        variables = self.trained_variables()
+        with tf.GradientTape() as tape:
+            outputs = self(inputs, training=True)
+            loss = caption_crossentropy(targets, outputs.logits, self.config.label_smoothing)
+            total = loss
+            if self.captioner.recogniser is not None:
+                labels = self.captioner.recogniser.labels(targets)
+                total += _TAG_SHARE * tag_crossentropy(labels, outputs.tag_logits)
+            if self.config.attention_regularisation:
+                term = doubly_stochastic(outputs.attention, targets)
+                total += self.config.attention_regularisation * term
+            scaled = self.optimizer.scale_loss(total)
+        self.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
+        return self.report(loss)
+
+
+class SelfCriticalTraining(Training):
+    """Self-critical sequence training (Rennie et al. 2017) on CIDEr-D.
+
+    Captions are drawn from the model; those better than the others of their picture become
+    likelier, the worse ones less likely. The mean of the other draws is the baseline (Luo 2020, "A
+    Better Variant of Self-Critical Sequence Training"), in place of the greedy caption. END counts
+    as a token of the reward, so that captions learn to end where their references do.
+
+    Args:
+        captioner: the model, trained by cross-entropy before.
+        config: how it is trained.
+        reward: of the train split's pictures, in the order of their indices.
+
+    Call with batches of `({"images" | "grid", "index" int[B], "token_ids"}, targets)`.
+    """
+
+    measured = ("loss", "reward", "words")
+
+    def __init__(self, captioner: Captioner, config: TrainConfig, reward: CiderD) -> None:
+        super().__init__(captioner, config)
+        self._reward = [reward.score]  # in a list: Keras would take a bound method for a layer's
+        self.sampler = MultinomialSampler(config.samples, config.max_length, config.seed)
+
+    def trained_variables(self) -> list[keras.Variable]:
+        return self.captioner.decoder.trainable_variables
+
+    def train_step(self, data: tuple) -> dict[str, Tensor]:
+        inputs, _ = data
+        seen = {name: inputs[name] for name in ("grid", "images") if name in inputs}
+        if "images" in seen:
+            grid = self.captioner.encode(seen["images"])
+        else:
+            grid = tf.cast(seen["grid"], self.captioner.compute_dtype)
+        memory, _ = self.captioner.look(grid)
+        drawn = self.captioner.write(memory, self.sampler).token_ids
+        rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)
+        rewards = tf.ensure_shape(rewards, [None, self.config.samples])
+        count = float(self.config.samples)
+        others = (tf.reduce_sum(rewards, 1, keepdims=True) - rewards) / (count - 1.0)
+        variables = self.trained_variables()
+        told = tf.concat([tf.fill(tf.shape(drawn[:, :, :1]), START), drawn[:, :, :-1]], axis=2)
+        told = tf.where(told == END, PAD, told)
+        with tf.GradientTape() as tape:
+            outputs = self({**seen, "token_ids": told}, training=True)
+            loss = caption_crossentropy(drawn, outputs.logits, weights=rewards - others)
+            scaled = self.optimizer.scale_loss(loss)
+        self.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
+        words = tf.reduce_sum(tf.cast(drawn > END, tf.float32), axis=2)
+        return self.report(loss, tf.reduce_mean(rewards), tf.reduce_mean(words))
+
+    def _score(self, index: Any, drawn: Any) -> Any:
+        """CIDEr-D `float32[B, K]` of captions `int[B, K, L]` of the pictures `int[B]`."""
+        captions = [row[row != PAD].tolist() for picture in drawn for row in picture]
+        scores = self._reward[0](index.repeat(drawn.shape[1]), captions)
+        return scores.reshape(drawn.shape[:2])

@@ -1,0 +1,164 @@
+"""The Transformer decoder: words look at the words before them and at the picture."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from model.layers import embedding
+from model.recurrent_decoder import Concepts, Memory, State
+from model.transformer_layers import DecoderBlock, EncoderBlock
+
+Tensor = Any
+# Far below any score, yet finite in half precision.
+_NEVER = -3e4
+
+
+class TransformerDecoder(keras.layers.Layer):
+    """A Transformer (Vaswani et al. 2017) from a grid of patches to words.
+
+    Layers normalise their inputs ("pre-norm", Xiong et al. 2020), so that no long warm-up is
+    needed; words are read and predicted by one table (Press & Wolf 2017). The patches look at each
+    other in layers of their own before words look at them. All captions of a picture query one
+    memory. In generation the keys and values of the words so far are kept, not computed again.
+
+    Dimensions: B pictures, N captions of a picture, P patches, T concepts, L tokens, V vocabulary,
+    E embedding, D decoder layers.
+
+    Args:
+        vocabulary_size: V.
+        patches: P.
+        concepts: whether it is told concepts.
+        dim: E.
+        hidden_dim: size of the feed-forward layers' inner vectors.
+        heads: of every attention; divides E.
+        encoder_layers: layers in which patches look at each other.
+        decoder_layers: D.
+        max_length: most tokens of a caption.
+        dropout: share of activations dropped in training.
+        embedding_stddev: spread of the first embeddings of places.
+
+    Call with `grid float[B, P, C]`, `token_ids int[B, N, L]` (teacher forcing) and concepts or
+    None; returns logits `float[B, N, L, V]` of the tokens that follow each, and attention weights
+    `float[B, N, L, 1 + P + T]` of the last layer: the whole picture first, then patches.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        patches: int,
+        concepts: bool,
+        dim: int,
+        hidden_dim: int,
+        heads: int,
+        encoder_layers: int,
+        decoder_layers: int,
+        max_length: int,
+        dropout: float,
+        embedding_stddev: float,
+    ) -> None:
+        super().__init__(name="decoder")
+        self.vocabulary_size, self.patches, self.dim = vocabulary_size, patches, dim
+        self.max_length, self.decoder_layers = max_length, decoder_layers
+        # Words are also the output layer: their scale must suit a dot product with unit vectors.
+        self.embedding = embedding(vocabulary_size, dim, "embedding", dim**-0.5)
+        self.place = embedding(max_length, dim, "place", dim**-0.5)
+        self.project = keras.layers.Dense(dim, name="project")
+        self.whole = keras.layers.Dense(dim, name="whole")
+        self.position = embedding(patches, dim, "position", embedding_stddev)
+        self.concept = keras.layers.Dense(dim, name="concept") if concepts else None
+        self.encoder = [
+            EncoderBlock(dim, hidden_dim, heads, dropout, f"encoder_{number}")
+            for number in range(encoder_layers)
+        ]
+        self.decoder = [
+            DecoderBlock(dim, hidden_dim, heads, dropout, f"decoder_{number}")
+            for number in range(decoder_layers)
+        ]
+        self.norm_memory = keras.layers.LayerNormalization(name="norm_memory")
+        self.norm_output = keras.layers.LayerNormalization(name="norm_output")
+        self.drop = keras.layers.Dropout(dropout)
+
+    def build(self, grid_shape: tuple, *_: tuple) -> None:
+        self.output_bias = self.add_weight(
+            shape=(self.vocabulary_size,), initializer="zeros", name="output_bias"
+        )
+        for table in (self.embedding, self.place, self.position):
+            table.build((None,))
+        for layer in (self.project, self.whole):
+            layer.build(grid_shape)
+        for layer in (self.concept, self.norm_memory, self.norm_output):
+            if layer is not None:
+                layer.build((None, self.dim))
+        for block in (*self.encoder, *self.decoder):
+            block.build((None, None, self.dim))
+
+    def remember(
+        self, grid: Tensor, concepts: Concepts | None = None, training: bool = False
+    ) -> Memory:
+        """Keys and values of each layer, `[B, 1 + P + T, 2E]`, and `likely` concepts' count."""
+        dropped = self.drop(grid, training=training)
+        patches = self.project(dropped) + self.position(ops.arange(self.patches))
+        whole = self.whole(ops.mean(dropped, axis=1, keepdims=True))
+        memory = ops.concatenate([whole, patches], axis=1)
+        for block in self.encoder:
+            memory = block(memory, training=training)
+        if concepts is not None:
+            token_ids, probabilities = concepts
+            words = self.concept(self.embedding(token_ids) * self.dim**0.5)
+            weighed = words * ops.expand_dims(ops.cast(probabilities, words.dtype), -1)
+            memory = ops.concatenate([memory, weighed], axis=1)
+        memory = self.norm_memory(memory)
+        return {
+            f"layer_{number}": block.look.remember(memory)
+            for number, block in enumerate(self.decoder)
+        }
+
+    def initial_state(self, memory: Memory) -> State:
+        """No words yet: room for the keys and values `[B, D, L, 2E]` of the longest caption."""
+        batch = ops.shape(memory["layer_0"])[0]
+        shape = (batch, self.decoder_layers, self.max_length, 2 * self.dim)
+        words = ops.zeros(shape, memory["layer_0"].dtype)
+        return {"words": words, "length": ops.zeros((batch,), "int32")}
+
+    def step(self, token_ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Reads a word of each of R captions: `int[R]` to logits `[R, V]` and the new state.
+
+        `state` has R rows and `memory` B, R a multiple of B, captions of a picture side by side.
+        """
+        length = state["length"]
+        places = ops.arange(self.max_length)
+        here = ops.expand_dims(ops.equal(places, length[:, None]), -1)
+        mask = ops.where(places > length[:, None], _NEVER, 0.0)[:, None, None, :]
+        vectors, kept = self._read(token_ids, length), []
+        for number, block in enumerate(self.decoder):
+            recalled, remembered = state["words"][:, number], memory[f"layer_{number}"]
+            vectors, recalled = block.step(vectors, recalled, here, mask, remembered)
+            kept.append(recalled)
+        return self._predict(vectors), {"words": ops.stack(kept, axis=1), "length": length + 1}
+
+    def call(
+        self,
+        grid: Tensor,
+        token_ids: Tensor,
+        concepts: Concepts | None = None,
+        training: bool = False,
+    ) -> tuple[Tensor, Tensor]:
+        memory = self.remember(grid, concepts, training)
+        places = ops.arange(ops.shape(token_ids)[2])
+        vectors = self.drop(self._read(token_ids, places), training=training)
+        mask = ops.where(places > places[:, None], _NEVER, 0.0)
+        weights = None
+        for number, block in enumerate(self.decoder):
+            vectors, weights = block(vectors, memory[f"layer_{number}"], mask, training=training)
+        return self._predict(vectors), weights
+
+    def _read(self, token_ids: Tensor, places: Tensor) -> Tensor:
+        """Vectors of words at their places."""
+        return (self.embedding(token_ids) + self.place(places)) * self.dim**0.5
+
+    def _predict(self, vectors: Tensor) -> Tensor:
+        """Logits of the next word, in single precision."""
+        table = ops.cast(self.embedding.embeddings, self.compute_dtype)
+        logits = ops.matmul(self.norm_output(vectors), ops.transpose(table))
+        return ops.cast(logits, "float32") + ops.cast(self.output_bias, "float32")

@@ -1,0 +1,175 @@
+"""The layers of a Transformer (Vaswani et al. 2017), normalised at their inputs.
+
+Dimensions: B pictures or captions, Q vectors of each, P vectors of the memory, E embedding.
+"""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from model.layers import attend, split_heads
+
+Tensor = Any
+
+
+class FeedForward(keras.layers.Layer):
+    """Two dense layers applied to each vector by itself (Vaswani et al. 2017, section 3.3)."""
+
+    def __init__(self, dim: int, hidden_dim: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.dim, self.hidden_dim = dim, hidden_dim
+        self.norm = keras.layers.LayerNormalization(name="norm")
+        self.widen = keras.layers.Dense(hidden_dim, activation="gelu", name="widen")
+        self.narrow = keras.layers.Dense(dim, name="narrow")
+        self.drop = keras.layers.Dropout(dropout)
+
+    def build(self, *_: tuple) -> None:
+        self.norm.build((None, self.dim))
+        self.widen.build((None, self.dim))
+        self.narrow.build((None, self.hidden_dim))
+
+    def call(self, vectors: Tensor, training: bool = False) -> Tensor:
+        hidden = self.drop(self.widen(self.norm(vectors)), training=training)
+        return vectors + self.drop(self.narrow(hidden), training=training)
+
+
+class SelfAttention(keras.layers.Layer):
+    """Vectors `[B, Q, E]` look at each other, or at keys and values given."""
+
+    def __init__(self, dim: int, heads: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.dim, self.heads = dim, heads
+        self.norm = keras.layers.LayerNormalization(name="norm")
+        self.project = keras.layers.Dense(3 * dim, name="project")
+        self.mix = keras.layers.Dense(dim, name="mix")
+        self.drop = keras.layers.Dropout(dropout)
+
+    def build(self, *_: tuple) -> None:
+        self.norm.build((None, self.dim))
+        self.project.build((None, self.dim))
+        self.mix.build((None, self.dim))
+
+    def split(self, vectors: Tensor) -> list[Tensor]:
+        """Queries, keys and values `[B, Q, E]` each."""
+        return ops.split(self.project(self.norm(vectors)), 3, axis=-1)
+
+    def merge(
+        self,
+        vectors: Tensor,
+        queries: Tensor,
+        keys: Tensor,
+        values: Tensor,
+        mask: Tensor | None,
+        training: bool = False,
+    ) -> Tensor:
+        """`vectors` and what their queries found."""
+        parts = (split_heads(part, self.heads) for part in (queries, keys, values))
+        mixed, _ = attend(*parts, mask)
+        return vectors + self.drop(self.mix(mixed), training=training)
+
+    def call(self, vectors: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
+        return self.merge(vectors, *self.split(vectors), mask, training)
+
+
+class CrossAttention(keras.layers.Layer):
+    """Vectors `[B, Q, E]` look at a memory `[B, P, E]`, whose keys and values are computed once."""
+
+    def __init__(self, dim: int, heads: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.dim, self.heads = dim, heads
+        self.norm = keras.layers.LayerNormalization(name="norm")
+        self.query = keras.layers.Dense(dim, name="query")
+        self.project = keras.layers.Dense(2 * dim, name="project")
+        self.mix = keras.layers.Dense(dim, name="mix")
+        self.drop = keras.layers.Dropout(dropout)
+
+    def build(self, *_: tuple) -> None:
+        for layer in (self.norm, self.query, self.project, self.mix):
+            layer.build((None, self.dim))
+
+    def remember(self, memory: Tensor) -> Tensor:
+        """Keys and values `[B, P, 2E]`, side by side."""
+        return self.project(memory)
+
+    def call(
+        self, vectors: Tensor, remembered: Tensor, training: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Returns the vectors with what they found, and the weights `[B, Q, P]`, heads' mean."""
+        queries = split_heads(self.query(self.norm(vectors)), self.heads)
+        keys, values = ops.split(remembered, 2, axis=-1)
+        mixed, weights = attend(
+            queries, split_heads(keys, self.heads), split_heads(values, self.heads)
+        )
+        vectors = vectors + self.drop(self.mix(mixed), training=training)
+        return vectors, ops.mean(weights, axis=1)
+
+
+class EncoderBlock(keras.layers.Layer):
+    """Patches `[B, P, E]` look at each other, then each thinks."""
+
+    def __init__(self, dim: int, hidden_dim: int, heads: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.look = SelfAttention(dim, heads, dropout, "look")
+        self.think = FeedForward(dim, hidden_dim, dropout, "think")
+
+    def build(self, shape: tuple) -> None:
+        self.look.build(shape)
+        self.think.build(shape)
+
+    def call(self, patches: Tensor, training: bool = False) -> Tensor:
+        return self.think(self.look(patches, training=training), training=training)
+
+
+class DecoderBlock(keras.layers.Layer):
+    """Words recall the words before them, look at the picture, then each thinks."""
+
+    def __init__(self, dim: int, hidden_dim: int, heads: int, dropout: float, name: str) -> None:
+        super().__init__(name=name)
+        self.dim = dim
+        self.recall = SelfAttention(dim, heads, dropout, "recall")
+        self.look = CrossAttention(dim, heads, dropout, "look")
+        self.think = FeedForward(dim, hidden_dim, dropout, "think")
+
+    def build(self, *_: tuple) -> None:
+        for layer in (self.recall, self.look, self.think):
+            layer.build((None, None, self.dim))
+
+    def call(
+        self, words: Tensor, remembered: Tensor, mask: Tensor, training: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Captions `[B, N, L, E]` all at once, over the memory `[B, P, 2E]` of their pictures.
+
+        Returns the new words, and where they looked, `[B, N, L, P]`.
+        """
+        batch, captions, length = ops.shape(words)[:3]
+        words = ops.reshape(words, (batch * captions, length, self.dim))
+        words = self.recall(words, mask, training=training)
+        words = ops.reshape(words, (batch, captions * length, self.dim))
+        words, weights = self.look(words, remembered, training=training)
+        words = self.think(words, training=training)
+        shape = (batch, captions, length, -1)
+        return ops.reshape(words, (batch, captions, length, self.dim)), ops.reshape(weights, shape)
+
+    def step(
+        self, word: Tensor, recalled: Tensor, here: Tensor, mask: Tensor, remembered: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The next word of each of R captions, `[R, E]`.
+
+        Args:
+            word: `[R, E]`.
+            recalled: keys and values of the words before, `[R, L, 2E]`.
+            here: where this word's go among them, `bool[R, L, 1]`.
+            mask: which of them it may look at, `[R, 1, 1, L]`.
+            remembered: keys and values of B pictures, `[B, P, 2E]`.
+
+        Returns:
+            the new word, and `recalled` with this one.
+        """
+        queries, keys, values = self.recall.split(word[:, None])
+        recalled = ops.where(here, ops.concatenate([keys, values], axis=-1), recalled)
+        keys, values = ops.split(recalled, 2, axis=-1)
+        word = self.recall.merge(word[:, None], queries, keys, values, mask)[:, 0]
+        grouped = ops.reshape(word, (ops.shape(remembered)[0], -1, self.dim))
+        grouped, _ = self.look(grouped, remembered)
+        return self.think(ops.reshape(grouped, (-1, self.dim))), recalled
