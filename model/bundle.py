@@ -13,6 +13,7 @@ from model.image import check_decoder_version
 BUNDLE_FILE = "bundle.json"
 METRICS_FILE = "metrics.json"
 MODEL_CARD_FILE = "MODEL_CARD.md"
+WEIGHTS_FILE = "captioner.weights.h5"
 SIGNATURE = "caption_pixels"
 # Below any mean log-probability of a caption that was really found: an unused place in the beam.
 _NO_CAPTION = -1e5

@@ -10,6 +10,7 @@ from model.gru_decoder import GRUDecoder
 from model.image_encoder import ImageEncoder
 from model.lstm_decoder import LSTMDecoder
 from model.recogniser import Recogniser
+from model.recurrent_decoder import RecurrentDecoder
 from model.samplers import Sampler, Samples
 from model.transformer_decoder import TransformerDecoder
 
@@ -134,10 +135,11 @@ def make_decoder(
             dropout=config.dropout,
             embedding_stddev=stddev,
         )
-    recurrent = {"gru": GRUDecoder, "lstm": LSTMDecoder}[config.decoder]
+    recurrent: type[RecurrentDecoder] = {"gru": GRUDecoder, "lstm": LSTMDecoder}[config.decoder]
     return recurrent(
         vocabulary_size=vocabulary_size,
         patches=encoder.patches,
+        concepts=concepts,
         embedding_dim=config.embedding_dim,
         units=config.units,
         attention_units=config.attention_units,

@@ -113,7 +113,8 @@ class ModelConfig:
             _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
         _require(
             self.embedding_dim % self.heads == 0,
-            f"--heads: got {self.heads}, expected a divisor of --embedding-dim {self.embedding_dim}",
+            f"--heads: got {self.heads}, expected a divisor of --embedding-dim, which is "
+            f"{self.embedding_dim}",
         )
         _require(0 <= self.dropout < 1, f"--dropout: got {self.dropout}, expected 0 to below 1")
 
@@ -250,6 +251,7 @@ class BundleConfig:
     vocabulary_size: int
     dataset_fingerprint: str
     low_score: float | None
+    concepts: tuple[str, ...] = ()
 
 
 def _as_type(annotation: Any, value: Any, where: str) -> Any:

@@ -1,6 +1,7 @@
 """`captioner export`: the best model of a run to one self-contained SavedModel bundle."""
 
 import argparse
+import dataclasses
 import hashlib
 import json
 import os
@@ -12,7 +13,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from model.bundle import BUNDLE_FILE, METRICS_FILE, MODEL_CARD_FILE
+from model.bundle import BUNDLE_FILE, METRICS_FILE, MODEL_CARD_FILE, WEIGHTS_FILE
 from model.captioner import Captioner
 from model.config import (
     VOCABULARY_FILE,
@@ -25,10 +26,13 @@ from model.config import (
 )
 from model.errors import CaptionerError
 from model.model_card import model_card
+from model.run_folder import restore_captioner
 from model.samplers import make_sampler
 from model.text import detokenise
-from model.run_folder import restore_captioner
-from model.vocabulary import SPECIAL_TOKENS, Vocabulary, read_vocabulary
+from model.vocabulary import SPECIAL_TOKENS, START, Vocabulary, read_vocabulary
+
+# Most tags that a bundle gives of a picture.
+_TAGS = 20
 
 
 class CaptionGraph(keras.Model):
@@ -55,6 +59,7 @@ class CaptionGraph(keras.Model):
         self.sampler = make_sampler(sampler, max_length)
         self.words = tf.constant(vocabulary.tokens)
         self.size_px = image.image_size_px
+        self.grid = captioner.image_encoder.grid
 
     def caption_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Pictures as `captioner` decodes them, `uint8[B, H, W, 3]`, to captions, best first.
@@ -63,17 +68,50 @@ class CaptionGraph(keras.Model):
             captions `string[B, K]`, scores `float32[B, K]` (mean log-probability of a token, in
             nats), tags `string[B, T]` and tag_scores `float32[B, T]`; T is 0 without a recogniser.
         """
-        samples = self.captioner.caption(images, self.sampler)
-        token_ids = samples.token_ids
-        is_word = token_ids >= len(SPECIAL_TOKENS)
-        words = tf.ragged.boolean_mask(tf.gather(self.words, token_ids), is_word)
-        batch = tf.shape(images)[0]
+        memory, tag_logits = self.captioner.look(self.captioner.encode(images))
+        samples = self.captioner.write(memory, self.sampler)
         return {
-            "captions": detokenise(words),
+            "captions": detokenise(self._words(samples.token_ids)),
             "scores": samples.scores,
-            "tags": tf.zeros([batch, 0], tf.string),
-            "tag_scores": tf.zeros([batch, 0], tf.float32),
+            **self._tags(tag_logits, tf.shape(images)[0]),
         }
+
+    def attend_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Where the decoder looked while it wrote each word of the best caption.
+
+        The caption is told to the decoder again, so that captioning itself keeps no weights.
+
+        Returns:
+            words `string[B, L]`, empty after the last, and attention `float32[B, L, rows,
+            columns]`: each word's share of attention to each patch.
+        """
+        grid = self.captioner.encode(images)
+        memory, _ = self.captioner.look(grid)
+        best = self.captioner.write(memory, self.sampler).token_ids[:, :1]
+        told = tf.concat([tf.fill(tf.shape(best[:, :, :1]), START), best[:, :, :-1]], axis=2)
+        outputs = self.captioner({"grid": grid, "token_ids": told})
+        first, (rows, columns) = self.captioner.decoder.first_patch, self.grid
+        attention = outputs.attention[:, 0, :, first : first + rows * columns]
+        shape = (-1, tf.shape(best)[2], rows, columns)
+        token_ids = best[:, 0]
+        words = tf.where(token_ids >= len(SPECIAL_TOKENS), tf.gather(self.words, token_ids), "")
+        return {"words": words, "attention": tf.reshape(tf.cast(attention, tf.float32), shape)}
+
+    def _words(self, token_ids: tf.Tensor) -> tf.RaggedTensor:
+        is_word = token_ids >= len(SPECIAL_TOKENS)
+        return tf.ragged.boolean_mask(tf.gather(self.words, token_ids), is_word)
+
+    def _tags(self, tag_logits: tf.Tensor | None, batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The likeliest concepts and their probabilities, `[B, T]`."""
+        recogniser = self.captioner.recogniser
+        if tag_logits is None or recogniser is None:
+            return {
+                "tags": tf.zeros([batch, 0], tf.string),
+                "tag_scores": tf.zeros([batch, 0], tf.float32),
+            }
+        count = min(_TAGS, len(recogniser.concept_ids))
+        token_ids, scores = recogniser.likeliest(tag_logits, count)
+        return {"tags": tf.gather(self.words, token_ids), "tag_scores": scores}
 
     def caption_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         """Files (JPEG, PNG, GIF, BMP), `string[B]`, to what `caption_pixels` returns.
@@ -100,13 +138,15 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
         # Not its path: Keras numbers layers by how many this process has made before.
         digest.update(str(tuple(weight.shape)).encode())
         digest.update(keras.ops.convert_to_numpy(weight).tobytes())
-    asked = (run.decoder_version, run.image, run.model.encoder, run.train.max_length, sampler)
+    # Where the weights came from changes nothing.
+    model = dataclasses.replace(run.model, encoder_weights=None)
+    asked = (run.decoder_version, run.image, model, run.concepts, run.train.max_length, sampler)
     digest.update(json.dumps([str(part) for part in asked]).encode() + words)
     return digest.hexdigest()[:16]
 
 
 def write_saved_model(graph: CaptionGraph, folder: Path) -> None:
-    """Writes the SavedModel with its two signatures."""
+    """Writes the SavedModel with its three signatures."""
     archive = keras.export.ExportArchive()
     archive.track(graph.captioner)
     archive.add_endpoint(
@@ -115,6 +155,9 @@ def write_saved_model(graph: CaptionGraph, folder: Path) -> None:
     shape = [None, graph.size_px, graph.size_px, 3]
     archive.add_endpoint(
         "caption_pixels", graph.caption_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
+    )
+    archive.add_endpoint(
+        "attend_pixels", graph.attend_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
     )
     archive.write_out(str(folder), verbose=False)
 
@@ -148,10 +191,13 @@ def export(run: Path, output: Path, sampler: SamplerConfig) -> BundleConfig:
         vocabulary_size=len(vocabulary),
         dataset_fingerprint=config.dataset_fingerprint,
         low_score=metrics["low_score"] if metrics else None,
+        concepts=config.concepts,
     )
     temporary = output.with_name(f"_{output.name}.{uuid.uuid4().hex}.tmp")
     try:
         write_saved_model(graph, temporary)
+        # What another run starts from, and other engines are built from.
+        captioner.save_weights(temporary / WEIGHTS_FILE)
         shutil.copyfile(vocabulary_path, temporary / VOCABULARY_FILE)
         (temporary / BUNDLE_FILE).write_text(to_json(bundle), encoding="utf-8")
         if metrics:

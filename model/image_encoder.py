@@ -1,6 +1,7 @@
 """Image encoders: pictures to a grid of features, one vector for each patch."""
 
 import inspect
+import math
 from pathlib import Path
 from types import ModuleType
 
@@ -41,8 +42,9 @@ class ImageEncoder(keras.layers.Layer):
             self.scale, self.network = _application(name, weights, shape)
             self.network.trainable = False
         self.frozen = name != CNN
-        rows, columns, self.channels = self.network.output_shape[1:]
-        self.patches = rows * columns
+        *grid, self.channels = self.network.output_shape[1:]
+        self.grid = tuple(grid)
+        self.patches = math.prod(grid)
 
     def call(self, images: keras.KerasTensor, training: bool = False) -> keras.KerasTensor:
         pixels = self.scale(ops.cast(images, self.compute_dtype))

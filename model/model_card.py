@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from model.config import BundleConfig, RunConfig
+from model.config import BundleConfig, ModelConfig, RunConfig
 
 _CARD = """# Model card: captioner {fingerprint}
 
@@ -11,7 +11,8 @@ Writes a sentence about a picture. Made by `captioner export`.
 | | |
 |---|---|
 | image encoder | {encoder} (weights: {weights}) |
-| decoder | GRU of {units} units with additive attention |
+| decoder | {decoder} |
+| concepts | {concepts} |
 | pictures | {size} x {size} px, decoder version `{decoder_version}` |
 | vocabulary | {vocabulary} tokens |
 | sampler | beam of {beam}, length normalisation {alpha}, at most {max_length} tokens |
@@ -50,7 +51,8 @@ def model_card(
         fingerprint=bundle.model_fingerprint,
         encoder=run.model.encoder,
         weights=run.model.encoder_weights if run.model.encoder != "cnn" else "trained from scratch",
-        units=run.model.units,
+        decoder=_decoder(run.model),
+        concepts=f"{len(run.concepts)}, given as tags" if run.concepts else "none",
         size=bundle.image.image_size_px,
         decoder_version=bundle.decoder_version,
         vocabulary=bundle.vocabulary_size,
@@ -61,6 +63,13 @@ def model_card(
         epoch=epoch,
         metrics=_metrics(metrics),
     )
+
+
+def _decoder(model: ModelConfig) -> str:
+    if model.decoder == "transformer":
+        layers = f"{model.encoder_layers} + {model.decoder_layers} layers"
+        return f"Transformer of {layers}, {model.embedding_dim} wide"
+    return f"{model.decoder.upper()} of {model.units} units with additive attention"
 
 
 def _metrics(metrics: dict[str, Any] | None) -> str:

@@ -47,6 +47,8 @@ class RecurrentDecoder(keras.layers.Layer):
 
     # Gates of the cell, the candidate counted.
     gates: int
+    # Place of the first patch in the memory.
+    first_patch = 0
 
     def __init__(
         self,
@@ -115,7 +117,7 @@ class RecurrentDecoder(keras.layers.Layer):
             seen = ops.reshape(self.glance(values), (-1, self.patches * self.glance.units))
         else:
             seen = ops.mean(values, axis=1)
-        if concepts is not None:
+        if concepts is not None and self.concept is not None:
             token_ids, probabilities = concepts
             words = self.concept(self.embedding(token_ids))
             weighed = words * ops.expand_dims(ops.cast(probabilities, words.dtype), -1)

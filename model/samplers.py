@@ -201,11 +201,13 @@ def make_sampler(config: SamplerConfig, max_length: int) -> Sampler:
 class MultinomialSampler:
     def __init__(self, count: int, max_length: int, seed: int) -> None:
         import keras
+
         self.count, self.max_length = count, max_length
         self.seed = keras.random.SeedGenerator(seed)
 
     def __call__(self, step: Step, state: State, memory: State) -> Samples:
         import keras
+
         batch = ops.shape(next(iter(state.values())))[0]
         state = {name: ops.repeat(value, self.count, axis=0) for name, value in state.items()}
         rows = batch * self.count

@@ -146,11 +146,12 @@ class Trainer:
 
     def _callbacks(self, save: ValidateAndSave) -> list[keras.callbacks.Callback]:
         """The checkpoint is saved before history.csv is written: a row there has its weights."""
-        phase = "self_critical" if isinstance(save.training, SelfCriticalTraining) else "history"
+        critical = isinstance(save.training, SelfCriticalTraining)
+        history = "history_self_critical.csv" if critical else "history.csv"
         return [
             StopOnNaN(),
             save,
-            keras.callbacks.CSVLogger(str(self.folder / f"{phase}.csv"), append=True),
+            keras.callbacks.CSVLogger(str(self.folder / history), append=True),
             keras.callbacks.TensorBoard(str(self.folder / "logs"), write_graph=False),
         ]
 
@@ -187,7 +188,8 @@ def run(options: argparse.Namespace) -> int:
     progress = Trainer(captioner, config, dataset, info, vocabulary, folder).run()
     print(
         f"{progress.ended} after epoch {progress.epoch}; best epoch {progress.best_epoch} with a "
-        f"validation CIDEr of {100 * progress.best_cider:.1f} (greedy, over tokens); run in {folder}"
+        f"validation CIDEr of {100 * progress.best_cider:.1f} (greedy, over tokens); run in "
+        f"{folder}"
     )
     return 0
 

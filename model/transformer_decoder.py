@@ -43,6 +43,9 @@ class TransformerDecoder(keras.layers.Layer):
     `float[B, N, L, 1 + P + T]` of the last layer: the whole picture first, then patches.
     """
 
+    # Place of the first patch in the memory, after the whole picture.
+    first_patch = 1
+
     def __init__(
         self,
         vocabulary_size: int,
@@ -90,7 +93,8 @@ class TransformerDecoder(keras.layers.Layer):
         for layer in (self.concept, self.norm_memory, self.norm_output):
             if layer is not None:
                 layer.build((None, self.dim))
-        for block in (*self.encoder, *self.decoder):
+        blocks: list[keras.layers.Layer] = [*self.encoder, *self.decoder]
+        for block in blocks:
             block.build((None, None, self.dim))
 
     def remember(
@@ -103,7 +107,7 @@ class TransformerDecoder(keras.layers.Layer):
         memory = ops.concatenate([whole, patches], axis=1)
         for block in self.encoder:
             memory = block(memory, training=training)
-        if concepts is not None:
+        if concepts is not None and self.concept is not None:
             token_ids, probabilities = concepts
             words = self.concept(self.embedding(token_ids) * self.dim**0.5)
             weighed = words * ops.expand_dims(ops.cast(probabilities, words.dtype), -1)

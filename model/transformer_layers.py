@@ -64,12 +64,15 @@ class SelfAttention(keras.layers.Layer):
         training: bool = False,
     ) -> Tensor:
         """`vectors` and what their queries found."""
-        parts = (split_heads(part, self.heads) for part in (queries, keys, values))
-        mixed, _ = attend(*parts, mask)
+        heads = self.heads
+        mixed, _ = attend(
+            split_heads(queries, heads), split_heads(keys, heads), split_heads(values, heads), mask
+        )
         return vectors + self.drop(self.mix(mixed), training=training)
 
     def call(self, vectors: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
-        return self.merge(vectors, *self.split(vectors), mask, training)
+        queries, keys, values = self.split(vectors)
+        return self.merge(vectors, queries, keys, values, mask, training)
 
 
 class CrossAttention(keras.layers.Layer):

@@ -10,9 +10,11 @@ import pytest
 import tensorflow as tf
 
 from model.dataset import (
+    number,
     read_dataset_info,
     read_dataset_vocabulary,
     read_split,
+    read_token_ids,
     training_batches,
 )
 from model.errors import CaptionerError
@@ -98,6 +100,42 @@ def test_shuffling_depends_on_the_seed_and_loses_nothing(squares: Path) -> None:
     assert once == again
     assert len({tuple(plain), tuple(once), tuple(other)}) == 3
     assert sorted(plain) == sorted(once) == sorted(other)
+
+
+def test_shuffled_batches_hold_captions_of_like_length() -> None:
+    rng = np.random.default_rng(0)
+    token_ids = [[[5] * rng.integers(1, 18)] for _ in range(64)]
+    records = [encode_example(str(i), PNG, ["x"], ids) for i, ids in enumerate(token_ids)]
+    examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
+    shuffled = list(training_batches(examples, 8, 20, shuffle_seed=1).as_numpy_iterator())
+    assert len(shuffled) == 8
+    lengths = [np.count_nonzero(targets, axis=2).ravel() for _, targets in shuffled]
+    # 64 pictures are one window: sorted, eight batches part its lengths among them.
+    assert sum(int(np.ptp(batch)) for batch in lengths) <= 17
+    assert [batch.max() for batch in lengths] == [targets.shape[2] for _, targets in shuffled]
+    assert all(inputs["token_ids"].shape == targets.shape for inputs, targets in shuffled)
+    assert sorted(np.concatenate(lengths)) == sorted(len(ids[0]) + 1 for ids in token_ids)
+    longest = [int(batch.max()) for batch in lengths]
+    assert longest != sorted(longest), "batches come in order of length"
+
+
+def test_examples_keep_their_number_through_shuffling(squares: Path) -> None:
+    examples = number(read_split(squares, "train", read_dataset_info(squares)))
+    pictures = [example["image"].numpy() for example in examples]
+    for inputs, _ in training_batches(examples, 5, 8, shuffle_seed=1).as_numpy_iterator():
+        for index, picture in zip(inputs["index"], inputs["images"], strict=True):
+            np.testing.assert_array_equal(picture, pictures[index])
+
+
+def test_token_ids_of_a_split_are_read_in_order(squares: Path) -> None:
+    examples = read_split(squares, "validation", read_dataset_info(squares))
+    expected = [
+        [builders.token_ids_of(c) for c in builders.captions_of(builders.colour_of(seed // 2))]
+        for seed in [1000, 1002, 1004, 1006, 1001, 1003, 1005, 1007]
+    ]
+    assert read_token_ids(examples) == expected
+    with_end = [[[*ids, END] for ids in captions] for captions in expected]
+    assert read_token_ids(examples, end=True) == with_end
 
 
 def test_the_number_of_steps_is_known(squares: Path) -> None:

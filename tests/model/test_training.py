@@ -1,0 +1,142 @@
+"""Tests of the two phases' steps: each makes likelier what it should."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from model.captioner import Captioner, build_captioner
+from model.cider import CiderD
+from model.config import ImageConfig, ModelConfig, SamplerConfig, TrainConfig
+from model.losses import caption_crossentropy
+from model.optimiser import make_optimiser
+from model.samplers import make_sampler
+from model.training import CrossEntropyTraining, SelfCriticalTraining
+from model.vocabulary import END, PAD, START
+
+V, LENGTH, BATCH = 12, 6, 4
+# Two captions of each of four pictures.
+CAPTIONS = [[[5, 6], [5, 7]], [[8, 6], [8, 9]], [[10, 6], [10, 9]], [[11, 7], [11, 6]]]
+
+
+def make_captioner(decoder: str = "transformer", concepts: tuple[int, ...] = ()) -> Captioner:
+    keras.utils.set_random_seed(1)
+    config = ModelConfig(
+        encoder="cnn",
+        encoder_weights=None,
+        decoder=decoder,
+        embedding_dim=16,
+        hidden_dim=32,
+        units=16,
+        attention_units=8,
+        heads=2,
+        decoder_layers=1,
+        concept_memory=2,
+        dropout=0.0,
+    )
+    return build_captioner(config, ImageConfig(8), V, concepts, max_length=LENGTH)
+
+
+def batch() -> tuple[dict[str, Any], np.ndarray]:
+    """Four pictures, each with a grid of its own, and what a step is told of them."""
+    grid = np.random.default_rng(0).normal(size=(BATCH, 1, 128)).astype("float32")
+    targets = np.array([[[*ids, END] for ids in captions] for captions in CAPTIONS], "int32")
+    told = np.concatenate([np.full((BATCH, 2, 1), START), targets[:, :, :-1]], axis=2)
+    return {"grid": grid, "token_ids": told, "index": np.arange(BATCH)}, targets
+
+
+def compiled(training: Any, steps: int, rate: float) -> Any:
+    training.compile(optimizer=make_optimiser(training.config, rate, steps, []), jit_compile=False)
+    training.optimizer.build(training.trained_variables())
+    return training
+
+
+def step(training: Any, times: int) -> list[dict[str, float]]:
+    """Trains on the batch; the logs of every step."""
+    inputs, targets = batch()
+    logs = []
+    for _ in range(times):
+        given = training.train_on_batch(inputs, targets, return_dict=True)
+        logs.append({name: float(value) for name, value in given.items()})
+        training.reset_metrics()
+    return logs
+
+
+@pytest.mark.parametrize("decoder", ["transformer", "gru", "lstm"])
+def test_cross_entropy_falls_and_the_averages_follow(decoder: str) -> None:
+    captioner = make_captioner(decoder)
+    config = TrainConfig(label_smoothing=0.0, attention_regularisation=0.1, averaging=0.9)
+    training = compiled(CrossEntropyTraining(captioner, config), 60, 0.02)
+    losses = [logs["loss"] for logs in step(training, 60)]
+    assert losses[0] == pytest.approx(np.log(V), rel=0.3)
+    # Each picture has two equally likely captions, which part at their second word.
+    assert losses[-1] == pytest.approx(np.log(2) / 3, abs=0.08)
+    inputs, targets = batch()
+    with training.averages.in_place():
+        averaged = float(caption_crossentropy(targets, captioner(inputs).logits))
+    assert averaged == pytest.approx(losses[-1], abs=0.1)
+
+
+def test_concepts_are_learnt_beside_captions() -> None:
+    captioner = make_captioner(concepts=(5, 8, 9))
+    training = compiled(CrossEntropyTraining(captioner, TrainConfig(averaging=0.0)), 80, 0.02)
+    step(training, 80)
+    inputs, targets = batch()
+    found = np.asarray(captioner(inputs).tag_logits) > 0
+    np.testing.assert_array_equal(found, np.asarray(captioner.recogniser.labels(targets)) > 0)
+
+
+def self_critical(captioner: Captioner, reward: Any, steps: int) -> SelfCriticalTraining:
+    config = TrainConfig(samples=8, max_length=LENGTH, averaging=0.0, weight_decay=0.0)
+    return compiled(SelfCriticalTraining(captioner, config, reward), steps, 0.02)
+
+
+class Wants:
+    """A reward of one token, for the test: 1 for a caption that has it."""
+
+    def __init__(self, token: int) -> None:
+        self.token, self.asked = token, []
+
+    def score(self, images: Any, candidates: list[list[int]]) -> np.ndarray:
+        self.asked += zip(images, candidates, strict=True)
+        return np.array([self.token in caption for caption in candidates], "float32")
+
+
+@pytest.mark.parametrize("decoder", ["transformer", "gru"])
+def test_what_is_rewarded_becomes_likelier(decoder: str) -> None:
+    captioner, reward = make_captioner(decoder), Wants(7)
+    logs = step(self_critical(captioner, reward, 50), 50)
+    first, last = (np.mean([log["reward"] for log in part]) for part in (logs[:5], logs[-5:]))
+    assert first < 0.7
+    assert last > 0.95
+    samples = captioner.write(
+        captioner.look(batch()[0]["grid"])[0], make_sampler(SamplerConfig(beam_width=1), LENGTH)
+    )
+    assert (np.asarray(samples.token_ids) == 7).any(axis=-1).all()
+
+
+def test_rewards_are_of_the_right_pictures_captions_with_their_end() -> None:
+    captioner, reward = make_captioner(), Wants(7)
+    step(self_critical(captioner, reward, 1), 1)
+    assert [image for image, _ in reward.asked] == np.repeat(np.arange(BATCH), 8).tolist()
+    assert all(caption[-1] == END and PAD not in caption for _, caption in reward.asked)
+
+
+def test_cider_of_the_pictures_own_captions_rises() -> None:
+    captioner = make_captioner()
+    references = [[[*ids, END] for ids in captions] for captions in CAPTIONS]
+    logs = step(self_critical(captioner, CiderD(references), 120), 120)
+    assert np.mean([log["reward"] for log in logs[:10]]) < 2
+    assert np.mean([log["reward"] for log in logs[-10:]]) > 6
+
+
+def test_the_recogniser_and_the_encoder_stay_in_self_critical_training() -> None:
+    captioner = make_captioner(concepts=(5, 8, 9))
+    kept = [*captioner.recogniser.weights, *captioner.image_encoder.weights]
+    before = [np.array(weight) for weight in kept]
+    step(self_critical(captioner, Wants(7), 3), 3)
+    for weight, value in zip(kept, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
