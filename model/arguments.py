@@ -28,14 +28,16 @@ def evaluate_parser() -> argparse.ArgumentParser:
     parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
     parser.add_argument(
-        "--output", help="folder of metrics.json and predictions.parquet (default: in the model's)"
+        "--output",
+        help="folder of metrics.json and predictions.parquet (default: in the model's)",
     )
     parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: 32)")
     parser.add_argument(
         "--tokeniser",
         default="auto",
         choices=("auto", "java", "python"),
-        help="tokeniser of the metrics: the reference one needs Java (default: auto)",
+        help="tokeniser of the metrics: the reference one needs Java; 'python' runs no Java at all "
+        "and leaves METEOR and SPICE out (default: auto)",
     )
     add_options(parser, SamplerConfig)
     return parser
