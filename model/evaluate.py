@@ -214,6 +214,11 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     if options.batch_size < 1:
         raise CaptionerError(f"--batch-size: got {options.batch_size}, expected 1 or more")
+    if options.compare:
+        # Imported here: it builds on this module.
+        from model.compare import run as run_comparison
+
+        return run_comparison(options)
     dataset = Path(options.dataset)
     info = read_dataset_info(dataset)
     model = load_model(Path(options.model), from_options(SamplerConfig, options))
