@@ -28,18 +28,29 @@ def train_parser() -> argparse.ArgumentParser:
 def evaluate_parser() -> argparse.ArgumentParser:
     """Options of ``captioner evaluate``."""
     parser = _parser("evaluate", "Score a model's captions against a split's own.")
-    parser.add_argument("--model", required=True, help="a run or a bundle")
+    models = parser.add_mutually_exclusive_group(required=True)
+    models.add_argument("--model", help="a run or a bundle")
+    models.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("A", "B"),
+        help="two runs or bundles, scored side by side; a bundle keeps the sampler it was exported "
+        "with",
+    )
     parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
     parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
     parser.add_argument(
-        "--output", help="folder of metrics.json and predictions.parquet (default: in the model's)"
+        "--output",
+        help="folder of metrics.json and predictions.parquet (default: in the model's), or of "
+        "comparison.json (needed with --compare)",
     )
     parser.add_argument("--batch-size", type=int, default=32, help="images in a step (default: 32)")
     parser.add_argument(
         "--tokeniser",
         default="auto",
         choices=("auto", "java", "python"),
-        help="tokeniser of the metrics: the reference one needs Java (default: auto)",
+        help="tokeniser of the metrics: the reference one needs Java; 'python' runs no Java at all "
+        "and leaves METEOR and SPICE out (default: auto)",
     )
     add_options(parser, SamplerConfig)
     return parser

@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from model.bundle import BUNDLE_FILE, METRICS_FILE, Bundle, ImageCaptions, to_captions
+from model.caption_statistics import caption_statistics
 from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig, from_options
-from model.dataset import read_dataset_info, read_split
+from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
 from model.errors import CaptionerError
 from model.export import CaptionGraph
-from model.metrics import score_captions
+from model.metrics import CaptionScores, score_captions
 from model.run_folder import restore_captioner
+from model.text import tokenise
 from model.vocabulary import read_vocabulary
 
 PREDICTIONS_FILE = "predictions.parquet"
@@ -36,6 +38,8 @@ _PREDICTIONS = pa.schema(
         ("bleu_4", pa.float32()),
         ("rouge_l", pa.float32()),
         ("cider", pa.float32()),
+        ("meteor", pa.float32()),
+        ("spice", pa.float32()),
     ]
 )
 
@@ -103,13 +107,29 @@ def predict(model: Model, examples: tf.data.Dataset, batch_size: int) -> Iterato
             }
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What came of a model on a split.
+
+    Attributes:
+        predictions: one row a picture, with the scores of that picture alone.
+        scores: of the whole split.
+        metrics: the document `metrics.json`.
+    """
+
+    predictions: list[dict[str, Any]]
+    scores: CaptionScores
+    metrics: dict[str, Any]
+
+
 def evaluate(
     model: Model, dataset: Path, info: DatasetInfo, split: str, batch_size: int, tokeniser: str
-) -> tuple[dict[str, Any], pa.Table]:
-    """The metrics of `model` on a split, and its predictions with scores for each picture.
+) -> Evaluation:
+    """Captions a split and scores the captions.
 
     Raises:
-        CaptionerError: if the split is empty, or its pictures are of another size than the model's.
+        CaptionerError: if the split is empty, its pictures are of another size than the model's, or
+            Java's tokeniser was demanded and does not run.
     """
     if model.image.image_size_px != info.image.image_size_px:
         raise CaptionerError(
@@ -124,53 +144,93 @@ def evaluate(
             file=sys.stderr,
         )
     rows = list(predict(model, read_split(dataset, split, info), batch_size))
-    scores, by_image = score_captions(
+    captions = [row["caption"] for row in rows]
+    scores = score_captions(
         {row["image_id"]: row["caption"] for row in rows},
         {row["image_id"]: row["references"] for row in rows},
         tokeniser,
     )
-    values = asdict(scores)
+    vocabulary = read_dataset_vocabulary(dataset, info)
     metrics = {
         "split": split,
-        "images": values.pop("images"),
-        "tokeniser": values.pop("tokeniser"),
-        "sampler": str(model.sampler),
+        "images": len(rows),
         "dataset_fingerprint": info.fingerprint,
+        "sampler": asdict(model.sampler),
+        "tokeniser": scores.tokeniser,
+        "scores": scores.values(),
+        "intervals_95": scores.intervals(),
+        "left_out": scores.left_out,
         "low_score": float(np.percentile([row["score"] for row in rows], _LOW_SCORE_PERCENTILE)),
-        "distinct_captions": len({row["caption"] for row in rows}),
-        "scores": values,
+        "captions": caption_statistics(captions, _words(captions), vocabulary),
     }
-    table = [{**row, **by_image[row["image_id"]]} for row in rows]
-    return metrics, pa.Table.from_pylist(table, _PREDICTIONS)
+    by_image = scores.by_image()
+    return Evaluation([{**row, **by_image[row["image_id"]]} for row in rows], scores, metrics)
 
 
-def write_results(folder: Path, metrics: dict[str, Any], predictions: pa.Table) -> None:
+def _words(captions: list[str]) -> list[list[str]]:
+    """The words of captions as the vocabulary has them."""
+    # Written from a vocabulary, they have its case.
+    tokens = tokenise(tf.constant(captions), lower_case=False)
+    return [[token.decode() for token in line] for line in tokens.to_list()]
+
+
+def write_results(folder: Path, evaluation: Evaluation) -> None:
     """Writes `metrics.json` and `predictions.parquet`, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f"_{PREDICTIONS_FILE}.tmp"
-    pq.write_table(predictions, temporary)
+    pq.write_table(pa.Table.from_pylist(evaluation.predictions, _PREDICTIONS), temporary)
     os.replace(temporary, folder / PREDICTIONS_FILE)
-    temporary = folder / f"_{METRICS_FILE}.tmp"
-    temporary.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / METRICS_FILE)
+    write_document(folder / METRICS_FILE, evaluation.metrics)
+
+
+def write_document(path: Path, document: dict[str, Any]) -> None:
+    """Writes JSON, whole or not at all."""
+    temporary = path.with_name(f"_{path.name}.tmp")
+    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def settings(sampler: SamplerConfig) -> str:
+    """A sampler's settings in one line."""
+    return ", ".join(f"{name} {value}" for name, value in asdict(sampler).items())
+
+
+def _print_metrics(metrics: dict[str, Any]) -> None:
+    for name, value in metrics["scores"].items():
+        low, high = metrics["intervals_95"][name]
+        print(f"  {name:<8} {value * 100:6.1f}   [{low * 100:.1f}, {high * 100:.1f}]")
+    for name, reason in metrics["left_out"].items():
+        print(f"  {name:<8} left out: {reason}")
+    said = metrics["captions"]
+    print(
+        f"captions: {said['distinct_share']:.1%} distinct, {said['vocabulary_words_used']} of "
+        f"{said['vocabulary_words']} words used, {said['mean_words']:.1f} words long, "
+        f"{said['repeats_share']:.1%} with repeats, {said['dangling_ending_share']:.1%} with "
+        f"dangling endings, {said['unknown_word_rate']:.1%} of words unknown"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     if options.batch_size < 1:
         raise CaptionerError(f"--batch-size: got {options.batch_size}, expected 1 or more")
+    if options.compare:
+        # Imported here: it builds on this module.
+        from model.compare import run as run_comparison
+
+        return run_comparison(options)
     dataset = Path(options.dataset)
     info = read_dataset_info(dataset)
     model = load_model(Path(options.model), from_options(SamplerConfig, options))
-    metrics, predictions = evaluate(
+    evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )
     folder = Path(options.output or options.model)
-    write_results(folder, metrics, predictions)
-    print(f"{metrics['images']} images of the {options.split} split, {metrics['sampler']}")
-    print(f"tokeniser: {metrics['tokeniser']}")
-    for name, value in metrics["scores"].items():
-        print(f"  {name:<8} {value * 100:6.1f}")
+    write_results(folder, evaluation)
+    metrics = evaluation.metrics
+    print(f"{metrics['images']} images of the {options.split} split, {settings(model.sampler)}")
+    print(f"tokeniser: {metrics['tokeniser']}; 95% intervals over images")
+    _print_metrics(metrics)
     print(f"{folder / METRICS_FILE} and {folder / PREDICTIONS_FILE}")
     return 0
 

@@ -1,59 +1,79 @@
-"""Caption scores: BLEU, ROUGE-L and CIDEr as the COCO caption evaluation computes them.
+"""Caption scores: BLEU, ROUGE-L, CIDEr, METEOR and SPICE as the COCO evaluation computes them.
 
 The measures themselves are pycocoevalcap's, so that figures compare with published ones. What they
 are computed over is as much a part of a figure as the measure, so every set of scores names the
-tokeniser that made the words.
+tokeniser that made the words. A measure that cannot be had here is left out and named, never
+replaced by one like it.
 """
 
 from __future__ import annotations
 
-import logging
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
-from model import ptb
+from model.bleu import bleu
+from model.bootstrap import Interval, intervals
+from model.java import JavaError
+from model.measures import Guess, Measure, Truth, mean_of
+from model.meteor import meteor
+from model.spice import spice
+from model.tokenisers import tokenise
 
-JAVA_TOKENISER: Final = "PTBTokenizer (Stanford CoreNLP 3.4.1, Java)"
-PYTHON_TOKENISER: Final = "model.ptb (Python, PTB rules)"
-
-_LOG = logging.getLogger(__name__)
-_JAVA_SECONDS: Final = 600
+_JAVA_MEASURES: Final = {"meteor": meteor, "spice": spice}
 
 
 @dataclass(frozen=True)
 class CaptionScores:
-    """Scores of one set of captions, each taken over the whole set.
+    """Scores of one set of captions.
+
+    Their names, each 0 to 1 but for CIDEr:
+
+    - bleu_1 to bleu_4: BLEU over up to so many words in a row, over the whole set (Papineni et al.,
+      ACL 2002).
+    - rouge_l: Mean ROUGE-L F-measure with beta 1.2 (Lin, ACL workshop 2004).
+    - cider: Mean CIDEr-D, 0 to 10 (Vedantam et al., CVPR 2015): what the COCO evaluation, and with
+      it everyone, publishes as CIDEr is CIDEr-D (sigma 6, matches clipped), so there is no second
+      score under that name. Words are weighed by how few images' references hold them, so a single
+      image scores 0 whatever its caption.
+    - meteor: METEOR 1.5 over the whole set (Denkowski & Lavie, WMT 2014); with Java only.
+    - spice: Mean SPICE F-measure (Anderson et al., ECCV 2016); with Java and its parser's files
+      only.
 
     Attributes:
-        bleu_1: BLEU over single words, 0 to 1 (Papineni et al., ACL 2002).
-        bleu_2: BLEU over up to 2 words in a row, 0 to 1.
-        bleu_3: BLEU over up to 3 words in a row, 0 to 1.
-        bleu_4: BLEU over up to 4 words in a row, 0 to 1.
-        rouge_l: Mean ROUGE-L F-measure with beta 1.2, 0 to 1 (Lin, ACL workshop 2004).
-        cider: Mean CIDEr-D, 0 to 10 (Vedantam et al., CVPR 2015). Words are weighed by how few
-            images' references hold them, so a single image scores 0 whatever its caption.
         tokeniser: Name of the tokeniser that split captions and references.
-        images: Number of images scored.
+        image_ids: Of the images scored, in the order of the measures' statistics.
+        measures: What was computed.
+        left_out: Why a measure was not computed, by name.
     """
 
-    bleu_1: float
-    bleu_2: float
-    bleu_3: float
-    bleu_4: float
-    rouge_l: float
-    cider: float
     tokeniser: str
-    images: int
+    image_ids: tuple[str, ...]
+    measures: tuple[Measure, ...]
+    left_out: Mapping[str, str]
+
+    def values(self) -> dict[str, float]:
+        """The scores of the whole set, by name."""
+        return {name: value for m in self.measures for name, value in m.scores().items()}
+
+    def by_image(self) -> dict[str, dict[str, float]]:
+        """The scores of each image alone, by image id and name."""
+        parts = zip(*(measure.by_image() for measure in self.measures), strict=True)
+        return {
+            image: {name: value for part in row for name, value in part.items()}
+            for image, row in zip(self.image_ids, parts, strict=True)
+        }
+
+    def intervals(self) -> dict[str, Interval]:
+        """The 95% bootstrap intervals of `values()`, by name."""
+        return {name: ends for m in self.measures for name, ends in intervals(m).items()}
 
 
 def score_captions(
     candidates: Mapping[str, str],
     references: Mapping[str, Sequence[str]],
     tokeniser: str = "auto",
-) -> tuple[CaptionScores, dict[str, dict[str, float]]]:
+) -> CaptionScores:
     """Score one caption per image against that image's references.
 
     Args:
@@ -61,23 +81,21 @@ def score_captions(
         references: Reference captions by image id. Images without a candidate are left out, of
             CIDEr's word weights too.
         tokeniser: "java" for the published measures' own tokeniser, "python" for `model.ptb`'s,
-            "auto" for Java's where it runs and ours elsewhere.
-
-    Returns:
-        The scores of the whole set, and by image id its "bleu_4", "rouge_l" and "cider".
+            "auto" for Java's where it runs and ours elsewhere. With "python" no Java is run, so
+            METEOR and SPICE are left out.
 
     Raises:
         ValueError: No candidates; an image without references or with no word in any of them; an
             unknown tokeniser.
-        RuntimeError: Java's tokeniser was demanded and does not run.
+        CaptionerError: Java's tokeniser was demanded and does not run.
     """
     _check(candidates, references)
-    ids = list(candidates)
+    ids = tuple(candidates)
     batches = [
         [caption for image in ids for caption in references[image]],
         [candidates[image] for image in ids],
     ]
-    (reference_lines, candidate_lines), name = _tokenise(batches, tokeniser)
+    (reference_lines, candidate_lines), name, without_java = tokenise(batches, tokeniser)
     rest = iter(reference_lines)
     truth = {image: [next(rest) for _ in references[image]] for image in ids}
     wordless = [image for image in ids if not any(truth[image])]
@@ -87,7 +105,15 @@ def score_captions(
             f"{wordless[0]!r}; expected at least one word per image"
         )
     guess = {image: [line] for image, line in zip(ids, candidate_lines, strict=True)}
-    return _score(truth, guess, name)
+    measures = [bleu(truth, guess), _rouge_l(truth, guess), _cider(truth, guess)]
+    left_out = dict.fromkeys(_JAVA_MEASURES, without_java) if without_java else {}
+    for measure, compute in _JAVA_MEASURES.items():
+        if measure not in left_out:
+            try:
+                measures.append(compute(truth, guess))
+            except JavaError as error:
+                left_out[measure] = str(error)
+    return CaptionScores(name, ids, tuple(measures), left_out)
 
 
 def _check(candidates: Mapping[str, str], references: Mapping[str, Sequence[str]]) -> None:
@@ -108,83 +134,20 @@ def _check(candidates: Mapping[str, str], references: Mapping[str, Sequence[str]
             )
 
 
-def _score(
-    truth: dict[str, list[str]], guess: dict[str, list[str]], tokeniser: str
-) -> tuple[CaptionScores, dict[str, dict[str, float]]]:
-    """Run the three scorers over tokenised lines, whose images come in one order."""
-    # Imported here: the rest of `model` works where the evaluation extras are not installed.
-    from pycocoevalcap.bleu.bleu import Bleu
-    from pycocoevalcap.cider.cider import Cider
+def _rouge_l(truth: Truth, guess: Guess) -> Measure:
+    """Mean ROUGE-L."""
+    # Imported here: the rest of `model` works where pycocoevalcap is not installed.
     from pycocoevalcap.rouge.rouge import Rouge
 
-    bleu, bleu_by_image = Bleu(4).compute_score(truth, guess, verbose=0)
-    _, rouge_by_image = Rouge().compute_score(truth, guess)
-    cider, cider_by_image = Cider().compute_score(truth, guess)
-    # The ROUGE scorer takes an empty line for one (empty) word, which a wordless reference matches.
-    rouge_l = [
-        float(score) if line else 0.0
-        for score, (line,) in zip(rouge_by_image, guess.values(), strict=True)
-    ]
-    scores = CaptionScores(
-        bleu_1=float(bleu[0]),
-        bleu_2=float(bleu[1]),
-        bleu_3=float(bleu[2]),
-        bleu_4=float(bleu[3]),
-        rouge_l=sum(rouge_l) / len(rouge_l),
-        cider=float(cider),
-        tokeniser=tokeniser,
-        images=len(guess),
-    )
-    columns = zip(guess, bleu_by_image[3], rouge_l, cider_by_image, strict=True)
-    return scores, {
-        image: {"bleu_4": float(four), "rouge_l": longest, "cider": float(consensus)}
-        for image, four, longest, consensus in columns
-    }
+    _, by_image = Rouge().compute_score(truth, guess)
+    # The scorer takes an empty line for one (empty) word, which a wordless reference matches.
+    scores = [s if line else 0.0 for s, (line,) in zip(by_image, guess.values(), strict=True)]
+    return mean_of("rouge_l", scores)
 
 
-def _tokenise(batches: Sequence[Sequence[str]], tokeniser: str) -> tuple[list[list[str]], str]:
-    """Tokenise batches of captions, all with one tokeniser, and name it."""
-    if tokeniser not in ("auto", "java", "python"):
-        raise ValueError(f"got tokeniser {tokeniser!r}; expected 'auto', 'java' or 'python'")
-    if tokeniser != "python":
-        try:
-            return [_tokenise_in_java(batch) for batch in batches], JAVA_TOKENISER
-        except (OSError, subprocess.SubprocessError, RuntimeError) as error:
-            if tokeniser == "java":
-                raise RuntimeError(
-                    f"Java's tokeniser does not run ({error}); install a Java runtime so that "
-                    "`java -version` works, or ask for tokeniser 'auto' or 'python'"
-                ) from error
-            _LOG.warning("Java's tokeniser does not run (%s); using %s", error, PYTHON_TOKENISER)
-    return [[" ".join(ptb.tokenise(c)) for c in batch] for batch in batches], PYTHON_TOKENISER
+def _cider(truth: Truth, guess: Guess) -> Measure:
+    """Mean CIDEr-D, under the name that it is published by."""
+    from pycocoevalcap.cider.cider import Cider
 
-
-def _tokenise_in_java(captions: Sequence[str]) -> list[str]:
-    """Tokenise captions with pycocoevalcap's copy of Stanford's program, one line each.
-
-    pycocoevalcap's own wrapper is not used: it writes into its package's folder, which may be
-    read-only, and takes a failed program for one that found no words.
-
-    Raises:
-        OSError: There is no `java`.
-        subprocess.SubprocessError: It failed or did not end.
-        RuntimeError: It did not give one line per caption.
-    """
-    from pycocoevalcap.tokenizer import ptbtokenizer
-
-    jar = Path(ptbtokenizer.__file__).parent / ptbtokenizer.STANFORD_CORENLP_3_4_1_JAR
-    program = ["java", "-cp", str(jar), "edu.stanford.nlp.process.PTBTokenizer"]
-    # Any line break within a caption would shift all the lines that follow.
-    text = "\n".join(" ".join(caption.split()) for caption in captions)
-    result = subprocess.run(
-        [*program, "-preserveLines", "-lowerCase", "-encoding", "UTF-8"],
-        input=text.encode("utf-8", errors="replace"),
-        capture_output=True,
-        check=True,
-        timeout=_JAVA_SECONDS,
-    )
-    lines = result.stdout.decode("utf-8").split("\n")
-    if len(lines) != len(captions):
-        raise RuntimeError(f"got {len(lines)} tokenised lines; expected {len(captions)}")
-    marks = frozenset(ptbtokenizer.PUNCTUATIONS)
-    return [" ".join(w for w in line.split(" ") if w and w not in marks) for line in lines]
+    _, by_image = Cider().compute_score(truth, guess)
+    return mean_of("cider", by_image)

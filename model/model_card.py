@@ -1,5 +1,6 @@
 """`MODEL_CARD.md` of a bundle, after Mitchell et al. 2019, "Model Cards for Model Reporting"."""
 
+import json
 from typing import Any
 
 from model.config import BundleConfig, ModelConfig, RunConfig
@@ -79,5 +80,6 @@ def _metrics(metrics: dict[str, Any] | None) -> str:
     rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in scores.items())
     return (
         f"On {metrics['images']} images of the {metrics['split']} split, "
-        f"{metrics['sampler']}, tokeniser {metrics['tokeniser']}:\n\n| | |\n|---|---|\n{rows}"
+        f"sampler {json.dumps(metrics['sampler'])}, tokeniser {metrics['tokeniser']}:\n\n"
+        f"| | |\n|---|---|\n{rows}"
     )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import builders
 import numpy as np
@@ -12,9 +14,10 @@ import pytest
 
 from model import evaluate as evaluator
 from model.arguments import evaluate_parser
+from model.bundle import Scored
 from model.command import run_command
 from model.config import ImageConfig, SamplerConfig
-from model.dataset import read_dataset_info
+from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
 from model.evaluate import load_model
 
@@ -42,7 +45,7 @@ def test_a_model_that_knows_its_subject_scores_high(of_run: tuple[dict, list[dic
     metrics, predictions = of_run
     assert metrics["scores"]["bleu_4"] > 0.95
     assert metrics["scores"]["rouge_l"] > 0.9
-    assert metrics["distinct_captions"] == len(builders.COLOURS)
+    assert metrics["captions"]["distinct"] == len(builders.COLOURS)
     for row in predictions:
         assert row["image_id"].split("-")[-1] in row["caption"].split()
 
@@ -52,10 +55,42 @@ def test_metrics_say_what_they_were_taken_over(of_run: tuple[dict, list[dict]]) 
     assert metrics["split"] == "test"
     assert metrics["images"] == builders.SPLITS["test"]
     assert metrics["tokeniser"].startswith("model.ptb")
-    assert metrics["sampler"] == str(SamplerConfig())
+    assert metrics["sampler"] == dataclasses.asdict(SamplerConfig())
     assert metrics["dataset_fingerprint"] == "squares"
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
-    assert set(metrics["scores"]) == names
+    assert set(metrics["scores"]) == set(metrics["intervals_95"]) == names
+    assert set(metrics["left_out"]) == {"meteor", "spice"}
+    for name, value in metrics["scores"].items():
+        low, high = metrics["intervals_95"][name]
+        assert low - 1e-9 <= value <= high + 1e-9
+
+
+def test_metrics_tell_of_the_captions_themselves(of_run: tuple[dict, list[dict]]) -> None:
+    metrics, predictions = of_run
+    said = metrics["captions"]
+    words = [word for row in predictions for word in row["caption"].split()]
+    assert said["mean_words"] == pytest.approx(len(words) / len(predictions))
+    assert said["vocabulary_words_used"] == len(set(words))
+    assert said["vocabulary_words"] == len(builders.VOCABULARY) - 4
+    assert said["distinct_share"] == len(builders.COLOURS) / len(predictions)
+    assert said["repeats_share"] == said["dangling_ending_share"] == said["unknown_word_rate"] == 0
+
+
+def test_predict_takes_the_best_caption_whatever_else_a_model_says(squares: Path) -> None:
+    class Result(NamedTuple):
+        tags: list
+        captions: list[Scored]
+        attention: np.ndarray
+
+    def caption(pixels: np.ndarray) -> list[Result]:
+        said = [Scored("a dog", -1.0), Scored("a cat", -2.0)]
+        return [Result([], said, picture) for picture in pixels]
+
+    model = evaluator.Model(caption, SamplerConfig(), "", ImageConfig(builders.SIZE_PX))
+    examples = read_split(squares, "test", read_dataset_info(squares))
+    rows = list(evaluator.predict(model, examples, 3))
+    assert len(rows) == builders.SPLITS["test"]
+    assert {(row["caption"], row["score"]) for row in rows} == {("a dog", -1.0)}
 
 
 def test_every_picture_has_one_row_of_predictions(of_run: tuple[dict, list[dict]]) -> None:
@@ -65,6 +100,7 @@ def test_every_picture_has_one_row_of_predictions(of_run: tuple[dict, list[dict]
         assert row["references"] == builders.captions_of(row["image_id"].split("-")[-1])
         assert row["score"] < 0
         assert 0 <= row["bleu_4"] <= 1.0001
+        assert row["meteor"] is row["spice"] is None
     scores = [row["score"] for row in predictions]
     assert metrics["low_score"] == pytest.approx(np.percentile(scores, 10), rel=1e-5)
 
@@ -90,7 +126,7 @@ def test_the_split_and_the_sampler_asked_for_are_used(
         trained_run, squares, tmp_path, "--split=validation", "--beam-width=1"
     )
     assert metrics["split"] == "validation"
-    assert "beam_width=1" in metrics["sampler"]
+    assert metrics["sampler"]["beam_width"] == 1
     assert all(row["image_id"].startswith("validation-") for row in predictions)
 
 
@@ -116,15 +152,18 @@ def test_another_dataset_is_scored_with_a_note(
         (["--batch-size=0"], "--batch-size: got 0, expected 1 or more"),
         (["--split=test"], "has no test split"),
         (["--model=nowhere"], "nowhere is no run"),
+        (["--split=validation", "--tokeniser=java"], "install a Java runtime"),
     ],
 )
 def test_what_cannot_be_evaluated_is_one_line(
     trained_run: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
     arguments: list[str],
     message: str,
 ) -> None:
+    monkeypatch.setenv("PATH", "")
     builders.write_dataset(tmp_path, {"validation": 2})
     options = [f"--model={trained_run}", f"--dataset={tmp_path}", *arguments]
     assert run_command(evaluate_parser(), evaluator.run, options) == 2

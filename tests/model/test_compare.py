@@ -1,0 +1,160 @@
+"""Tests of `captioner evaluate --compare`: two models on the same pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import builders
+import pytest
+
+from model import evaluate as evaluator
+from model.arguments import evaluate_parser
+from model.command import run_command
+from model.compare import compare, most_different
+from model.config import SamplerConfig
+from model.dataset import read_dataset_info
+from model.errors import CaptionerError
+from model.evaluate import Evaluation, load_model
+
+
+def run(*arguments: object) -> int:
+    return run_command(evaluate_parser(), evaluator.run, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def hasty_run(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that has seen the squares once and knows little."""
+    folder = tmp_path_factory.mktemp("hasty") / "run"
+    assert builders.train(squares, folder, epochs=1) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluation(trained_run: Path, squares: Path) -> Evaluation:
+    info = read_dataset_info(squares)
+    model = load_model(trained_run, SamplerConfig())
+    return evaluator.evaluate(model, squares, info, "test", 8, "python")
+
+
+def test_the_better_model_is_seen(
+    hasty_run: Path,
+    trained_run: Path,
+    squares: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--dataset", squares, "--output", tmp_path / "new", "--tokeniser", "python"]
+    assert run("--compare", hasty_run, trained_run, *options, "--beam-width", 1) == 0
+    found = json.loads((tmp_path / "new" / "comparison.json").read_text())
+    assert [found[name]["model"] for name in "ab"] == [str(hasty_run), str(trained_run)]
+    assert found["split"] == "test"
+    assert found["images"] == builders.SPLITS["test"]
+    assert found["tokeniser"].startswith("model.ptb")
+    assert found["a"]["sampler"]["beam_width"] == found["b"]["sampler"]["beam_width"] == 1
+    assert set(found["b_minus_a"]) == set(found["a"]["scores"]) == set(found["b"]["scores"])
+    for name, difference in found["b_minus_a"].items():
+        low, high = difference["interval_95"]
+        assert low - 1e-9 <= difference["difference"] <= high + 1e-9
+        expected = found["b"]["scores"][name] - found["a"]["scores"][name]
+        assert difference["difference"] == pytest.approx(expected)
+    assert found["b_minus_a"]["cider"]["interval_95"][0] > 0
+    gaps = [row["b"]["cider"] - row["a"]["cider"] for row in found["most_different"]]
+    assert gaps == sorted(gaps, key=abs, reverse=True)
+    assert 1 <= len(gaps) <= 5
+
+    printed = capsys.readouterr().out
+    assert f"A: {hasty_run}, beam_width 1" in printed
+    worst = found["most_different"][0]
+    for part in (worst["image_id"], worst["a"]["caption"], worst["b"]["caption"]):
+        assert part in printed
+    assert "meteor   left out: tokeniser 'python' was asked for" in printed
+
+
+def test_a_run_and_its_bundle_do_not_differ(
+    trained_run: Path,
+    bundle_folder: Path,
+    squares: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
+    assert run("--compare", trained_run, bundle_folder, *options) == 0
+    found = json.loads((tmp_path / "comparison.json").read_text())
+    for difference in found["b_minus_a"].values():
+        assert difference == {"difference": 0, "interval_95": [0, 0]}
+    assert found["most_different"] == []
+    assert "no CIDEr differs" in capsys.readouterr().out
+
+
+def test_a_bundle_keeps_its_sampler_beside_a_run_with_another(
+    hasty_run: Path, bundle_folder: Path, squares: Path, tmp_path: Path
+) -> None:
+    options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
+    assert run("--compare", hasty_run, bundle_folder, *options, "--beam-width", 2) == 0
+    found = json.loads((tmp_path / "comparison.json").read_text())
+    assert found["a"]["sampler"]["beam_width"] == 2
+    assert found["b"]["sampler"]["beam_width"] == SamplerConfig().beam_width
+
+
+def test_the_largest_differences_come_first_and_equals_do_not() -> None:
+    ciders = [(0.5, 0.5), (0.0, 1.0), (2.0, 0.0), *[(0.1, 0.2)] * 5]
+    rows = [
+        [
+            {"image_id": str(n), "caption": f"{side} {n}", "cider": pair[side], "references": ["r"]}
+            for n, pair in enumerate(ciders)
+        ]
+        for side in (0, 1)
+    ]
+    found = most_different(*rows)
+    assert [row["image_id"] for row in found] == ["2", "1", "3", "4", "5"]
+    assert found[0] == {
+        "image_id": "2",
+        "a": {"caption": "0 2", "cider": 2.0},
+        "b": {"caption": "1 2", "cider": 0.0},
+        "references": ["r"],
+    }
+
+
+def test_scores_over_other_words_are_not_compared(evaluation: Evaluation) -> None:
+    scores = dataclasses.replace(evaluation.scores, tokeniser="another")
+    with pytest.raises(CaptionerError, match=r"A was scored with another.*--tokeniser python"):
+        compare(dataclasses.replace(evaluation, scores=scores), evaluation)
+
+
+def test_scores_of_other_pictures_are_not_compared(evaluation: Evaluation) -> None:
+    image_ids = evaluation.scores.image_ids[::-1]
+    scores = dataclasses.replace(evaluation.scores, image_ids=image_ids)
+    with pytest.raises(ValueError, match="different pictures"):
+        compare(evaluation, dataclasses.replace(evaluation, scores=scores))
+
+
+def test_a_measure_of_one_model_alone_has_no_difference(evaluation: Evaluation) -> None:
+    measures = [m for m in evaluation.scores.measures if m.names != ("cider",)]
+    scores = dataclasses.replace(evaluation.scores, measures=tuple(measures))
+    found = compare(evaluation, dataclasses.replace(evaluation, scores=scores))
+    assert set(found["b_minus_a"]) == set(evaluation.scores.values()) - {"cider"}
+
+
+def test_comparison_needs_a_folder_to_write_into(
+    squares: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("--compare", "a", "b", "--dataset", squares) == 2
+    assert "--compare needs --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "one of the arguments --model --compare is required"),
+        (["--model", "a", "--compare", "a", "b"], "not allowed with argument"),
+        (["--compare", "a"], "expected 2 arguments"),
+    ],
+)
+def test_one_model_or_two(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        evaluate_parser().parse_args([*arguments, "--dataset", "d"])
+    assert message in capsys.readouterr().err
