@@ -16,6 +16,7 @@ def train_parser() -> argparse.ArgumentParser:
     parser = _parser("train", "Train a captioner on a dataset; run again to go on where it ended.")
     parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
     parser.add_argument("--output", required=True, help="folder of the run")
+    parser.add_argument("--init-from", help="run or bundle whose weights training starts from")
     parser.add_argument(
         "--stop-words",
         help="file of words that are no concepts, one a line (default: English function words)",

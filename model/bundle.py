@@ -14,7 +14,8 @@ BUNDLE_FILE = "bundle.json"
 METRICS_FILE = "metrics.json"
 MODEL_CARD_FILE = "MODEL_CARD.md"
 WEIGHTS_FILE = "captioner.weights.h5"
-SIGNATURE = "caption_pixels"
+SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
+ATTENTION_SIGNATURE = "attend_pixels"
 # Below any mean log-probability of a caption that was really found: an unused place in the beam.
 _NO_CAPTION = -1e5
 
@@ -70,6 +71,15 @@ class Bundle:
     def caption(self, images: np.ndarray) -> list[ImageCaptions]:
         """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order."""
         return to_captions(self._caption(images=tf.constant(images)), len(images))
+
+    def tag(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities `float32[B, K]` of all concepts of `images uint8[B, H, W, 3]`.
+
+        Raises:
+            KeyError: if the bundle has no recogniser.
+        """
+        (scores,) = self._loaded.signatures[TAGS_SIGNATURE](images=tf.constant(images)).values()
+        return scores.numpy()
 
 
 def to_captions(outputs: dict[str, tf.Tensor], count: int) -> list[ImageCaptions]:

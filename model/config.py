@@ -146,7 +146,6 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for name in (
-            "epochs",
             "batch_size",
             "learning_rate",
             "self_critical_learning_rate",
@@ -156,7 +155,7 @@ class TrainConfig:
         ):
             value = getattr(self, name)
             _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
-        for name in ("self_critical_epochs", "weight_decay", "attention_regularisation"):
+        for name in ("epochs", "self_critical_epochs", "weight_decay", "attention_regularisation"):
             value = getattr(self, name)
             _require(value >= 0, f"--{name.replace('_', '-')}: got {value}, expected 0 or above")
         for name in ("label_smoothing", "averaging"):
@@ -164,6 +163,10 @@ class TrainConfig:
             _require(
                 0 <= value < 1, f"--{name.replace('_', '-')}: got {value}, expected 0 to below 1"
             )
+        _require(
+            self.epochs + self.self_critical_epochs > 0,
+            "--epochs and --self-critical-epochs: got 0 and 0, expected one above 0",
+        )
         _require(self.max_length > 1, f"--max-length: got {self.max_length}, expected above 1")
         _require(self.samples > 1, f"--samples: got {self.samples}, expected 2 or more")
         _require(
@@ -236,6 +239,7 @@ class RunConfig:
     model: ModelConfig
     train: TrainConfig
     concepts: tuple[str, ...] = ()
+    init_from: str | None = None
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from model.average_precision import mean_average_precision
 from model.bundle import BUNDLE_FILE, METRICS_FILE, Bundle, ImageCaptions, to_captions
 from model.caption_statistics import caption_statistics
 from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig, from_options
@@ -53,12 +54,16 @@ class Model:
         sampler: how it draws captions.
         dataset_fingerprint: of the dataset that it was trained on.
         image: size of its pictures.
+        concepts: the words that its recogniser knows; none without one.
+        tag: `uint8[B, H, W, 3]` to the concepts' probabilities `float32[B, K]`.
     """
 
     caption: Callable[[np.ndarray], list[ImageCaptions]]
     sampler: SamplerConfig
     dataset_fingerprint: str
     image: ImageConfig
+    concepts: tuple[str, ...]
+    tag: Callable[[np.ndarray], np.ndarray]
 
 
 def load_model(folder: Path, sampler: SamplerConfig) -> Model:
@@ -75,7 +80,14 @@ def load_model(folder: Path, sampler: SamplerConfig) -> Model:
                 "give the same options, or export the run with others"
             )
         made = bundle.config
-        return Model(bundle.caption, sampler, made.dataset_fingerprint, made.image)
+        return Model(
+            bundle.caption,
+            sampler,
+            made.dataset_fingerprint,
+            made.image,
+            made.concepts,
+            bundle.tag,
+        )
     captioner, config, _ = restore_captioner(folder)
     vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
     graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
@@ -83,27 +95,37 @@ def load_model(folder: Path, sampler: SamplerConfig) -> Model:
     # One graph for every batch size, as in the bundle.
     spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)
     function = tf.function(graph.caption_pixels, input_signature=[spec])
+    tags = tf.function(graph.tag_pixels, input_signature=[spec])
 
     def caption(images: np.ndarray) -> list[ImageCaptions]:
         return to_captions(function(images), len(images))
 
-    return Model(caption, sampler, config.dataset_fingerprint, config.image)
+    return Model(
+        caption,
+        sampler,
+        config.dataset_fingerprint,
+        config.image,
+        config.concepts,
+        lambda images: tags(images).numpy(),
+    )
 
 
 def predict(model: Model, examples: tf.data.Dataset, batch_size: int) -> Iterator[dict[str, Any]]:
-    """One row a picture: image_id, caption, score, references."""
+    """One row a picture: image_id, caption, score, references, and scores of all concepts."""
     fields = examples.map(lambda e: (e["image_id"], e["image"], e["captions"]))
     for image_ids, images, references in fields.ragged_batch(batch_size).prefetch(2):
         pixels = images.to_tensor() if isinstance(images, tf.RaggedTensor) else images
         results = model.caption(pixels.numpy())
-        for image_id, result, texts in zip(
-            image_ids.numpy(), results, references.to_list(), strict=True
+        tags = model.tag(pixels.numpy()) if model.concepts else np.zeros((len(results), 0))
+        for image_id, result, texts, scores in zip(
+            image_ids.numpy(), results, references.to_list(), tags, strict=True
         ):
             yield {
                 "image_id": image_id.decode(),
                 "caption": result.captions[0].text,
                 "score": result.captions[0].score,
                 "references": [text.decode() for text in texts],
+                "concept_scores": scores,
             }
 
 
@@ -163,8 +185,20 @@ def evaluate(
         "low_score": float(np.percentile([row["score"] for row in rows], _LOW_SCORE_PERCENTILE)),
         "captions": caption_statistics(captions, _words(captions), vocabulary),
     }
+    if model.concepts:
+        metrics["tag_mean_average_precision"] = tag_precision(model.concepts, rows)
     by_image = scores.by_image()
     return Evaluation([{**row, **by_image[row["image_id"]]} for row in rows], scores, metrics)
+
+
+def tag_precision(concepts: tuple[str, ...], rows: list[dict[str, Any]]) -> float:
+    """Mean average precision of the recogniser: a concept is true if a reference names it."""
+    labels = []
+    for row in rows:
+        tokens = tokenise(tf.constant(row["references"])).flat_values.numpy()
+        named = {token.decode() for token in tokens}
+        labels.append([concept in named for concept in concepts])
+    return mean_average_precision(np.stack([r["concept_scores"] for r in rows]), np.array(labels))
 
 
 def _words(captions: list[str]) -> list[list[str]]:
@@ -199,6 +233,8 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
     for name, value in metrics["scores"].items():
         low, high = metrics["intervals_95"][name]
         print(f"  {name:<8} {value * 100:6.1f}   [{low * 100:.1f}, {high * 100:.1f}]")
+    if "tag_mean_average_precision" in metrics:
+        print(f"  tags mAP {metrics['tag_mean_average_precision'] * 100:6.1f}")
     for name, reason in metrics["left_out"].items():
         print(f"  {name:<8} left out: {reason}")
     said = metrics["captions"]

@@ -13,7 +13,15 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from model.bundle import BUNDLE_FILE, METRICS_FILE, MODEL_CARD_FILE, WEIGHTS_FILE
+from model.bundle import (
+    ATTENTION_SIGNATURE,
+    BUNDLE_FILE,
+    METRICS_FILE,
+    MODEL_CARD_FILE,
+    SIGNATURE,
+    TAGS_SIGNATURE,
+    WEIGHTS_FILE,
+)
 from model.captioner import Captioner
 from model.config import (
     VOCABULARY_FILE,
@@ -75,6 +83,11 @@ class CaptionGraph(keras.Model):
             "scores": samples.scores,
             **self._tags(tag_logits, tf.shape(images)[0]),
         }
+
+    def tag_pixels(self, images: tf.Tensor) -> tf.Tensor:
+        """Probabilities `float32[B, K]` of all concepts, in the order of `bundle.json`."""
+        _, tag_logits = self.captioner.look(self.captioner.encode(images))
+        return tf.sigmoid(tag_logits)
 
     def attend_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Where the decoder looked while it wrote each word of the best caption.
@@ -146,7 +159,7 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
 
 
 def write_saved_model(graph: CaptionGraph, folder: Path) -> None:
-    """Writes the SavedModel with its three signatures."""
+    """Writes the SavedModel with its signatures."""
     archive = keras.export.ExportArchive()
     archive.track(graph.captioner)
     archive.add_endpoint(
@@ -154,11 +167,15 @@ def write_saved_model(graph: CaptionGraph, folder: Path) -> None:
     )
     shape = [None, graph.size_px, graph.size_px, 3]
     archive.add_endpoint(
-        "caption_pixels", graph.caption_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
+        SIGNATURE, graph.caption_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
     )
     archive.add_endpoint(
-        "attend_pixels", graph.attend_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
+        ATTENTION_SIGNATURE, graph.attend_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
     )
+    if graph.captioner.recogniser is not None:
+        archive.add_endpoint(
+            TAGS_SIGNATURE, graph.tag_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
+        )
     archive.write_out(str(folder), verbose=False)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from model.bundle import BUNDLE_FILE, WEIGHTS_FILE
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints
 from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words
@@ -10,6 +11,7 @@ from model.config import (
     ENCODER_WEIGHTS_FILE,
     FREQUENCIES_FILE,
     VOCABULARY_FILE,
+    BundleConfig,
     DatasetInfo,
     ModelConfig,
     RunConfig,
@@ -27,7 +29,11 @@ WEIGHTS_OF_DATASET = "dataset"
 
 
 def make_run_config(
-    info: DatasetInfo, model: ModelConfig, train: TrainConfig, concepts: tuple[str, ...]
+    info: DatasetInfo,
+    model: ModelConfig,
+    train: TrainConfig,
+    concepts: tuple[str, ...] = (),
+    init_from: str | None = None,
 ) -> RunConfig:
     """The configuration of a run of `model` on a dataset.
 
@@ -63,6 +69,7 @@ def make_run_config(
         model=model,
         train=train,
         concepts=concepts,
+        init_from=init_from,
     )
 
 
@@ -128,6 +135,48 @@ def encoder_weights(config: RunConfig, dataset: Path) -> str | None:
     if config.model.encoder_weights == WEIGHTS_OF_DATASET:
         return str(dataset / ENCODER_WEIGHTS_FILE)
     return config.model.encoder_weights
+
+
+def _shape(model: ModelConfig) -> ModelConfig:
+    """What of `model` decides the shape of weights: not dropout, nor where they come from."""
+    return dataclasses.replace(model, encoder_weights=None, dropout=0.0, fine_tune_from=None)
+
+
+def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: bytes) -> None:
+    """Loads the weights of a run or a bundle into the captioner of a new run.
+
+    Args:
+        captioner: of the new run.
+        config: of the new run.
+        folder: the run, whose best epoch counts, or the bundle.
+        words: the new run's `vocabulary.txt`.
+
+    Raises:
+        CaptionerError: if it is neither, or of another architecture, vocabulary or concepts.
+    """
+    made: RunConfig | BundleConfig
+    if (folder / BUNDLE_FILE).exists():
+        made = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
+    else:
+        made = read_json(RunConfig, folder / RUN_FILE, "run")
+    check_decoder_version(made.decoder_version, folder)
+    if (folder / VOCABULARY_FILE).read_bytes() != words:
+        raise CaptionerError(
+            f"--init-from {folder} has another vocabulary ({made.vocabulary_size} tokens) than the "
+            f"dataset ({config.vocabulary_size}); train from the start"
+        )
+    length = made.max_length if isinstance(made, BundleConfig) else made.train.max_length
+    old = (_shape(made.model), made.image, made.concepts, length)
+    new = (_shape(config.model), config.image, config.concepts, config.train.max_length)
+    if old != new:
+        raise CaptionerError(
+            f"--init-from {folder} is of another architecture: got {old}, expected {new}; give the "
+            "same options, or train from the start"
+        )
+    if (folder / BUNDLE_FILE).exists():
+        captioner.load_weights(folder / WEIGHTS_FILE)
+    else:
+        Checkpoints(folder).load_best(captioner)
 
 
 def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:

@@ -38,6 +38,7 @@ from model.run_folder import (
     make_captioner,
     make_run_config,
     open_run,
+    start_from,
 )
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
 from model.validation import Validator
@@ -54,6 +55,7 @@ class Trainer:
         info: its `dataset.json`.
         vocabulary: its vocabulary.
         folder: of the run.
+        strategy: how it is spread over devices.
     """
 
     def __init__(
@@ -64,8 +66,10 @@ class Trainer:
         info: DatasetInfo,
         vocabulary: Vocabulary,
         folder: Path,
+        strategy: tf.distribute.Strategy,
     ) -> None:
         self.captioner, self.config, self.folder = captioner, config, folder
+        self.strategy = strategy
         self.info, self.vocabulary = info, vocabulary
         self.checkpoints = Checkpoints(folder)
         train = config.train
@@ -84,18 +88,19 @@ class Trainer:
         progress, train = self.checkpoints.progress(), self.config.train
         if progress.epoch:
             print(f"going on after epoch {progress.epoch}")
-        if progress.cross_entropy_epochs is None:
-            training: Training = CrossEntropyTraining(self.captioner, train)
+        if progress.cross_entropy_epochs is None and train.epochs:
+            with self.strategy.scope():
+                training: Training = CrossEntropyTraining(self.captioner, train)
             progress = self._fit(training, progress, progress.epoch, train.epochs)
             progress = dataclasses.replace(progress, cross_entropy_epochs=progress.epoch)
             self.checkpoints.note(progress)
-        first = progress.cross_entropy_epochs
-        assert first is not None
+        first = progress.cross_entropy_epochs or 0
         if train.self_critical_epochs:
-            if progress.epoch == first:
+            if 0 < progress.epoch == first:
                 self.checkpoints.load_best(self.captioner)
             references = read_token_ids(self.examples, end=True)
-            training = SelfCriticalTraining(self.captioner, train, CiderD(references))
+            with self.strategy.scope():
+                training = SelfCriticalTraining(self.captioner, train, CiderD(references))
             done = progress.epoch - first
             progress = self._fit(training, progress, done, train.self_critical_epochs)
         planned = first + train.self_critical_epochs == progress.epoch and first == train.epochs
@@ -112,12 +117,12 @@ class Trainer:
         fine_tuned = self.captioner.image_encoder.trainable_variables
         if self.config.model.encoder == "cnn":
             fine_tuned = []
-        training.compile(
-            optimizer=make_optimiser(train, peak, epochs * self.steps, fine_tuned),
-            # Keras would pick XLA, which makes convolutions several times slower on CPU.
-            jit_compile=False,
-        )
-        training.optimizer.build(training.trained_variables())
+        with self.strategy.scope():
+            training.compile(
+                optimizer=make_optimiser(train, peak, epochs * self.steps, fine_tuned),
+                jit_compile=compiles(self.config, critical),
+            )
+            training.optimizer.build(training.trained_variables())
         if done:
             self.checkpoints.load(training, progress.epoch)
         drawn = train.samples * self.info.examples["train"]
@@ -156,6 +161,23 @@ class Trainer:
         ]
 
 
+def make_strategy() -> tf.distribute.Strategy:
+    """All GPUs of this machine in step, or the one device there is."""
+    if len(tf.config.list_logical_devices("GPU")) > 1:
+        return tf.distribute.MirroredStrategy()
+    return tf.distribute.get_strategy()
+
+
+def compiles(config: RunConfig, self_critical: bool) -> bool:
+    """Whether XLA compiles the steps.
+
+    Not on CPU, where it makes convolutions several times slower; not rewards, which are computed
+    outside of TensorFlow; nor recurrent decoders, the gradient of whose loop it does not know.
+    """
+    accelerated = bool(tf.config.list_logical_devices("GPU"))
+    return accelerated and not self_critical and config.model.decoder == "transformer"
+
+
 def _check_dataset(dataset: Path, info: DatasetInfo) -> None:
     if not info.examples.get("validation"):
         raise CaptionerError(
@@ -172,7 +194,7 @@ def run(options: argparse.Namespace) -> int:
     _check_dataset(dataset, info)
     train, model = from_options(TrainConfig, options), from_options(ModelConfig, options)
     concepts = dataset_concepts(dataset, model.concepts, options.stop_words)
-    config = make_run_config(info, model, train, concepts)
+    config = make_run_config(info, model, train, concepts, options.init_from)
     keras.utils.set_random_seed(train.seed)
     keras.mixed_precision.set_global_policy(train.precision)
     if (folder / RUN_FILE).exists():
@@ -181,11 +203,17 @@ def run(options: argparse.Namespace) -> int:
         if progress.ended:
             print(f"{folder} is trained ({progress.ended}): nothing to do.")
             return 0
-    captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
+    strategy = make_strategy()
+    with strategy.scope():
+        captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
+    words = (dataset / VOCABULARY_FILE).read_bytes()
+    if options.init_from:
+        start_from(captioner, config, Path(options.init_from), words)
     open_run(folder, config)
-    (folder / VOCABULARY_FILE).write_bytes((dataset / VOCABULARY_FILE).read_bytes())
+    (folder / VOCABULARY_FILE).write_bytes(words)
     _print_start(captioner, config, info)
-    progress = Trainer(captioner, config, dataset, info, vocabulary, folder).run()
+    trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
+    progress = trainer.run()
     print(
         f"{progress.ended} after epoch {progress.epoch}; best epoch {progress.best_epoch} with a "
         f"validation CIDEr of {100 * progress.best_cider:.1f} (greedy, over tokens); run in "

@@ -57,6 +57,11 @@ class Training(keras.Model):
         self.optimizer.apply(gradients, variables)
         self.averages.update()
 
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss to differentiate: gradients of all replicas are summed."""
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        return self.optimizer.scale_loss(loss / replicas)
+
     def report(self, *values: Tensor) -> dict[str, Tensor]:
         """The means after a step that gave `values`, by name."""
         for mean, value in zip(self.means, values, strict=True):
@@ -71,7 +76,7 @@ class CrossEntropyTraining(Training):
     """
 
     def train_step(self, data: tuple) -> dict[str, Tensor]:
-        inputs, targets = data
+        inputs, targets, _ = keras.utils.unpack_x_y_sample_weight(data)
         variables = self.trained_variables()
         with tf.GradientTape() as tape:
             outputs = self(inputs, training=True)
@@ -83,7 +88,7 @@ class CrossEntropyTraining(Training):
             if self.config.attention_regularisation:
                 term = doubly_stochastic(outputs.attention, targets)
                 total += self.config.attention_regularisation * term
-            scaled = self.optimizer.scale_loss(total)
+            scaled = self.scale(total)
         self.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
         return self.report(loss)
 
@@ -115,7 +120,7 @@ class SelfCriticalTraining(Training):
         return self.captioner.decoder.trainable_variables
 
     def train_step(self, data: tuple) -> dict[str, Tensor]:
-        inputs, _ = data
+        inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
         seen = {name: inputs[name] for name in ("grid", "images") if name in inputs}
         if "images" in seen:
             grid = self.captioner.encode(seen["images"])
@@ -133,7 +138,7 @@ class SelfCriticalTraining(Training):
         with tf.GradientTape() as tape:
             outputs = self({**seen, "token_ids": told}, training=True)
             loss = caption_crossentropy(drawn, outputs.logits, weights=rewards - others)
-            scaled = self.optimizer.scale_loss(loss)
+            scaled = self.scale(loss)
         self.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
         words = tf.reduce_sum(tf.cast(drawn > END, tf.float32), axis=2)
         return self.report(loss, tf.reduce_mean(rewards), tf.reduce_mean(words))
