@@ -2,9 +2,14 @@
 
 import math
 import time
+from pathlib import Path
 
 import keras
+import numpy as np
+import tensorflow as tf
 
+from model.attention_figure import attention_figure
+from model.caption_graph import CaptionGraph
 from model.checkpoints import Checkpoints, Progress
 from model.errors import CaptionerError
 from model.flaws import has_dangling_ending
@@ -30,6 +35,39 @@ class StopOnNaN(keras.callbacks.Callback):
                 "of the epoch before, if there was one, is kept: lower --learning-rate or "
                 "--clip-norm, and train into another folder"
             )
+
+
+class ShowCaptions(keras.callbacks.Callback):
+    """Writes some validation pictures with captions and attention maps for TensorBoard.
+
+    Args:
+        training: what is trained.
+        graph: its captioner, with a vocabulary and a sampler.
+        pictures: `uint8[B, H, W, 3]`.
+        folder: of the logs.
+    """
+
+    def __init__(
+        self, training: Training, graph: CaptionGraph, pictures: np.ndarray, folder: Path
+    ) -> None:
+        super().__init__()
+        self.training, self.pictures = training, pictures
+        self.attend = tf.function(graph.attend_pixels, jit_compile=False)
+        self.writer = tf.summary.create_file_writer(str(folder))
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        with self.training.averages.in_place():
+            seen = self.attend(tf.constant(self.pictures))
+        with self.writer.as_default(step=epoch):
+            for number, (words, attention) in enumerate(
+                zip(seen["words"].numpy(), seen["attention"].numpy(), strict=True)
+            ):
+                told = [word.decode() for word in words if word]
+                picture = attention_figure(
+                    self.pictures[number], told, attention[: len(told)], " ".join(told)
+                )
+                tf.summary.image(f"validation/{number}", picture[None])
+        self.writer.flush()
 
 
 class ValidateAndSave(keras.callbacks.Callback):

@@ -22,11 +22,11 @@ from model.bundle import (
     TAGS_SIGNATURE,
     WEIGHTS_FILE,
 )
+from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.config import (
     VOCABULARY_FILE,
     BundleConfig,
-    ImageConfig,
     RunConfig,
     SamplerConfig,
     from_options,
@@ -35,113 +35,7 @@ from model.config import (
 from model.errors import CaptionerError
 from model.model_card import model_card
 from model.run_folder import restore_captioner
-from model.samplers import make_sampler
-from model.text import detokenise
-from model.vocabulary import SPECIAL_TOKENS, START, Vocabulary, read_vocabulary
-
-# Most tags that a bundle gives of a picture.
-_TAGS = 20
-
-
-class CaptionGraph(keras.Model):
-    """A captioner whose results are strings: pixels in, captions out, one graph.
-
-    Args:
-        captioner: the model.
-        vocabulary: its words.
-        sampler: how captions are drawn.
-        max_length: most tokens of a caption, its end mark counted.
-        image: size of the pictures.
-    """
-
-    def __init__(
-        self,
-        captioner: Captioner,
-        vocabulary: Vocabulary,
-        sampler: SamplerConfig,
-        max_length: int,
-        image: ImageConfig,
-    ) -> None:
-        super().__init__(name="caption_graph")
-        self.captioner = captioner
-        self.sampler = make_sampler(sampler, max_length)
-        self.words = tf.constant(vocabulary.tokens)
-        self.size_px = image.image_size_px
-        self.grid = captioner.image_encoder.grid
-
-    def caption_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Pictures as `captioner` decodes them, `uint8[B, H, W, 3]`, to captions, best first.
-
-        Returns:
-            captions `string[B, K]`, scores `float32[B, K]` (mean log-probability of a token, in
-            nats), tags `string[B, T]` and tag_scores `float32[B, T]`; T is 0 without a recogniser.
-        """
-        memory, tag_logits = self.captioner.look(self.captioner.encode(images))
-        samples = self.captioner.write(memory, self.sampler)
-        return {
-            "captions": detokenise(self._words(samples.token_ids)),
-            "scores": samples.scores,
-            **self._tags(tag_logits, tf.shape(images)[0]),
-        }
-
-    def tag_pixels(self, images: tf.Tensor) -> tf.Tensor:
-        """Probabilities `float32[B, K]` of all concepts, in the order of `bundle.json`."""
-        _, tag_logits = self.captioner.look(self.captioner.encode(images))
-        return tf.sigmoid(tag_logits)
-
-    def attend_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Where the decoder looked while it wrote each word of the best caption.
-
-        The caption is told to the decoder again, so that captioning itself keeps no weights.
-
-        Returns:
-            words `string[B, L]`, empty after the last, and attention `float32[B, L, rows,
-            columns]`: each word's share of attention to each patch.
-        """
-        grid = self.captioner.encode(images)
-        memory, _ = self.captioner.look(grid)
-        best = self.captioner.write(memory, self.sampler).token_ids[:, :1]
-        told = tf.concat([tf.fill(tf.shape(best[:, :, :1]), START), best[:, :, :-1]], axis=2)
-        outputs = self.captioner({"grid": grid, "token_ids": told})
-        first, (rows, columns) = self.captioner.decoder.first_patch, self.grid
-        attention = outputs.attention[:, 0, :, first : first + rows * columns]
-        shape = (-1, tf.shape(best)[2], rows, columns)
-        token_ids = best[:, 0]
-        words = tf.where(token_ids >= len(SPECIAL_TOKENS), tf.gather(self.words, token_ids), "")
-        return {"words": words, "attention": tf.reshape(tf.cast(attention, tf.float32), shape)}
-
-    def _words(self, token_ids: tf.Tensor) -> tf.RaggedTensor:
-        is_word = token_ids >= len(SPECIAL_TOKENS)
-        return tf.ragged.boolean_mask(tf.gather(self.words, token_ids), is_word)
-
-    def _tags(self, tag_logits: tf.Tensor | None, batch: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The likeliest concepts and their probabilities, `[B, T]`."""
-        recogniser = self.captioner.recogniser
-        if tag_logits is None or recogniser is None:
-            return {
-                "tags": tf.zeros([batch, 0], tf.string),
-                "tag_scores": tf.zeros([batch, 0], tf.float32),
-            }
-        count = min(_TAGS, len(recogniser.concept_ids))
-        token_ids, scores = recogniser.likeliest(tag_logits, count)
-        return {"tags": tf.gather(self.words, token_ids), "tag_scores": scores}
-
-    def caption_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Files (JPEG, PNG, GIF, BMP), `string[B]`, to what `caption_pixels` returns.
-
-        Decoded by TensorFlow for the sake of serving: no EXIF orientation, other rounding than
-        `model.image`. The pipeline never uses it.
-        """
-        size = (self.size_px, self.size_px)
-
-        def decode(data: tf.Tensor) -> tf.Tensor:
-            image = tf.io.decode_image(data, channels=3, expand_animations=False)
-            image = tf.ensure_shape(image, [None, None, 3])
-            image = tf.image.resize(image, size, method="bilinear", antialias=True)
-            return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
-
-        spec = tf.TensorSpec((*size, 3), tf.uint8)
-        return self.caption_pixels(tf.map_fn(decode, image_bytes, fn_output_signature=spec))
+from model.vocabulary import read_vocabulary
 
 
 def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, words: bytes) -> str:

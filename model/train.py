@@ -7,9 +7,11 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from model.callbacks import StopOnNaN, ValidateAndSave
+from model.callbacks import ShowCaptions, StopOnNaN, ValidateAndSave
+from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
 from model.cider import CiderD
@@ -18,6 +20,7 @@ from model.config import (
     DatasetInfo,
     ModelConfig,
     RunConfig,
+    SamplerConfig,
     TrainConfig,
     from_options,
 )
@@ -43,6 +46,9 @@ from model.run_folder import (
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
 from model.validation import Validator
 from model.vocabulary import Vocabulary
+
+# Pictures whose captions are logged after every epoch.
+_SHOWN = 4
 
 
 class Trainer:
@@ -82,6 +88,11 @@ class Trainer:
             read_token_ids(validation),
             train.max_length,
         )
+        # Greedy, and told again: what the pages show is what validation measures.
+        greedy = SamplerConfig(beam_width=1)
+        self.graph = CaptionGraph(captioner, vocabulary, greedy, train.max_length, config.image)
+        pictures = read_split(dataset, "validation", info).take(_SHOWN)
+        self.shown = np.stack([example["image"].numpy() for example in pictures])
 
     def run(self) -> Progress:
         """Trains from the last checkpoint on, to the end; returns how far it came."""
@@ -156,6 +167,7 @@ class Trainer:
         return [
             StopOnNaN(),
             save,
+            ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),
             keras.callbacks.CSVLogger(str(self.folder / history), append=True),
             keras.callbacks.TensorBoard(str(self.folder / "logs"), write_graph=False),
         ]
