@@ -1,10 +1,12 @@
 """Loading a bundle: TensorFlow alone, none of the model's code."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from model.config import BundleConfig, read_json
 from model.errors import CaptionerError
@@ -47,6 +49,20 @@ def read_bundle_config(folder: Path) -> BundleConfig:
     return config
 
 
+def freeze(signature: Any) -> Callable[..., dict[str, tf.Tensor]]:
+    """The function of a signature with its variables folded in as constants.
+
+    TensorFlow can then lay weights out for the CPU once, and fold what follows from them.
+    """
+    frozen = convert_variables_to_constants_v2(signature, lower_control_flow=False)
+    names = sorted(signature.structured_outputs)
+
+    def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
+        return dict(zip(names, frozen(*inputs.values()), strict=True))
+
+    return call
+
+
 class Bundle:
     """A bundle in memory, ready to caption.
 
@@ -66,7 +82,7 @@ class Bundle:
                 f"{folder}: got signatures {sorted(self._loaded.signatures)}, expected "
                 f"{SIGNATURE!r}; export it again"
             )
-        self._caption = self._loaded.signatures[SIGNATURE]
+        self._caption = freeze(self._loaded.signatures[SIGNATURE])
 
     def caption(self, images: np.ndarray) -> list[ImageCaptions]:
         """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order."""
