@@ -24,7 +24,7 @@ from model.config import (
     to_json,
 )
 from model.errors import CaptionerError
-from model.model_card import model_card
+from model.model_card import describe_sampler, model_card
 from model.samplers import make_sampler
 from model.text import detokenise
 from model.train import restore_captioner
@@ -52,7 +52,7 @@ class CaptionGraph(keras.Model):
     ) -> None:
         super().__init__(name="caption_graph")
         self.captioner = captioner
-        self.sampler = make_sampler(sampler, max_length)
+        self.sampler = make_sampler(sampler, max_length, vocabulary)
         self.words = tf.constant(vocabulary.tokens)
         self.size_px = image.image_size_px
 
@@ -169,7 +169,7 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output)
     bundle = export(Path(options.run), output, from_options(SamplerConfig, options))
     print(
-        f"bundle {bundle.model_fingerprint} (beam of {bundle.sampler.beam_width}, pictures of "
+        f"bundle {bundle.model_fingerprint} ({describe_sampler(bundle.sampler)}, pictures of "
         f"{bundle.image.image_size_px} px) in {output}"
     )
     return 0
