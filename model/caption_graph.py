@@ -34,7 +34,7 @@ class CaptionGraph(keras.Model):
     ) -> None:
         super().__init__(name="caption_graph")
         self.captioner = captioner
-        self.sampler = make_sampler(sampler, max_length)
+        self.sampler = make_sampler(sampler, max_length, vocabulary)
         self.words = tf.constant(vocabulary.tokens)
         self.size_px = image.image_size_px
         self.grid = captioner.image_encoder.grid

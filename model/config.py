@@ -7,6 +7,7 @@ dataclass here is written as JSON beside the artifact that it shaped and read ba
 import argparse
 import dataclasses
 import json
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -24,6 +25,8 @@ DATASET_FILE = "dataset.json"
 VOCABULARY_FILE = "vocabulary.txt"
 FREQUENCIES_FILE = "vocabulary_frequencies.tsv"
 ENCODER_WEIGHTS_FILE = "encoder.weights.h5"
+
+SAMPLERS = ("beam", "greedy", "nucleus")
 
 # Above this many pixels a file is taken for a decompression bomb (Pillow's own error limit).
 DEFAULT_MAX_PIXELS = 178_956_970
@@ -183,13 +186,45 @@ class SamplerConfig:
     length_normalisation: float = option(
         0.7, "beams are ranked by total log-probability / length ** this"
     )
+    sampler: str = option(
+        "beam", "'beam', 'greedy' (the likeliest word each time) or 'nucleus' (drawn at random)"
+    )
+    samples: int = option(1, "nucleus: captions drawn of a picture")
+    temperature: float = option(1.0, "nucleus: below 1 for safer words, above for rarer ones")
+    top_k: int = option(0, "nucleus: words are drawn from this many likeliest; 0: no such limit")
+    top_p: float = option(
+        0.9, "nucleus: words are drawn from the fewest likeliest of this total probability"
+    )
+    sampling_seed: int = option(1, "nucleus: seed; a picture's captions follow from it")
+    min_length: int = option(1, "words of the shortest caption")
+    no_repeat_ngram: int = option(
+        0, "no caption has the same words twice this many in a row; 0: no such limit"
+    )
+    ban_words: str = option("", "words that no caption has, separated by commas")
 
     def __post_init__(self) -> None:
-        _require(self.beam_width > 0, f"--beam-width: got {self.beam_width}, expected above 0")
         _require(
-            self.length_normalisation >= 0,
-            f"--length-normalisation: got {self.length_normalisation}, expected 0 or above",
+            self.sampler in SAMPLERS,
+            f"--sampler: got {self.sampler}, expected one of {', '.join(SAMPLERS)}",
         )
+        for name in ("beam_width", "samples", "temperature"):
+            value = getattr(self, name)
+            option_name = name.replace("_", "-")
+            _require(0 < value < math.inf, f"--{option_name}: got {value}, expected above 0")
+        for name in ("length_normalisation", "top_k", "min_length", "no_repeat_ngram"):
+            value = getattr(self, name)
+            _require(value >= 0, f"--{name.replace('_', '-')}: got {value}, expected 0 or above")
+        _require(0 < self.top_p <= 1, f"--top-p: got {self.top_p}, expected above 0, up to 1")
+        _require(
+            0 <= self.sampling_seed < 2**32,
+            f"--sampling-seed: got {self.sampling_seed}, expected 0 to below 2 ** 32",
+        )
+
+    @property
+    def words_to_ban(self) -> tuple[str, ...]:
+        """The single words of `ban_words`."""
+        words = (word.strip() for word in self.ban_words.split(","))
+        return tuple(word for word in words if word)
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from model.config import (
     to_json,
 )
 from model.errors import CaptionerError
-from model.model_card import model_card
+from model.model_card import describe_sampler, model_card
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     output = Path(options.output)
     bundle = export(Path(options.run), output, from_options(SamplerConfig, options))
     print(
-        f"bundle {bundle.model_fingerprint} (beam of {bundle.sampler.beam_width}, pictures of "
+        f"bundle {bundle.model_fingerprint} ({describe_sampler(bundle.sampler)}, pictures of "
         f"{bundle.image.image_size_px} px) in {output}"
     )
     return 0

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from model.config import BundleConfig, ModelConfig, RunConfig
+from model.config import BundleConfig, ModelConfig, RunConfig, SamplerConfig
 
 _CARD = """# Model card: captioner {fingerprint}
 
@@ -16,7 +16,7 @@ Writes a sentence about a picture. Made by `captioner export`.
 | concepts | {concepts} |
 | pictures | {size} x {size} px, decoder version `{decoder_version}` |
 | vocabulary | {vocabulary} tokens |
-| sampler | beam of {beam}, length normalisation {alpha}, at most {max_length} tokens |
+| sampler | {sampler}, at most {max_length} tokens |
 | trained on | dataset `{dataset}`, epoch {epoch} |
 
 ## How good it is
@@ -57,8 +57,7 @@ def model_card(
         size=bundle.image.image_size_px,
         decoder_version=bundle.decoder_version,
         vocabulary=bundle.vocabulary_size,
-        beam=bundle.sampler.beam_width,
-        alpha=bundle.sampler.length_normalisation,
+        sampler=describe_sampler(bundle.sampler),
         max_length=bundle.max_length,
         dataset=bundle.dataset_fingerprint,
         epoch=epoch,
@@ -71,6 +70,24 @@ def _decoder(model: ModelConfig) -> str:
         layers = f"{model.encoder_layers} + {model.decoder_layers} layers"
         return f"Transformer of {layers}, {model.embedding_dim} wide"
     return f"{model.decoder.upper()} of {model.units} units with additive attention"
+
+
+def describe_sampler(config: SamplerConfig) -> str:
+    """The sampler in a few words, with the settings that it heeds."""
+    if config.sampler == "nucleus":
+        words = (
+            f"nucleus of {config.top_p}, temperature {config.temperature}, "
+            f"{config.samples} drawn, seed {config.sampling_seed}"
+        )
+        words += f", top {config.top_k}" if config.top_k else ""
+    elif config.sampler == "greedy" or config.beam_width == 1:
+        words = "greedy search"
+    else:
+        words = f"beam of {config.beam_width}, length normalisation {config.length_normalisation}"
+    words += f", at least {config.min_length} words" if config.min_length > 1 else ""
+    words += f", no {config.no_repeat_ngram} words in a row twice" if config.no_repeat_ngram else ""
+    banned = ", ".join(config.words_to_ban)
+    return words + (f", without the words {banned}" if banned else "")
 
 
 def _metrics(metrics: dict[str, Any] | None) -> str:

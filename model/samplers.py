@@ -1,56 +1,34 @@
 """Samplers: objects that draw captions through a decoder's step function, inside the graph.
 
-Dimensions: B pictures, K beams, L tokens of the longest caption, V vocabulary.
+Dimensions: B pictures, K captions of each, R = B * K rows (those of a picture side by side), L
+tokens of the longest caption, V vocabulary.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Sequence
 
-from keras import ops
+from keras import ops, random
 
+from model.beam_sampler import BeamSampler
 from model.config import SamplerConfig
-from model.vocabulary import END, PAD, START, UNWRITABLE
-
-Tensor = Any
-State = dict[str, Tensor]
-# (token_ids [R], state of R rows, memory of R rows) -> (logits [R, V], state of R rows)
-Step = Callable[[Tensor, State, State], tuple[Tensor, State]]
-
-# Far below any sum of log-probabilities, yet finite: no NaN from inf - inf.
-_NEVER = -1e9
-
-
-class Samples(NamedTuple):
-    """Captions drawn for B pictures, best first.
-
-    Attributes:
-        token_ids: `int32[B, K, L]`; END after the last word, then PAD.
-        scores: `float32[B, K]`, mean log-probability of a caption's tokens and its END, in nats.
-    """
-
-    token_ids: Tensor
-    scores: Tensor
-
-
-class Sampler(Protocol):
-    """Draws captions: `step` reads one token of each row and scores what may follow."""
-
-    def __call__(self, step: Step, state: State, memory: State) -> Samples: ...
-
-
-def _writable_log_probs(logits: Tensor) -> Tensor:
-    """Log-probabilities `[R, V]` in which PAD, START and OOV can never be chosen."""
-    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-    token_ids = ops.arange(ops.shape(logits)[-1])
-    unwritable = token_ids < 0
-    for token_id in UNWRITABLE:
-        unwritable = ops.logical_or(unwritable, ops.equal(token_ids, token_id))
-    return ops.where(unwritable, _NEVER, log_probs)
-
-
-def _end_only(log_probs: Tensor) -> Tensor:
-    """Log-probabilities in which END alone can be chosen: for the last token of the longest."""
-    return ops.where(ops.equal(ops.arange(ops.shape(log_probs)[-1]), END), log_probs, _NEVER)
+from model.constraints import (
+    NEVER,
+    UNCONSTRAINED,
+    Constraints,
+    constraints_of,
+    is_possible,
+)
+from model.decoding import (
+    Sampler,
+    Samples,
+    State,
+    Step,
+    Tensor,
+    grow,
+    repeat_rows,
+    rows_of,
+)
+from model.errors import CaptionerError
+from model.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
 class GreedySampler:
@@ -58,141 +36,170 @@ class GreedySampler:
 
     Args:
         max_length: L, the most tokens of a caption, its END counted.
+        constraints: what it may not say.
     """
 
-    def __init__(self, max_length: int) -> None:
+    def __init__(self, max_length: int, constraints: Constraints = UNCONSTRAINED) -> None:
         self.max_length = max_length
+        self.constraints = constraints
 
     def __call__(self, step: Step, state: State, memory: State) -> Samples:
-        rows = ops.shape(next(iter(state.values())))[0]
-        positions = ops.arange(self.max_length)
-
-        def unfinished(t: Tensor, last: Tensor, *_: Tensor) -> Tensor:
-            return ops.logical_and(t < self.max_length, ops.any(last != END))
-
-        def body(t: Tensor, last: Tensor, tokens: Tensor, total: Tensor, state: State) -> tuple:
-            logits, state = step(last, state, memory)
-            log_probs = _writable_log_probs(logits)
-            log_probs = ops.where(t == self.max_length - 1, _end_only(log_probs), log_probs)
-            done = last == END
-            chosen = ops.cast(ops.argmax(log_probs, axis=-1), "int32")
-            total = total + ops.where(done, 0.0, ops.max(log_probs, axis=-1))
-            written = ops.expand_dims(ops.where(done, PAD, chosen), -1)
-            tokens = ops.where(positions == t, written, tokens)
-            return t + 1, ops.where(done, END, chosen), tokens, total, state
-
-        tokens = ops.full((rows, self.max_length), PAD, "int32")
-        start = ops.full((rows,), START, "int32")
-        loop = (ops.convert_to_tensor(0), start, tokens, ops.zeros((rows,)), state)
-        _, _, tokens, total, _ = ops.while_loop(unfinished, body, loop)
-        scores = total / _length(tokens)
+        tokens, scores = grow(
+            step,
+            state,
+            memory,
+            self.max_length,
+            self.constraints,
+            choose=lambda log_probs, t: ops.argmax(log_probs, axis=-1),
+        )
         return Samples(ops.expand_dims(tokens, 1), ops.expand_dims(scores, 1))
 
 
-class BeamSampler:
-    """Beam search with ended captions kept apart, ranked by length-normalised log-probability.
+class NucleusSampler:
+    """Draws tokens at random from the likeliest few (Holtzman et al. 2020, section 3.1).
 
-    Every caption ends with END; one that reaches the longest length pays for it. The search of a
-    batch stops when no caption still growing can overtake the K ended ones (log-probabilities only
-    fall, so that a growing caption's rank is bounded by its total at the longest length). Length
-    normalisation as in Wu et al. 2016, section 7, with the simpler `total / length ** alpha`.
+    All pictures share their random numbers: a picture's captions are the same in every batch and
+    every run with the same seed. Several captions of a picture may be equal.
 
     Args:
-        config: beam width K and exponent alpha.
+        config: captions drawn of a picture, temperature, top k, top p, seed and constraints.
         max_length: L, the most tokens of a caption, its END counted.
+        banned: ids of the words that are never written.
     """
 
-    def __init__(self, config: SamplerConfig, max_length: int) -> None:
-        self.width = config.beam_width
-        self.alpha = config.length_normalisation
+    def __init__(self, config: SamplerConfig, max_length: int, banned: Sequence[int] = ()) -> None:
+        self.config = config
         self.max_length = max_length
+        self.constraints = constraints_of(config, banned)
 
     def __call__(self, step: Step, state: State, memory: State) -> Samples:
-        width, length = self.width, self.max_length
-        batch = ops.shape(next(iter(state.values())))[0]
-        memory = {name: ops.repeat(value, width, axis=0) for name, value in memory.items()}
-        state = {name: ops.repeat(value, width, axis=0) for name, value in state.items()}
-        empty = ops.full((batch, width, length), PAD, "int32")
-        # One live beam to begin with: K copies of it would be found K times.
-        only_first = ops.where(ops.arange(width) == 0, 0.0, _NEVER)
-        loop = (
-            ops.convert_to_tensor(0),
-            ops.full((batch, width), START, "int32"),
-            empty,
-            ops.broadcast_to(only_first, (batch, width)),
-            empty,
-            ops.full((batch, width), _NEVER, "float32"),
-            state,
+        config, shape = self.config, (self.max_length, 1, self.config.samples)
+        uniform = random.uniform(shape, seed=config.sampling_seed)
+        uniform = ops.broadcast_to(uniform, (shape[0], rows_of(state), shape[2]))
+
+        def choose(log_probs: Tensor, t: Tensor) -> Tensor:
+            kept = temper(log_probs, config.temperature)
+            kept = keep_likeliest(kept, config.top_k, config.top_p)
+            return draw(kept, ops.reshape(ops.take(uniform, t, axis=0), (-1,)))
+
+        rows = repeat_rows(state, config.samples)
+        drawn = grow(step, rows, memory, self.max_length, self.constraints, choose)
+        return _best_first(*drawn, config.samples)
+
+
+class MultinomialSampler:
+    """Draws captions as the decoder has them distributed, anew in every call.
+
+    For self-critical training (Rennie et al. 2017), which needs just this distribution.
+
+    Args:
+        samples: K, captions drawn of a picture; some may be equal.
+        max_length: L, the most tokens of a caption, its END counted.
+        seed: decides the captions of the first call, the second, and so on.
+    """
+
+    def __init__(self, samples: int, max_length: int, seed: int) -> None:
+        self.samples = samples
+        self.max_length = max_length
+        self.seeds = random.SeedGenerator(seed)
+
+    def __call__(self, step: Step, state: State, memory: State) -> Samples:
+        rows = repeat_rows(state, self.samples)
+        uniform = random.uniform((self.max_length, rows_of(rows)), seed=self.seeds)
+
+        def choose(log_probs: Tensor, t: Tensor) -> Tensor:
+            return draw(log_probs, ops.take(uniform, t, axis=0))
+
+        drawn = grow(step, rows, memory, self.max_length, UNCONSTRAINED, choose)
+        return _best_first(*drawn, self.samples)
+
+
+def temper(log_probs: Tensor, temperature: float) -> Tensor:
+    """Log-probabilities `[R, V]`, the likeliest 0, sharper below a temperature of 1."""
+    below_best = log_probs - ops.max(log_probs, axis=-1, keepdims=True)
+    # What is forbidden stays so, however hot.
+    return ops.where(is_possible(log_probs), below_best / temperature, NEVER)
+
+
+def keep_likeliest(log_probs: Tensor, top_k: int, top_p: float) -> Tensor:
+    """Log-probabilities `[R, V]` of which only the nucleus can be chosen.
+
+    Args:
+        log_probs: normalised or not.
+        top_k: keep the so many likeliest tokens; 0 for all.
+        top_p: of these, keep the fewest likeliest tokens that have this share of the probability.
+
+    As likely as the least likely token kept are kept, too.
+    """
+    if not top_k and top_p == 1:
+        return log_probs
+    ordered = ops.flip(ops.sort(log_probs, axis=-1), axis=-1)
+    if top_k:
+        ordered = ops.where(ops.arange(ops.shape(ordered)[-1]) < top_k, ordered, NEVER)
+    probs = ops.softmax(ordered, axis=-1)
+    before = ops.cumsum(probs, axis=-1) - probs
+    kept = ops.logical_and(before < top_p, is_possible(ordered))
+    least = ops.min(ops.where(kept, ordered, -NEVER), axis=-1, keepdims=True)
+    return ops.where(log_probs >= least, log_probs, NEVER)
+
+
+def draw(log_probs: Tensor, uniform: Tensor) -> Tensor:
+    """Tokens `int[R]` drawn by `uniform float32[R]` (0 to below 1) from `log_probs [R, V]`."""
+    probs = ops.softmax(log_probs, axis=-1)
+    # A sum made in parallel, as on a GPU, may round up where only what is forbidden was added.
+    reached = ops.where(probs > 0, ops.cumsum(probs, axis=-1), 0.0)
+    total = ops.max(reached, axis=-1, keepdims=True)
+    beyond = ops.cast(reached > ops.expand_dims(uniform, -1) * total, "int32")
+    return ops.argmax(beyond, axis=-1)
+
+
+def _best_first(tokens: Tensor, scores: Tensor, samples: int) -> Samples:
+    """Captions of R rows by picture, the highest score first."""
+    scores, order = ops.top_k(ops.reshape(scores, (-1, samples)), samples)
+    captions = ops.reshape(tokens, (-1, samples, tokens.shape[-1]))
+    return Samples(ops.take_along_axis(captions, ops.expand_dims(order, -1), axis=1), scores)
+
+
+def make_sampler(
+    config: SamplerConfig, max_length: int, vocabulary: Vocabulary | None = None
+) -> Sampler:
+    """The sampler that `config` asks for: greedy search for a beam of one.
+
+    Args:
+        config: which sampler, and its settings.
+        max_length: the most tokens of a caption, its END counted.
+        vocabulary: has the ids of the words to ban; may be left out where there are none.
+
+    Raises:
+        CaptionerError: if a word to ban is not in the vocabulary, or no caption has room for
+            `config.min_length` words.
+        ValueError: if there are words to ban, and no vocabulary.
+    """
+    if config.min_length >= max_length:
+        raise CaptionerError(
+            f"--min-length: got {config.min_length}, expected below {max_length}, the most tokens "
+            "of a caption that the model was trained with (its end mark counted)"
         )
+    banned = _ids_of(config.words_to_ban, vocabulary)
+    if config.sampler == "nucleus":
+        return NucleusSampler(config, max_length, banned)
+    if config.sampler == "greedy" or config.beam_width == 1:
+        return GreedySampler(max_length, constraints_of(config, banned))
+    return BeamSampler(config, max_length, banned)
 
-        def unfinished(
-            t: Tensor,
-            last: Tensor,
-            live: Tensor,
-            live_totals: Tensor,
-            ended: Tensor,
-            ranks: Tensor,
-            state: State,
-        ) -> Tensor:
-            best_possible = live_totals[:, 0] / float(length) ** self.alpha
-            overtaken = ops.any(best_possible > ranks[:, -1])
-            return ops.logical_and(t < length, overtaken)
 
-        def body(
-            t: Tensor,
-            last: Tensor,
-            live: Tensor,
-            live_totals: Tensor,
-            ended: Tensor,
-            ranks: Tensor,
-            state: State,
-        ) -> tuple:
-            logits, state = step(ops.reshape(last, (-1,)), state, memory)
-            log_probs = _writable_log_probs(logits)
-            vocabulary_size = ops.shape(log_probs)[-1]
-            totals = ops.expand_dims(live_totals, -1) + ops.reshape(
-                log_probs, (batch, width, vocabulary_size)
+def _ids_of(words: Sequence[str], vocabulary: Vocabulary | None) -> list[int]:
+    """The ids of `words`, none of which is a special token."""
+    if not words:
+        return []
+    if vocabulary is None:
+        raise ValueError(f"got {words} to ban and no vocabulary; pass the model's")
+    first = len(SPECIAL_TOKENS)
+    ids = {token: token_id for token_id, token in enumerate(vocabulary.tokens[first:], first)}
+    for word in words:
+        if word not in ids:
+            raise CaptionerError(
+                f"--ban-words: got {word!r}, expected words of the model's vocabulary of "
+                f"{len(ids)}, as vocabulary.txt spells them; correct it or leave it out"
             )
-            ended, ranks = self._end(t, live, totals[:, :, END], ended, ranks)
-            last, live, live_totals, state = self._grow(t, live, totals, state)
-            return t + 1, last, live, live_totals, ended, ranks, state
-
-        _, _, _, _, ended, ranks, _ = ops.while_loop(unfinished, body, loop)
-        lengths = _length(ended)
-        return Samples(ended, ranks * lengths**self.alpha / lengths)
-
-    def _end(
-        self, t: Tensor, live: Tensor, totals: Tensor, ended: Tensor, ranks: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Ends every live beam at step t and keeps the best K of these and the ended ones."""
-        ending = ops.where(ops.arange(self.max_length) == t, END, live)
-        ending_ranks = totals / ops.cast(t + 1, "float32") ** self.alpha
-        ranks, chosen = ops.top_k(ops.concatenate([ranks, ending_ranks], axis=1), self.width)
-        captions = ops.concatenate([ended, ending], axis=1)
-        return ops.take_along_axis(captions, ops.expand_dims(chosen, -1), axis=1), ranks
-
-    def _grow(
-        self, t: Tensor, live: Tensor, totals: Tensor, state: State
-    ) -> tuple[Tensor, Tensor, Tensor, State]:
-        """Keeps the best K ways to go on from the live beams, END excepted."""
-        batch, vocabulary_size = ops.shape(totals)[0], ops.shape(totals)[-1]
-        no_end = ops.where(ops.arange(vocabulary_size) == END, _NEVER, totals)
-        totals, chosen = ops.top_k(ops.reshape(no_end, (batch, -1)), self.width)
-        beam, token = chosen // vocabulary_size, ops.cast(chosen % vocabulary_size, "int32")
-        live = ops.take_along_axis(live, ops.expand_dims(beam, -1), axis=1)
-        live = ops.where(ops.arange(self.max_length) == t, ops.expand_dims(token, -1), live)
-        rows = ops.reshape(beam + ops.expand_dims(ops.arange(batch) * self.width, -1), (-1,))
-        state = {name: ops.take(value, rows, axis=0) for name, value in state.items()}
-        return token, live, totals, state
-
-
-def _length(tokens: Tensor) -> Tensor:
-    """Tokens `int[..., L]` that are no padding, as `float32[...]`, at least 1."""
-    return ops.maximum(ops.sum(ops.cast(tokens != PAD, "float32"), axis=-1), 1.0)
-
-
-def make_sampler(config: SamplerConfig, max_length: int) -> Sampler:
-    """The sampler that `config` asks for: greedy search for a beam of one."""
-    if config.beam_width == 1:
-        return GreedySampler(max_length)
-    return BeamSampler(config, max_length)
+    return [ids[word] for word in words]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,20 @@ CONFIGS = {
     TrainConfig: st.builds(
         TrainConfig, SIZES, SIZES, POSITIVE, POSITIVE, SIZES, st.integers(2, 99), SIZES
     ),
-    SamplerConfig: st.builds(SamplerConfig, SIZES, st.floats(0, 10)),
+    SamplerConfig: st.builds(
+        SamplerConfig,
+        beam_width=SIZES,
+        length_normalisation=st.floats(0, 10),
+        sampler=st.sampled_from(["beam", "greedy", "nucleus"]),
+        samples=SIZES,
+        temperature=POSITIVE,
+        top_k=st.integers(0, 99),
+        top_p=st.floats(1e-9, 1),
+        sampling_seed=st.integers(0, 2**32 - 1),
+        min_length=st.integers(0, 99),
+        no_repeat_ngram=st.integers(0, 9),
+        ban_words=st.sampled_from(["", "dog", "dog,犬", " a , b,"]),
+    ),
 }
 ANY_CONFIG = st.one_of(list(CONFIGS.values()))
 INFO = DatasetInfo("f", "r", "pillow-1", ImageConfig(64), 9, {"train": 3}, {"train": 6}, {}, 3)
@@ -111,6 +125,17 @@ def test_options_of_other_configs_are_left_alone() -> None:
         (TrainConfig, "max_length", 1),
         (SamplerConfig, "beam_width", 0),
         (SamplerConfig, "length_normalisation", -0.5),
+        (SamplerConfig, "sampler", "dice"),
+        (SamplerConfig, "samples", 0),
+        (SamplerConfig, "temperature", 0.0),
+        (SamplerConfig, "temperature", float("inf")),
+        (SamplerConfig, "top_k", -1),
+        (SamplerConfig, "top_p", 0.0),
+        (SamplerConfig, "top_p", 1.1),
+        (SamplerConfig, "top_p", float("nan")),
+        (SamplerConfig, "sampling_seed", -1),
+        (SamplerConfig, "min_length", -1),
+        (SamplerConfig, "no_repeat_ngram", -1),
         (TrainConfig, "learning_rate", float("nan")),
     ],
 )
@@ -133,6 +158,18 @@ def test_json_comes_back_equal(
     path = tmp_path / "config.json"
     path.write_text(to_json(config), encoding="utf-8")
     assert read_json(RunConfig, path, "run") == config
+
+
+@given(CONFIGS[SamplerConfig])
+def test_json_of_a_sampler_comes_back_equal(config: SamplerConfig) -> None:
+    assert from_dict(SamplerConfig, json.loads(to_json(config)), "x") == config
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("", ()), ("dog", ("dog",)), (" a dog,, cat ,", ("a dog", "cat"))]
+)
+def test_words_to_ban_are_separated_by_commas(text: str, words: tuple[str, ...]) -> None:
+    assert SamplerConfig(ban_words=text).words_to_ban == words
 
 
 def test_json_of_dictionaries_comes_back_equal(tmp_path: Path) -> None:

@@ -125,6 +125,19 @@ def test_the_loaded_bundle_captions_alike(bundle_folder: Path, of_run: list[Imag
     assert_says(outputs, of_run)
 
 
+def test_a_bundle_draws_at_random_what_the_run_draws(trained_run: Path, tmp_path: Path) -> None:
+    sampler = SamplerConfig(sampler="nucleus", temperature=3.0, top_p=1.0, ban_words="red,grey")
+    export(trained_run, tmp_path / "bundle", sampler)
+    bundle = Bundle(tmp_path / "bundle")
+    drawn, again = bundle.caption(PICTURES), bundle.caption(PICTURES)
+    assert drawn == again
+    of_run = load_model(trained_run, sampler).caption(PICTURES)
+    texts = [result.captions[0].text for result in of_run]
+    assert [result.captions[0].text for result in drawn] == texts
+    assert len(set(texts)) > 1
+    assert not {"red", "grey"} & {word for text in texts for word in text.split()}
+
+
 def test_the_bundle_holds_what_its_users_need(bundle_folder: Path, trained_run: Path) -> None:
     config = read_bundle_config(bundle_folder)
     assert config.decoder_version == DECODER_VERSION

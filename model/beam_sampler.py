@@ -1,0 +1,121 @@
+"""Beam search.
+
+Dimensions: B pictures, K beams, R = B * K rows, L tokens of the longest caption, V vocabulary.
+"""
+
+from collections.abc import Sequence
+
+from keras import ops
+
+from model.config import SamplerConfig
+from model.constraints import NEVER, constraints_of, is_possible
+from model.decoding import (
+    Samples,
+    State,
+    Step,
+    Tensor,
+    length_of,
+    log_probs_of,
+    repeat_rows,
+    rows_of,
+)
+from model.vocabulary import END, PAD, START
+
+
+class BeamSampler:
+    """Beam search with ended captions kept apart, ranked by length-normalised log-probability.
+
+    Every caption ends with END; one that reaches the longest length pays for it. The search of a
+    batch stops when no caption still growing can overtake the K ended ones (log-probabilities only
+    fall, so that a growing caption's rank is bounded by its total at the longest length). Length
+    normalisation as in Wu et al. 2016, section 7, with the simpler `total / length ** alpha`.
+
+    Args:
+        config: beam width K, exponent alpha and constraints.
+        max_length: L, the most tokens of a caption, its END counted.
+        banned: ids of the words that are never written.
+    """
+
+    def __init__(self, config: SamplerConfig, max_length: int, banned: Sequence[int] = ()) -> None:
+        self.width = config.beam_width
+        self.alpha = config.length_normalisation
+        self.max_length = max_length
+        self.constraints = constraints_of(config, banned)
+
+    def __call__(self, step: Step, state: State, memory: State) -> Samples:
+        width, length = self.width, self.max_length
+        batch = rows_of(state)
+        empty = ops.full((batch, width, length), PAD, "int32")
+        # One live beam to begin with: K copies of it would be found K times.
+        only_first = ops.where(ops.arange(width) == 0, 0.0, NEVER)
+        loop = (
+            ops.convert_to_tensor(0),
+            ops.full((batch, width), START, "int32"),
+            empty,
+            ops.broadcast_to(only_first, (batch, width)),
+            empty,
+            ops.full((batch, width), NEVER, "float32"),
+            repeat_rows(state, width),
+        )
+
+        def unfinished(
+            t: Tensor,
+            last: Tensor,
+            live: Tensor,
+            live_totals: Tensor,
+            ended: Tensor,
+            ranks: Tensor,
+            state: State,
+        ) -> Tensor:
+            best_total = live_totals[:, 0]
+            overtakes = best_total / float(length) ** self.alpha > ranks[:, -1]
+            growing = ops.any(ops.logical_and(overtakes, is_possible(best_total)))
+            return ops.logical_and(t < length, growing)
+
+        def body(
+            t: Tensor,
+            last: Tensor,
+            live: Tensor,
+            live_totals: Tensor,
+            ended: Tensor,
+            ranks: Tensor,
+            state: State,
+        ) -> tuple:
+            logits, state = step(ops.reshape(last, (-1,)), state, memory)
+            so_far = ops.reshape(live, (-1, length))
+            log_probs = self.constraints(log_probs_of(logits), so_far, t)
+            log_probs = ops.reshape(log_probs, (batch, width, ops.shape(log_probs)[-1]))
+            totals = ops.expand_dims(live_totals, -1) + log_probs
+            ended, ranks = self._end(t, live, totals[:, :, END], ended, ranks)
+            last, live, live_totals, state = self._grow(t, live, totals, state)
+            return t + 1, last, live, live_totals, ended, ranks, state
+
+        _, _, _, _, ended, ranks, _ = ops.while_loop(unfinished, body, loop)
+        lengths = length_of(ended)
+        return Samples(ended, ranks * lengths**self.alpha / lengths)
+
+    def _end(
+        self, t: Tensor, live: Tensor, totals: Tensor, ended: Tensor, ranks: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Ends the live beams that may at step t; keeps the best K of these and the ended ones."""
+        ending = ops.where(ops.arange(self.max_length) == t, END, live)
+        ending_ranks = totals / ops.cast(t + 1, "float32") ** self.alpha
+        ending_ranks = ops.where(is_possible(totals), ending_ranks, NEVER)
+        # Of equals the first: a place stays empty rather than hold what may not be said.
+        ranks, chosen = ops.top_k(ops.concatenate([ranks, ending_ranks], axis=1), self.width)
+        captions = ops.concatenate([ended, ending], axis=1)
+        return ops.take_along_axis(captions, ops.expand_dims(chosen, -1), axis=1), ranks
+
+    def _grow(
+        self, t: Tensor, live: Tensor, totals: Tensor, state: State
+    ) -> tuple[Tensor, Tensor, Tensor, State]:
+        """Keeps the best K ways to go on from the live beams, END excepted."""
+        batch, vocabulary_size = ops.shape(totals)[0], ops.shape(totals)[-1]
+        no_end = ops.where(ops.arange(vocabulary_size) == END, NEVER, totals)
+        totals, chosen = ops.top_k(ops.reshape(no_end, (batch, -1)), self.width)
+        beam, token = chosen // vocabulary_size, ops.cast(chosen % vocabulary_size, "int32")
+        live = ops.take_along_axis(live, ops.expand_dims(beam, -1), axis=1)
+        live = ops.where(ops.arange(self.max_length) == t, ops.expand_dims(token, -1), live)
+        rows = ops.reshape(beam + ops.expand_dims(ops.arange(batch) * self.width, -1), (-1,))
+        state = {name: ops.take(value, rows, axis=0) for name, value in state.items()}
+        return token, live, totals, state
