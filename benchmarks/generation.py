@@ -63,13 +63,7 @@ def main() -> None:
 
     def plain() -> None:
         for one in few:
-            plain_beam_search(
-                captioner,
-                one,
-                sampler_config.beam_width,
-                length,
-                sampler_config.length_normalisation,
-            )
+            plain_beam_search(captioner, one, sampler_config.beam_width, length, alpha)
 
     seconds = alternate(
         {

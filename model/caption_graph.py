@@ -49,7 +49,7 @@ class CaptionGraph(keras.Model):
         memory, tag_logits = self.captioner.look(self.captioner.encode(images))
         samples = self.captioner.write(memory, self.sampler)
         return {
-            "captions": detokenise(self._words(samples.token_ids)),
+            "captions": self._captions(samples.token_ids),
             "scores": samples.scores,
             **self._tags(tag_logits, tf.shape(images)[0]),
         }
@@ -80,9 +80,11 @@ class CaptionGraph(keras.Model):
         words = tf.where(token_ids >= len(SPECIAL_TOKENS), tf.gather(self.words, token_ids), "")
         return {"words": words, "attention": tf.reshape(tf.cast(attention, tf.float32), shape)}
 
-    def _words(self, token_ids: tf.Tensor) -> tf.RaggedTensor:
+    def _captions(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """Token ids `int[B, K, L]` as texts `string[B, K]`."""
         is_word = token_ids >= len(SPECIAL_TOKENS)
-        return tf.ragged.boolean_mask(tf.gather(self.words, token_ids), is_word)
+        words = tf.ragged.boolean_mask(tf.gather(self.words, token_ids), is_word)
+        return detokenise(words).to_tensor("", shape=token_ids.shape[:2])
 
     def _tags(self, tag_logits: tf.Tensor | None, batch: tf.Tensor) -> dict[str, tf.Tensor]:
         """The likeliest concepts and their probabilities, `[B, T]`."""
