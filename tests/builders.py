@@ -37,6 +37,10 @@ TINY_RUN = {
     "learning_rate": 1e-2,
     "patience": 12,
     "max_length": 8,
+    "decoder": "gru",
+    "concepts": 0,
+    "label_smoothing": 0.0,
+    "averaging": 0.0,
 }
 
 
