@@ -23,8 +23,7 @@ VOCABULARY_NAME, FREQUENCIES_NAME = "vocabulary", "vocabulary_frequencies"
 _STRINGS = pa.large_list(pa.large_binary())
 # These ride along untouched: TFT sees captions only.
 PASSED_THROUGH = ("image", "split", "texts")
-_CAPTIONS = pa.schema([("captions", _STRINGS)])
-_SCHEMA = pa.schema([*_CAPTIONS, *((name, _STRINGS) for name in PASSED_THROUGH)])
+_SCHEMA = pa.schema([("captions", _STRINGS), *((name, _STRINGS) for name in PASSED_THROUGH)])
 
 
 @dataclass(frozen=True)
@@ -52,28 +51,17 @@ class TextConfig:
             )
 
 
-def tensor_adapter_config(captions_only: bool = False) -> TensorAdapterConfig:
-    """How TFT reads record batches: captions as a ragged column.
-
-    Args:
-        captions_only: of `captions_batch`, not of `to_record_batch`.
-    """
+def tensor_adapter_config() -> TensorAdapterConfig:
+    """How TFT reads the record batches of `to_record_batch`: captions as a ragged column."""
     representation = text_format.Parse(
         'varlen_sparse_tensor { column_name: "captions" }', schema_pb2.TensorRepresentation()
     )
-    schema = _CAPTIONS if captions_only else _SCHEMA
-    return TensorAdapterConfig(schema, {"captions": representation})
-
-
-def captions_batch(images: list[CaptionedImage]) -> pa.RecordBatch:
-    """The captions alone: what the vocabulary is counted from."""
-    captions = pa.array([[text.encode() for text in image.captions] for image in images], _STRINGS)
-    return pa.RecordBatch.from_arrays([captions], schema=_CAPTIONS)
+    return TensorAdapterConfig(_SCHEMA, {"captions": representation})
 
 
 def to_record_batch(images: list[CaptionedImage]) -> pa.RecordBatch:
     """Captioned pictures as the record batch that TFT takes."""
-    (captions,) = captions_batch(images).columns
+    captions = pa.array([[text.encode() for text in image.captions] for image in images], _STRINGS)
     records = pa.array([[pickle.dumps(image.image)] for image in images], _STRINGS)
     splits = pa.array([[image.split.encode()] for image in images], _STRINGS)
     arrays = [captions, records, splits, captions]

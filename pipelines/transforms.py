@@ -1,10 +1,8 @@
 """The steps of the preprocessing pipeline: verbs over the pure functions that do the work."""
 
-from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
-import pyarrow as pa
 import tensorflow_transform.beam as tft_beam
 
 from model.config import SPLITS, FeatureConfig, ImageConfig
@@ -14,7 +12,6 @@ from pipelines.pixel_store import StorePixels
 from pipelines.preprocessing_fn import (
     PASSED_THROUGH,
     TextConfig,
-    captions_batch,
     from_record_batch,
     make_preprocessing_fn,
     tensor_adapter_config,
@@ -167,14 +164,15 @@ class TokeniseCaptions(beam.PTransform):
         self.folder, self.text = folder, text
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
+        adapter = tensor_adapter_config()
         with tft_beam.Context(temp_dir=f"{self.folder}/tft", passthrough_keys=set(PASSED_THROUGH)):
             train = images | "Train" >> beam.Filter(lambda image: image.split == SPLITS[0])
             transform_fn = (
-                train | "Batch train" >> _Batch(captions_batch),
-                tensor_adapter_config(captions_only=True),
+                train | "Batch train" >> _Batch(),
+                adapter,
             ) | tft_beam.AnalyzeDataset(make_preprocessing_fn(self.text))
             batches, _ = (
-                (images | "Batch all" >> _Batch(to_record_batch), tensor_adapter_config()),
+                (images | "Batch all" >> _Batch(), adapter),
                 transform_fn,
             ) | tft_beam.TransformDataset(output_record_batches=True)
         _ = transform_fn | tft_beam.WriteTransformFn(self.folder)
@@ -182,21 +180,13 @@ class TokeniseCaptions(beam.PTransform):
 
 
 class _Batch(beam.PTransform):
-    """Captioned pictures to record batches.
-
-    Args:
-        to_batch: makes one of a list of pictures.
-    """
-
-    def __init__(self, to_batch: Callable[[list[CaptionedImage]], pa.RecordBatch]) -> None:
-        super().__init__()
-        self.to_batch = to_batch
+    """Captioned pictures to record batches."""
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
         return (
             images
             | beam.BatchElements(min_batch_size=1, max_batch_size=_TRANSFORM_BATCH)
-            | beam.Map(self.to_batch)
+            | beam.Map(to_record_batch)
         )
 
 
