@@ -121,11 +121,10 @@ class SelfCriticalTraining(Training):
 
     def train_step(self, data: tuple) -> dict[str, Tensor]:
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        seen = {name: inputs[name] for name in ("grid", "images") if name in inputs}
-        if "images" in seen:
-            grid = self.captioner.encode(seen["images"])
+        if "images" in inputs:
+            grid = self.captioner.encode(inputs["images"])
         else:
-            grid = tf.cast(seen["grid"], self.captioner.compute_dtype)
+            grid = tf.cast(inputs["grid"], self.captioner.compute_dtype)
         memory, _ = self.captioner.look(grid)
         drawn = self.captioner.write(memory, self.sampler).token_ids
         rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)
@@ -136,7 +135,9 @@ class SelfCriticalTraining(Training):
         told = tf.concat([tf.fill(tf.shape(drawn[:, :, :1]), START), drawn[:, :, :-1]], axis=2)
         told = tf.where(told == END, PAD, told)
         with tf.GradientTape() as tape:
-            outputs = self({**seen, "token_ids": told}, training=True)
+            # Without dropout, as they were drawn: of another network's captions, the worse ones
+            # can be pushed away without end.
+            outputs = self({"grid": grid, "token_ids": told})
             loss = caption_crossentropy(drawn, outputs.logits, weights=rewards - others)
             scaled = self.scale(loss)
         self.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
