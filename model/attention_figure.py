@@ -27,7 +27,7 @@ def attention_figure(
     """
     rows = math.ceil((1 + len(words)) / _COLUMNS)
     size = (_COLUMNS * _PANEL_INCHES, rows * (_PANEL_INCHES + 0.3) + 0.4)
-    figure = Figure(figsize=size, dpi=_DPI, layout="constrained")
+    figure = Figure(figsize=size, dpi=_DPI)
     figure.suptitle(title, fontsize=9)
     panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
     for panel in panels:

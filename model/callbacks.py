@@ -28,13 +28,18 @@ class StopOnNaN(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        loss = float((logs or {})["loss"])
-        if not math.isfinite(loss):
-            raise CaptionerError(
-                f"the loss is {loss} at step {batch + 1} of epoch {self.epoch + 1}; the checkpoint "
-                "of the epoch before, if there was one, is kept: lower --learning-rate or "
-                "--clip-norm, and train into another folder"
-            )
+        check_finite(float((logs or {})["loss"]), f"step {batch + 1} of epoch {self.epoch + 1}")
+
+
+def check_finite(loss: float, where: str) -> None:
+    """Raises:
+    CaptionerError: if `loss` is no number: training cannot go on from there.
+    """
+    if not math.isfinite(loss):
+        raise CaptionerError(
+            f"the loss is {loss} at {where}; the checkpoint of the epoch before, if there was one, "
+            "is kept: lower --learning-rate or --clip-norm, and train into another folder"
+        )
 
 
 class ShowCaptions(keras.callbacks.Callback):
@@ -109,6 +114,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         seconds = time.perf_counter() - self.started
         with self.training.averages.in_place():
             quality = self.validator()
+        check_finite(quality.loss, f"the validation of epoch {epoch + 1}")
         words = [self.vocabulary.words(ids) for ids in quality.captions]
         logs = {} if logs is None else logs
         logs["val_loss"], logs["val_cider"] = quality.loss, quality.cider

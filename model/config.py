@@ -89,7 +89,7 @@ class ModelConfig:
         "numbers of each patch that the first recurrent state sees, each in its place; 0: their "
         "mean",
     )
-    concepts: int = option(0, "words that the recogniser learns to see; 0: no recogniser")
+    concepts: int = option(300, "words that the recogniser learns to see; 0: no recogniser")
     concept_memory: int = option(
         12, "likeliest concepts that the decoder is told; 0: the recogniser gives tags alone"
     )

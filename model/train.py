@@ -48,7 +48,7 @@ from model.validation import Validator
 from model.vocabulary import Vocabulary
 
 # Pictures whose captions are logged after every epoch.
-_SHOWN = 4
+_SHOWN = 3
 
 
 class Trainer:

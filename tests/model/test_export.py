@@ -21,7 +21,7 @@ from model.errors import CaptionerError
 from model.evaluate import load_model
 from model.export import export, fingerprint
 from model.image import DECODER_VERSION
-from model.train import restore_captioner
+from model.run_folder import restore_captioner
 
 PICTURES = np.stack(
     [builders.square_picture(builders.colour_of(i), seed=5000 + i) for i in range(5)]

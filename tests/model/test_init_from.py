@@ -1,0 +1,72 @@
+"""Tests of ``captioner train --init-from``: a run or a bundle to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import builders
+import numpy as np
+import pytest
+
+from model.checkpoints import Checkpoints
+from model.config import SamplerConfig
+from model.export import export
+from model.run_folder import restore_captioner
+
+# Nothing is learnt at such a rate: what comes out is what went in.
+STILL = {"epochs": 1, "learning_rate": 1e-12}
+
+
+def weights(run: Path) -> list[np.ndarray]:
+    return [np.asarray(weight) for weight in restore_captioner(run)[0].trainable_weights]
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_training_starts_from_the_weights_given(
+    kind: str, trained_run: Path, squares: Path, tmp_path: Path
+) -> None:
+    source = trained_run
+    if kind == "bundle":
+        source = tmp_path / "bundle"
+        export(trained_run, source, SamplerConfig())
+    assert builders.train(squares, tmp_path / "run", init_from=source, **STILL) == 0
+    for old, new in zip(weights(trained_run), weights(tmp_path / "run"), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-5)
+
+
+def test_self_critical_training_may_start_from_a_run_at_once(
+    trained_run: Path, squares: Path, tmp_path: Path
+) -> None:
+    changes = {"init_from": trained_run, "epochs": 0, "self_critical_epochs": 1}
+    assert builders.train(squares, tmp_path / "run", **changes) == 0
+    progress = Checkpoints(tmp_path / "run").progress()
+    assert (progress.epoch, progress.ended) == (1, "all epochs done")
+    assert (tmp_path / "run" / "history_self_critical.csv").exists()
+
+
+def test_another_architecture_is_refused(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert builders.train(squares, tmp_path / "run", init_from=trained_run, units=32) == 2
+    error = capsys.readouterr().err
+    assert "is of another architecture" in error
+    assert "units=64" in error
+    assert "units=32" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_vocabulary_is_refused(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builders.write_dataset(tmp_path / "d", {"train": 6, "validation": 4})
+    path = tmp_path / "d" / "vocabulary.txt"
+    path.write_text(path.read_text().replace("yellow", "violet"))
+    assert builders.train(tmp_path / "d", tmp_path / "run", init_from=trained_run) == 2
+    assert "has another vocabulary (13 tokens)" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_neither_is_refused(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert builders.train(squares, tmp_path / "run", init_from=tmp_path) == 2
+    assert "is no run" in capsys.readouterr().err
