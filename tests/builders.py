@@ -22,7 +22,7 @@ COLOURS = {
     "yellow": (230, 210, 50),
 }
 VOCABULARY = (*SPECIAL_TOKENS, "a", "square", "on", "grey", "dark", *COLOURS)
-SPLITS = {"train": 24, "validation": 8, "test": 8}
+SPLITS = {"train": 48, "validation": 8, "test": 8}
 
 # Learns the colours in seconds on one core.
 TINY_RUN = {

@@ -86,7 +86,7 @@ def test_predict_takes_the_best_caption_whatever_else_a_model_says(squares: Path
         said = [Scored("a dog", -1.0), Scored("a cat", -2.0)]
         return [Result([], said, picture) for picture in pixels]
 
-    model = evaluator.Model(caption, SamplerConfig(), "", ImageConfig(builders.SIZE_PX))
+    model = evaluator.Model(caption, SamplerConfig(), "", ImageConfig(builders.SIZE_PX), (), len)
     examples = read_split(squares, "test", read_dataset_info(squares))
     rows = list(evaluator.predict(model, examples, 3))
     assert len(rows) == builders.SPLITS["test"]

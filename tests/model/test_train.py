@@ -141,7 +141,7 @@ def test_divergence_stops_with_an_error_and_keeps_the_last_good_epoch(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # One step an epoch: the warm-up's first step has a rate of 0, the second one of 1e30.
-    changes = {"batch_size": 24, "epochs": 4, "learning_rate": 1e30}
+    changes = {"batch_size": 48, "epochs": 4, "learning_rate": 1e30}
     assert builders.train(squares, tmp_path / "run", **changes) == 2
     error = error_of(capsys)
     assert (
