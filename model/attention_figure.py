@@ -4,11 +4,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageDraw
 
-_COLUMNS, _PANEL_INCHES, _DPI = 5, 1.8, 80
+_COLUMNS, _PANEL_PX, _LINE_PX = 5, 128, 16
+# Share of a panel's light that attention decides.
+_SHADE = 0.7
 
 
 def attention_figure(
@@ -25,21 +25,25 @@ def attention_figure(
     Returns:
         `uint8[height, width, 3]`.
     """
+    size = (_PANEL_PX, _PANEL_PX)
+    panel = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR)
     rows = math.ceil((1 + len(words)) / _COLUMNS)
-    size = (_COLUMNS * _PANEL_INCHES, rows * (_PANEL_INCHES + 0.3) + 0.4)
-    figure = Figure(figsize=size, dpi=_DPI)
-    figure.suptitle(title, fontsize=9)
-    panels = figure.subplots(rows, _COLUMNS, squeeze=False).ravel()
-    for panel in panels:
-        panel.axis("off")
-    panels[0].imshow(pixels)
-    height, width = pixels.shape[:2]
-    for panel, word, weights in zip(panels[1:], words, attention, strict=False):
-        panel.imshow(pixels)
-        light = Image.fromarray((255 * weights / max(weights.max(), 1e-9)).astype(np.uint8))
-        mask = light.resize((width, height), Image.Resampling.BICUBIC)
-        panel.imshow(np.asarray(mask), cmap="gray", alpha=0.6, vmin=0, vmax=255)
-        panel.set_title(word, fontsize=8)
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[:, :, :3]
+    height = _LINE_PX + rows * (_PANEL_PX + _LINE_PX)
+    figure = Image.new("RGB", (_COLUMNS * _PANEL_PX, height), "white")
+    draw = ImageDraw.Draw(figure)
+    draw.text((4, 2), title, fill="black")
+    shaded = [panel, *(_shade(panel, weights) for weights in attention)]
+    for number, (word, image) in enumerate(zip(["", *words], shaded, strict=True)):
+        row, column = divmod(number, _COLUMNS)
+        left, top = column * _PANEL_PX, _LINE_PX + row * (_PANEL_PX + _LINE_PX)
+        draw.text((left + 4, top + 2), word, fill="black")
+        figure.paste(image, (left, top + _LINE_PX))
+    return np.asarray(figure)
+
+
+def _shade(panel: Image.Image, weights: np.ndarray) -> Image.Image:
+    """The panel, dark where the weights `[rows, columns]` are small."""
+    share = (255 * weights / max(float(weights.max()), 1e-9)).astype(np.uint8)
+    light = Image.fromarray(share).resize(panel.size, Image.Resampling.BICUBIC)
+    factors = 1 - _SHADE + _SHADE * np.asarray(light, np.float32)[:, :, None] / 255
+    return Image.fromarray((np.asarray(panel) * factors).astype(np.uint8))
