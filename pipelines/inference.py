@@ -19,6 +19,7 @@ from model.bundle import Bundle, ImageCaptions
 from model.config import BundleConfig
 from pipelines import files
 from pipelines.archives.containers import close_containers
+from pipelines.claims import Claim
 from pipelines.images import ReadImage, map_ahead, read_image
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
@@ -28,6 +29,19 @@ from pipelines.units import unit_uri
 
 # uint8[B, H, W, 3] to one result a picture.
 CaptionBatch = Callable[[np.ndarray], list[ImageCaptions]]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of what a model says of a picture; None for all of it.
+
+    Attributes:
+        num_captions: captions, the best one and its alternatives.
+        tags: the surest tags.
+    """
+
+    num_captions: int | None = None
+    tags: int | None = None
 
 
 @dataclass(frozen=True)
@@ -57,20 +71,25 @@ def caption_images(
     images: Iterable[tuple[ImageFile, ReadImage]],
     caption: CaptionBatch,
     config: BundleConfig,
+    kept: Kept,
     batch_size: int,
 ) -> Iterator[dict[str, Any]]:
     """One row of `schemas.CAPTIONS` for every picture, in order."""
+    # Before anything is read: a file that changes from now on is newer than its row.
+    began = datetime.datetime.now(datetime.UTC)
     while batch := list(itertools.islice(images, batch_size)):
         pixels = [read.decoded.pixels for _, read in batch if read.decoded]
         results = iter(caption_batch(caption, pixels) if pixels else [])
         for image, read in batch:
-            row = _row(image, read, config)
+            row = _row(image, read, config.model_fingerprint, began)
             if read.decoded:
-                _fill(row, next(results), config)
+                _fill(row, next(results), config.low_score, kept)
             yield row
 
 
-def _row(image: ImageFile, read: ReadImage, config: BundleConfig) -> dict[str, Any]:
+def _row(
+    image: ImageFile, read: ReadImage, model_fingerprint: str, began: datetime.datetime
+) -> dict[str, Any]:
     """What is known of a picture before it is captioned; a rejected one is told in full."""
     decoded = read.decoded
     return {
@@ -88,26 +107,30 @@ def _row(image: ImageFile, read: ReadImage, config: BundleConfig) -> dict[str, A
         "height_px": decoded.height_px if decoded else None,
         "format": decoded.format if decoded else None,
         "byte_size": image.byte_size if read.byte_size is None else read.byte_size,
-        "model_fingerprint": config.model_fingerprint,
-        "captioned_at": datetime.datetime.now(datetime.UTC),
+        "model_fingerprint": model_fingerprint,
+        "captioned_at": began,
     }
 
 
 def _fill(
-    row: dict[str, Any], result: ImageCaptions | tf.errors.OpError, config: BundleConfig
+    row: dict[str, Any],
+    result: ImageCaptions | tf.errors.OpError,
+    low_score: float | None,
+    kept: Kept,
 ) -> None:
     """Adds to `row` what the model says of the picture, or that it failed."""
     if isinstance(result, tf.errors.OpError):
         error = f"{type(result).__name__}: {result.message}"
         row.update(status=REJECTED, reason="model_error", error=error)
         return
-    best, *others = result.captions
+    best, *others = result.captions[: kept.num_captions]
+    tags = sorted(result.tags, key=lambda tag: -tag.score)[: kept.tags]
     row.update(
         caption=best.text,
         score=best.score,
         alternatives=[{"caption": other.text, "score": other.score} for other in others],
-        tags=[{"tag": tag.text, "score": tag.score} for tag in result.tags],
-        flags=flags_of(best.text, best.score, config.low_score),
+        tags=[{"tag": tag.text, "score": tag.score} for tag in tags],
+        flags=flags_of(best.text, best.score, low_score),
     )
 
 
@@ -117,11 +140,12 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, Bundle]):
     Args:
         bundle: folder of the bundle.
         batch_size: pictures in a step of the model.
+        kept: what of its results becomes part of a row.
     """
 
-    def __init__(self, bundle: str, batch_size: int) -> None:
+    def __init__(self, bundle: str, batch_size: int, kept: Kept = Kept()) -> None:
         super().__init__()
-        self.bundle, self.batch_size = bundle, batch_size
+        self.bundle, self.batch_size, self.kept = bundle, batch_size, kept
 
     def load_model(self) -> Bundle:
         """Loads the bundle and makes it trace and allocate before the first unit."""
@@ -138,7 +162,9 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, Bundle]):
             images = read_batch(unit.plan_uri, unit.batch, ImageFile)
             reads = map_ahead(lambda image: read_image(image, model.config.image), images)
             pairs = zip(images, reads, strict=True)
-            rows = list(caption_images(pairs, model.caption, model.config, self.batch_size))
+            rows = list(
+                caption_images(pairs, model.caption, model.config, self.kept, self.batch_size)
+            )
             if len(rows) != len(images):
                 raise RuntimeError(f"unit {unit}: got {len(rows)} rows of {len(images)} pictures")
             yield UnitRows(unit, rows)
@@ -156,18 +182,20 @@ class CommitUnit(beam.DoFn):
 
     Args:
         folder: where the files go.
+        claimed: the run's hold on it.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: str, claimed: Claim) -> None:
+        self.folder, self.claimed = folder, claimed
         self.captioned = Metrics.counter("captioner", CAPTIONED)
         self.rejected = Metrics.counter("captioner", REJECTED)
 
     def process(self, element: UnitRows) -> Iterator[str]:
         table = pa.Table.from_pylist(element.rows, CAPTIONS)
         uri = unit_uri(self.folder, element.unit)
-        with files.atomic_path(uri) as path:
+        with files.atomic_path(uri, durable=True) as path:
             pq.write_table(check_no_nulls(table), path, compression="zstd")
+            self.claimed.check()  # with the file ready: see `claims`
         rejected = sum(row["status"] == REJECTED for row in element.rows)
         self.captioned.inc(len(element.rows) - rejected)
         self.rejected.inc(rejected)

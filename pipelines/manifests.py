@@ -32,7 +32,8 @@ def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFi
     """The pictures that a manifest names, each once, in its order.
 
     A relative path starts at the manifest's folder. A picture that is not there is listed all the
-    same: it becomes a reject. Sizes are asked for on a local disk only, where that costs little.
+    same: it becomes a reject. Sizes and times are asked for on a local disk only, where that costs
+    little.
 
     Args:
         image_column: the column of paths; found if None.
@@ -49,7 +50,8 @@ def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFi
             continue
         seen.add(checked)
         resolved = _resolve(folder, checked)
-        yield ImageFile(resolved, checked, _local_size(resolved))
+        size, modified = _local_status(resolved)
+        yield ImageFile(resolved, checked, size, modified_usec=modified)
 
 
 def _paths(uri: str, image_column: str | None) -> Iterator[tuple[str, Any]]:
@@ -105,10 +107,10 @@ def _resolve(folder: str, path: str) -> str:
     return os.path.normpath(joined) if files.is_local(folder) else joined
 
 
-def _local_size(uri: str) -> int:
+def _local_status(uri: str) -> tuple[int, int | None]:
     if not files.is_local(uri):
-        return 0
+        return 0, None
     try:
-        return os.stat(uri).st_size
+        return files.size_and_time(os.stat(uri))
     except OSError:
-        return 0  # it is missing, or will be found so when it is read
+        return 0, None  # it is missing, or will be found so when it is read

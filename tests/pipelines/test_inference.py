@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,24 @@ from hypothesis import strategies as st
 
 from model.bundle import Bundle, ImageCaptions, Scored, read_bundle_config
 from model.config import BundleConfig
+from model.errors import CaptionerError
 from model.image import DecodedImage
+from pipelines.claims import Claim, claim
 from pipelines.images import ReadImage, read_image
-from pipelines.inference import CommitUnit, UnitCaptioner, UnitRows, caption_batch, caption_images
+from pipelines.inference import (
+    CommitUnit,
+    Kept,
+    UnitCaptioner,
+    UnitRows,
+    caption_batch,
+    caption_images,
+)
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
 from pipelines.units import plan_units, unit_uri
 
 GUILTY = 255
+ALL = Kept()
 
 
 def picture(value: int) -> np.ndarray:
@@ -86,10 +96,11 @@ def rows_of(
     config: BundleConfig,
     batch_size: int = 3,
     model: Callable[[np.ndarray], list[ImageCaptions]] = says,
+    kept: Kept = ALL,
 ) -> list[dict[str, Any]]:
     images = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 10 + i) for i in range(len(reads))]
     pairs = iter(list(zip(images, reads, strict=True)))
-    return list(caption_images(pairs, model, config, batch_size))
+    return list(caption_images(pairs, model, config, kept, batch_size))
 
 
 def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
@@ -115,6 +126,42 @@ def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
         "byte_size": 99,
         "model_fingerprint": config.model_fingerprint,
     }
+
+
+@pytest.mark.parametrize(
+    ("kept", "alternatives", "tags"),
+    [
+        (Kept(), ["second", "third"], ["dog", "cat", "hat"]),
+        (Kept(num_captions=9, tags=9), ["second", "third"], ["dog", "cat", "hat"]),
+        (Kept(num_captions=2, tags=2), ["second"], ["dog", "cat"]),
+        (Kept(num_captions=1, tags=0), [], []),
+    ],
+)
+def test_no_more_is_kept_than_was_asked_for(
+    config: BundleConfig, kept: Kept, alternatives: list[str], tags: list[str]
+) -> None:
+    def says_much(pixels: np.ndarray) -> list[ImageCaptions]:
+        captions = [Scored(text, -1.0) for text in ("first", "second", "third")]
+        named = [Scored("cat", 0.5), Scored("hat", 0.1), Scored("dog", 0.9)]
+        return [ImageCaptions(captions, named)] * len(pixels)
+
+    (row,) = rows_of([sound(1)], config, model=says_much, kept=kept)
+    assert row["caption"] == "first"
+    assert [other["caption"] for other in row["alternatives"]] == alternatives
+    assert [tag["tag"] for tag in row["tags"]] == tags
+
+
+def test_a_row_is_as_old_as_the_start_of_its_unit(config: BundleConfig) -> None:
+    """A file that changes while its unit is worked on is newer than its row: it is done again."""
+
+    def reads() -> Iterator[tuple[ImageFile, ReadImage]]:
+        for number in range(3):
+            times.append(datetime.datetime.now(datetime.UTC))
+            yield ImageFile(f"/{number}.jpg", "", 1), sound(number)
+
+    times: list[datetime.datetime] = []
+    rows = list(caption_images(reads(), says, config, ALL, batch_size=1))
+    assert {row["captioned_at"] <= times[0] for row in rows} == {True}
 
 
 def test_a_rejected_row_tells_the_reason(config: BundleConfig) -> None:
@@ -186,21 +233,40 @@ def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> Non
             assert row["score"] == pytest.approx(alone.captions[0].score, abs=1e-4)
 
 
-def test_a_unit_is_committed_as_one_file(tmp_path: Path, unit: Unit, config: BundleConfig) -> None:
+@pytest.fixture
+def claimed(tmp_path: Path) -> Iterator[Claim]:
+    with claim(str(tmp_path / "claimed"), "run") as held:
+        yield held
+
+
+def test_a_unit_is_committed_as_one_file(
+    tmp_path: Path, unit: Unit, config: BundleConfig, claimed: Claim
+) -> None:
     rows = rows_of([sound(1), sound(2)], config)
     folder = tmp_path / "captions"
-    (uri,) = CommitUnit(str(folder)).process(UnitRows(unit, rows))
+    (uri,) = CommitUnit(str(folder), claimed).process(UnitRows(unit, rows))
     assert uri == unit_uri(str(folder), unit)
     assert [path.name for path in folder.iterdir()] == [f"part-{unit.unit_id}.parquet"]
     assert pq.read_schema(uri).equals(CAPTIONS)
     assert pq.read_table(uri).column("caption").to_pylist() == ["1", "2"]
 
 
-def test_a_unit_whose_rows_are_wrong_is_not_committed(
+def test_a_unit_of_a_run_that_is_over_is_not_committed(
     tmp_path: Path, unit: Unit, config: BundleConfig
+) -> None:
+    folder = tmp_path / "captions"
+    with claim(str(folder), "run") as claimed:
+        pass
+    with pytest.raises(CaptionerError, match="is gone"):
+        list(CommitUnit(str(folder), claimed).process(UnitRows(unit, rows_of([sound(1)], config))))
+    assert not folder.exists()
+
+
+def test_a_unit_whose_rows_are_wrong_is_not_committed(
+    tmp_path: Path, unit: Unit, config: BundleConfig, claimed: Claim
 ) -> None:
     rows = rows_of([sound(1)], config)
     rows[0]["image_uri"] = None
     with pytest.raises(Exception, match="image_uri"):
-        list(CommitUnit(str(tmp_path / "captions")).process(UnitRows(unit, rows)))
+        list(CommitUnit(str(tmp_path / "captions"), claimed).process(UnitRows(unit, rows)))
     assert not (tmp_path / "captions").exists()
