@@ -2,7 +2,7 @@
 
 import datetime
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import tensorflow as tf
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
-from model.bundle import Bundle, ImageCaptions
+from model.bundle import Bundle
 from model.config import BundleConfig
 from pipelines import files
 from pipelines.archives.containers import close_containers
+from pipelines.batches import BatchCaptioner, Result
 from pipelines.claims import Claim
 from pipelines.images import ReadImage, map_ahead, read_image
 from pipelines.listing import read_batch
@@ -26,9 +27,6 @@ from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
 from pipelines.triage import flags_of
 from pipelines.units import unit_uri
-
-# uint8[B, H, W, 3] to one result a picture.
-CaptionBatch = Callable[[np.ndarray], list[ImageCaptions]]
 
 
 @dataclass(frozen=True)
@@ -52,34 +50,18 @@ class UnitRows:
     rows: list[dict[str, Any]]
 
 
-def caption_batch(caption: CaptionBatch, pixels: Sequence[np.ndarray]) -> list[Any]:
-    """Captions of pictures `uint8[H, W, 3]`; a failing batch is halved until the guilty is alone.
-
-    Returns:
-        for each picture an `ImageCaptions`, or the `tf.errors.OpError` that it alone causes.
-    """
-    try:
-        return list(caption(np.stack(pixels)))
-    except tf.errors.OpError as error:
-        if len(pixels) == 1:
-            return [error]
-        half = len(pixels) // 2
-        return caption_batch(caption, pixels[:half]) + caption_batch(caption, pixels[half:])
-
-
 def caption_images(
     images: Iterable[tuple[ImageFile, ReadImage]],
-    caption: CaptionBatch,
+    caption: BatchCaptioner,
     config: BundleConfig,
     kept: Kept,
-    batch_size: int,
 ) -> Iterator[dict[str, Any]]:
     """One row of `schemas.CAPTIONS` for every picture, in order."""
     # Before anything is read: a file that changes from now on is newer than its row.
     began = datetime.datetime.now(datetime.UTC)
-    while batch := list(itertools.islice(images, batch_size)):
+    while batch := list(itertools.islice(images, caption.batch_size)):
         pixels = [read.decoded.pixels for _, read in batch if read.decoded]
-        results = iter(caption_batch(caption, pixels) if pixels else [])
+        results = iter(caption(pixels))
         for image, read in batch:
             row = _row(image, read, config.model_fingerprint, began)
             if read.decoded:
@@ -114,7 +96,7 @@ def _row(
 
 def _fill(
     row: dict[str, Any],
-    result: ImageCaptions | tf.errors.OpError,
+    result: Result,
     low_score: float | None,
     kept: Kept,
 ) -> None:
@@ -134,12 +116,20 @@ def _fill(
     )
 
 
-class UnitCaptioner(ModelHandler[Unit, UnitRows, Bundle]):
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A bundle in memory, and the steps that it takes: all threads of a process share them."""
+
+    config: BundleConfig
+    caption: BatchCaptioner
+
+
+class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
     """Captions units; to be used with batches of one unit.
 
     Args:
         bundle: folder of the bundle.
-        batch_size: pictures in a step of the model.
+        batch_size: most pictures in a step of the model.
         kept: what of its results becomes part of a row.
     """
 
@@ -147,24 +137,26 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, Bundle]):
         super().__init__()
         self.bundle, self.batch_size, self.kept = bundle, batch_size, kept
 
-    def load_model(self) -> Bundle:
+    def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
         bundle = Bundle(Path(self.bundle))
         size_px = bundle.config.image.image_size_px
-        bundle.caption(np.zeros((self.batch_size, size_px, size_px, 3), np.uint8))
-        return bundle
+        caption = BatchCaptioner(bundle.caption, self.batch_size)
+        blank = np.zeros((size_px, size_px, 3), np.uint8)
+        for result in caption([blank] * self.batch_size):
+            if isinstance(result, tf.errors.OpError):
+                raise result  # the bundle's fault: it would reject every picture
+        return LoadedModel(bundle.config, caption)
 
     def run_inference(
-        self, batch: Sequence[Unit], model: Bundle, inference_args: dict | None = None
+        self, batch: Sequence[Unit], model: LoadedModel, inference_args: dict | None = None
     ) -> Iterator[UnitRows]:
         """The rows of each unit of `batch`."""
         for unit in batch:
             images = read_batch(unit.plan_uri, unit.batch, ImageFile)
             reads = map_ahead(lambda image: read_image(image, model.config.image), images)
             pairs = zip(images, reads, strict=True)
-            rows = list(
-                caption_images(pairs, model.caption, model.config, self.kept, self.batch_size)
-            )
+            rows = list(caption_images(pairs, model.caption, model.config, self.kept))
             if len(rows) != len(images):
                 raise RuntimeError(f"unit {unit}: got {len(rows)} rows of {len(images)} pictures")
             yield UnitRows(unit, rows)

@@ -20,6 +20,7 @@ from model.bundle import Bundle, ImageCaptions, Scored, read_bundle_config
 from model.config import BundleConfig
 from model.errors import CaptionerError
 from model.image import DecodedImage
+from pipelines.batches import BatchCaptioner
 from pipelines.claims import Claim, claim
 from pipelines.images import ReadImage, read_image
 from pipelines.inference import (
@@ -27,7 +28,6 @@ from pipelines.inference import (
     Kept,
     UnitCaptioner,
     UnitRows,
-    caption_batch,
     caption_images,
 )
 from pipelines.records import ImageFile, Unit
@@ -50,38 +50,6 @@ def says(pixels: np.ndarray) -> list[ImageCaptions]:
     return [ImageCaptions([Scored(str(v), -1.0), Scored("other", -2.0)], []) for v in values]
 
 
-@given(st.lists(st.sampled_from([*range(20), GUILTY]), min_size=1, max_size=40))
-def test_a_guilty_picture_costs_itself_alone(values: list[int]) -> None:
-    results = caption_batch(says, [picture(value) for value in values])
-    assert len(results) == len(values)
-    for value, result in zip(values, results, strict=True):
-        if value == GUILTY:
-            assert isinstance(result, tf.errors.InvalidArgumentError)
-        else:
-            assert result.captions[0].text == str(value)
-
-
-def test_a_guilty_picture_is_found_by_halving() -> None:
-    sizes = []
-
-    def counted(pixels: np.ndarray) -> list[ImageCaptions]:
-        sizes.append(len(pixels))
-        return says(pixels)
-
-    caption_batch(counted, [picture(GUILTY), *map(picture, range(31))])
-    assert len(sizes) == 11
-    assert sizes[0] == 32
-
-
-@pytest.mark.parametrize("error", [ValueError("a defect"), MemoryError(), RuntimeError("count")])
-def test_what_is_no_fault_of_a_picture_reaches_the_runner(error: Exception) -> None:
-    def broken(pixels: np.ndarray) -> list[ImageCaptions]:
-        raise error
-
-    with pytest.raises(type(error)):
-        caption_batch(broken, [picture(0), picture(1)])
-
-
 @pytest.fixture(scope="module")
 def config(tiny_bundle: Path) -> BundleConfig:
     return read_bundle_config(tiny_bundle)
@@ -100,7 +68,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     images = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 10 + i) for i in range(len(reads))]
     pairs = iter(list(zip(images, reads, strict=True)))
-    return list(caption_images(pairs, model, config, kept, batch_size))
+    return list(caption_images(pairs, BatchCaptioner(model, batch_size), config, kept))
 
 
 def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
@@ -160,7 +128,7 @@ def test_a_row_is_as_old_as_the_start_of_its_unit(config: BundleConfig) -> None:
             yield ImageFile(f"/{number}.jpg", "", 1), sound(number)
 
     times: list[datetime.datetime] = []
-    rows = list(caption_images(reads(), says, config, ALL, batch_size=1))
+    rows = list(caption_images(reads(), BatchCaptioner(says, 1), config, ALL))
     assert {row["captioned_at"] <= times[0] for row in rows} == {True}
 
 
@@ -219,7 +187,6 @@ def unit(tmp_path: Path) -> Unit:
 def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> None:
     handler = UnitCaptioner(str(tiny_bundle), batch_size=2)
     model = handler.load_model()
-    assert isinstance(model, Bundle)
     (done,) = handler.run_inference([unit], model)
     assert done.unit == unit
     assert [Path(row["image_uri"]).name for row in done.rows] == [f"{i}.png" for i in range(5)]
@@ -228,7 +195,8 @@ def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> Non
         image = ImageFile(row["image_uri"], "", 0)
         decoded = read_image(image, model.config.image).decoded
         if decoded:
-            (alone,) = model.caption(decoded.pixels[np.newaxis])
+            (alone,) = model.caption([decoded.pixels])
+            assert isinstance(alone, ImageCaptions)
             assert row["caption"] == alone.captions[0].text
             assert row["score"] == pytest.approx(alone.captions[0].score, abs=1e-4)
 
@@ -237,6 +205,38 @@ def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> Non
 def claimed(tmp_path: Path) -> Iterator[Claim]:
     with claim(str(tmp_path / "claimed"), "run") as held:
         yield held
+
+
+def test_a_model_that_is_too_large_for_memory_takes_smaller_steps_from_its_start(
+    tiny_bundle: Path, unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, sizes = Bundle.caption, []
+
+    def small_memory(bundle: Bundle, images: np.ndarray) -> list[ImageCaptions]:
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return whole(bundle, images)
+
+    monkeypatch.setattr(Bundle, "caption", small_memory)
+    handler = UnitCaptioner(str(tiny_bundle), batch_size=8)
+    model = handler.load_model()
+    assert (sizes, model.caption.batch_size) == ([8, 4, 2, 2, 2, 2], 2)
+    sizes.clear()
+    (done,) = handler.run_inference([unit], model)
+    assert sizes == [2, 1, 1]
+    assert [row["reason"] for row in done.rows] == [None, None, None, "empty", None]
+
+
+def test_a_bundle_that_fails_at_its_start_rejects_no_picture(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(bundle: Bundle, images: np.ndarray) -> list[ImageCaptions]:
+        raise tf.errors.InvalidArgumentError(None, None, "a broken graph")
+
+    monkeypatch.setattr(Bundle, "caption", broken)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a broken graph"):
+        UnitCaptioner(str(tiny_bundle), batch_size=2).load_model()
 
 
 def test_a_unit_is_committed_as_one_file(
