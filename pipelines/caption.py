@@ -21,6 +21,7 @@ from pipelines.account import Account, forecast, run_record, summary
 from pipelines.beam_options import make_options
 from pipelines.caption_config import CaptionConfig, check_output, read_config
 from pipelines.claims import RUNS, Claim, claim
+from pipelines.failures import dead_workers_told, failures_told
 from pipelines.inference import CommitUnit, Kept, UnitCaptioner
 from pipelines.ledger import read_ledger, remove_rows
 from pipelines.records import Unit
@@ -94,7 +95,7 @@ def _caption(
     remaining = find_remaining(config, folder, skipped)
     units = plan(remaining, config, claimed)
     if units:
-        with files.full_disk_told(), beam.Pipeline(options=pipeline_options) as pipeline:
+        with dead_workers_told(), beam.Pipeline(options=pipeline_options) as pipeline:
             build(pipeline, units, config, folder, claimed)
     statuses, reasons = count_rows(folder, units)
     account = Account(
@@ -129,7 +130,7 @@ def run(options: argparse.Namespace) -> int:
     if config.dry_run:
         return _dry_run(config, folder)
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-    with claim(config.output, run_id) as claimed:
+    with failures_told(), claim(config.output, run_id) as claimed:
         account, skipped = _caption(config, pipeline_options, folder, claimed)
         seconds = time.monotonic() - started
         if account.captioned or account.rejected:

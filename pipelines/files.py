@@ -1,7 +1,6 @@
 """The one writer of files: whole under their final name, or not there at all."""
 
 import contextlib
-import errno
 import fnmatch
 import hashlib
 import os
@@ -15,9 +14,6 @@ from typing import Any
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from model.errors import CaptionerError
-
-_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 # Readers of a Parquet dataset (pyarrow, Spark, DuckDB's *.parquet) pass such names over.
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = "_", ".tmp"
 
@@ -74,23 +70,6 @@ def _make_folders(folder: Path) -> list[Path]:
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
-
-
-@contextlib.contextmanager
-def full_disk_told() -> Iterator[None]:
-    """Makes a full disk, or a full quota, an error that the user can mend.
-
-    Raises:
-        CaptionerError: in place of whatever says so: a runner gives its workers' exceptions as text
-            only, TensorFlow's own among them.
-    """
-    try:
-        yield
-    except Exception as error:
-        told = next((text for text in _FULL if text in str(error)), None)
-        if told is None:
-            raise
-        raise CaptionerError(f"{told}; free some and run the command again") from error
 
 
 def write_text(uri: str, text: str) -> None:
