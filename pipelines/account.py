@@ -4,12 +4,13 @@ import dataclasses
 import datetime
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from model.config import BundleConfig
 from pipelines.caption_config import CaptionConfig
 from pipelines.sources import SkippedFiles
+from pipelines.stages import stage_lines
 from pipelines.units import Remaining
 
 _CONTAINERS_SHOWN = 20
@@ -40,27 +41,37 @@ class Account:
         return self.rejected > max_reject_ratio * (self.captioned + self.rejected)
 
 
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a run has to tell: its account, what it passed over, the seconds of each stage."""
+
+    account: Account
+    skipped: SkippedFiles
+    stages: Mapping[str, float]
+
+
 def run_record(
     config: CaptionConfig,
     bundle: BundleConfig,
-    account: Account,
-    skipped: SkippedFiles,
+    outcome: Outcome,
     seconds: float,
 ) -> str:
-    """The run's record as JSON."""
+    """The run's record as JSON; `seconds` is what all of it took."""
     record: dict[str, Any] = {
         "config": dataclasses.asdict(config),
         "bundle": dataclasses.asdict(bundle),
-        "account": dataclasses.asdict(account),
-        "skipped_by_suffix": dict(skipped.by_suffix),
+        "account": dataclasses.asdict(outcome.account),
+        "skipped_by_suffix": dict(outcome.skipped.by_suffix),
         "ended_at": datetime.datetime.now(datetime.UTC).isoformat(),
         "duration_sec": round(seconds, 1),
+        "stages_sec": {stage: round(spent, 3) for stage, spent in outcome.stages.items()},
     }
     return json.dumps(record, indent=2) + "\n"
 
 
-def summary(account: Account, skipped: SkippedFiles, folder: str, seconds: float) -> Iterator[str]:
+def summary(outcome: Outcome, folder: str, seconds: float) -> Iterator[str]:
     """What a person is told at the end of a run, line by line."""
+    account = outcome.account
     yield (
         f"{account.inputs} images = {account.already_done} already done + {account.captioned} "
         f"captioned + {account.rejected} rejected"
@@ -71,8 +82,10 @@ def summary(account: Account, skipped: SkippedFiles, folder: str, seconds: float
         yield "Nothing to do: every image has its row."
     else:
         done = account.captioned + account.rejected
-        yield f"  {done} images in {seconds:.1f} s, start-up and listing included"
-    yield f"  files of the folders that are no pictures: {skipped}"
+        rate = f"{done / seconds:.1f} images/s"
+        yield f"  {done} images in {seconds:.1f} s, start-up and listing included: {rate}"
+        yield from stage_lines(outcome.stages, done)
+    yield f"  files of the folders that are no pictures: {outcome.skipped}"
     yield f"captions in {folder}"
 
 

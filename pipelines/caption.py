@@ -5,29 +5,29 @@ import datetime
 import sys
 import time
 import uuid
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import apache_beam as beam
-import pyarrow.parquet as pq
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from model.bundle import read_bundle_config
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.account import Account, forecast, run_record, summary
+from pipelines.account import Account, Outcome, forecast, run_record, summary
 from pipelines.beam_options import make_options
 from pipelines.caption_config import CaptionConfig, check_output, read_config
 from pipelines.claims import RUNS, Claim, claim
 from pipelines.failures import dead_workers_told, failures_told
 from pipelines.inference import CommitUnit, Kept, UnitCaptioner
 from pipelines.ledger import read_ledger, remove_rows
+from pipelines.progress import Committed, shown_progress
 from pipelines.records import Unit
 from pipelines.schemas import CAPTIONED, REJECTED
 from pipelines.sources import SkippedFiles, list_all_images
-from pipelines.units import Remaining, plan_units, unit_uri
+from pipelines.stages import stage_seconds
+from pipelines.units import Remaining, plan_units
 
 TOO_MANY_REJECTS = 3
 
@@ -68,45 +68,30 @@ def _check_selected(remaining: Remaining, config: CaptionConfig) -> None:
         )
 
 
-def count_rows(folder: str, units: list[Unit]) -> tuple[Counter, Counter]:
-    """Rows by status, and rejected rows by reason, of the files that `units` committed.
-
-    Raises:
-        RuntimeError: if a unit has no file.
-    """
-    statuses: Counter = Counter()
-    reasons: Counter = Counter()
-    for unit in units:
-        try:
-            with files.open_bytes(unit_uri(folder, unit)) as file:
-                table = pq.read_table(file, columns=["status", "reason"])
-        except FileNotFoundError as error:
-            raise RuntimeError(f"unit {unit.unit_id} was not committed; run again") from error
-        statuses.update(table.column("status").to_pylist())
-        reasons.update(reason for reason in table.column("reason").to_pylist() if reason)
-    return statuses, reasons
-
-
 def _caption(
     config: CaptionConfig, pipeline_options: PipelineOptions, folder: str, claimed: Claim
-) -> tuple[Account, SkippedFiles]:
+) -> Outcome:
     """Captions what lacks a row, until everything has one."""
-    skipped = SkippedFiles()
+    skipped, stages = SkippedFiles(), dict[str, float]()
     remaining = find_remaining(config, folder, skipped)
     units = plan(remaining, config, claimed)
+    committed = Committed(folder, units)
     if units:
-        with dead_workers_told(), beam.Pipeline(options=pipeline_options) as pipeline:
+        pipeline = beam.Pipeline(options=pipeline_options)
+        with dead_workers_told(), shown_progress(committed, remaining.to_do), pipeline:
             build(pipeline, units, config, folder, claimed)
-    statuses, reasons = count_rows(folder, units)
+        stages = stage_seconds(pipeline.result)
+    committed.update()
+    committed.check_complete()
     account = Account(
         inputs=remaining.inputs,
         already_done=remaining.already_done,
-        captioned=statuses[CAPTIONED],
-        rejected=statuses[REJECTED],
-        reasons=dict(reasons),
+        captioned=committed.statuses[CAPTIONED],
+        rejected=committed.statuses[REJECTED],
+        reasons=dict(committed.reasons),
     )
     account.check()
-    return account, skipped
+    return Outcome(account, skipped, stages)
 
 
 def _dry_run(config: CaptionConfig, folder: str) -> int:
@@ -131,12 +116,12 @@ def run(options: argparse.Namespace) -> int:
         return _dry_run(config, folder)
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     with failures_told(), claim(config.output, run_id) as claimed:
-        account, skipped = _caption(config, pipeline_options, folder, claimed)
-        seconds = time.monotonic() - started
+        outcome = _caption(config, pipeline_options, folder, claimed)
+        account, seconds = outcome.account, time.monotonic() - started
         if account.captioned or account.rejected:
-            record = run_record(config, bundle, account, skipped, seconds)
+            record = run_record(config, bundle, outcome, seconds)
             files.write_text(f"{config.output}/{RUNS}/{run_id}.json", record)
-    _print(summary(account, skipped, folder, seconds))
+    _print(summary(outcome, folder, seconds))
     if account.exceeds(config.max_reject_ratio):
         print(
             f"captioner caption: rejected {account.rejected} of "

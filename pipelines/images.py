@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,8 @@ class ReadImage:
         error: the message that goes with the reason.
         sha256: of the file's bytes, in hexadecimal; None if it could not be read.
         byte_size: bytes read; None if it could not be read.
+        read_sec: time that reading took.
+        decode_sec: time that decoding took.
     """
 
     decoded: DecodedImage | None
@@ -42,28 +45,38 @@ class ReadImage:
     error: str | None
     sha256: str | None
     byte_size: int | None
+    read_sec: float = 0.0
+    decode_sec: float = 0.0
 
 
 def read_image(image: ImageFile, config: ImageConfig) -> ReadImage:
     """Reads and decodes one picture; a picture that fails is a result, not an exception."""
     if image.flaw:
-        reason, _, error = image.flaw.partition(": ")
-        return ReadImage(None, reason, error, None, None)
+        flaw, _, message = image.flaw.partition(": ")
+        return ReadImage(None, flaw, message, None, None)
     if image.byte_size > MAX_FILE_BYTES and not is_parquet_row(image):
-        error = f"got a file of {image.byte_size} bytes, expected at most {MAX_FILE_BYTES}"
-        return ReadImage(None, "bomb", error, None, image.byte_size)
+        message = f"got a file of {image.byte_size} bytes, expected at most {MAX_FILE_BYTES}"
+        return ReadImage(None, "bomb", message, None, image.byte_size)
+    started = time.perf_counter()
     try:
         data = read_image_bytes(image)
-    except (OSError, BeamIOError) as error:
-        missing = isinstance(error, FileNotFoundError)
-        reason = "missing" if missing else "unreadable"
-        return ReadImage(None, reason, f"{type(error).__name__}: {error}", None, None)
+    except (OSError, BeamIOError) as failure:
+        missing = isinstance(failure, FileNotFoundError)
+        message = f"{type(failure).__name__}: {failure}"
+        return ReadImage(None, "missing" if missing else "unreadable", message, None, None)
+    was_read = time.perf_counter()
     sha256 = hashlib.sha256(data).hexdigest()
+    decoded, reason, error = _decode(data, config)
+    seconds = (was_read - started, time.perf_counter() - was_read)
+    return ReadImage(decoded, reason, error, sha256, len(data), *seconds)
+
+
+def _decode(data: bytes, config: ImageConfig) -> tuple[DecodedImage | None, str | None, str | None]:
+    """The picture, or reason and message of its failure."""
     try:
-        decoded = decode_image(data, config)
+        return decode_image(data, config), None, None
     except ImageError as error:
-        return ReadImage(None, error.reason, str(error), sha256, len(data))
-    return ReadImage(decoded, None, None, sha256, len(data))
+        return None, error.reason, str(error)
 
 
 def map_ahead(

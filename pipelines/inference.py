@@ -2,6 +2,7 @@
 
 import datetime
 import itertools
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from pipelines.images import ReadImage, map_ahead, read_image
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
+from pipelines.stages import CAPTION, DECODE, NAMESPACE, READ, STAGES, WRITE, StageCounters
 from pipelines.triage import flags_of
 from pipelines.units import unit_uri
 
@@ -44,10 +46,11 @@ class Kept:
 
 @dataclass(frozen=True)
 class UnitRows:
-    """The rows of a unit, ready to be committed."""
+    """The rows of a unit, ready to be committed, and the seconds that each stage took."""
 
     unit: Unit
     rows: list[dict[str, Any]]
+    seconds: dict[str, float]
 
 
 def caption_images(
@@ -55,14 +58,23 @@ def caption_images(
     caption: BatchCaptioner,
     config: BundleConfig,
     kept: Kept,
+    seconds: dict[str, float],
 ) -> Iterator[dict[str, Any]]:
-    """One row of `schemas.CAPTIONS` for every picture, in order."""
+    """One row of `schemas.CAPTIONS` for every picture, in order.
+
+    Args:
+        seconds: the time of each of `stages.STAGES` is added to it.
+    """
     # Before anything is read: a file that changes from now on is newer than its row.
     began = datetime.datetime.now(datetime.UTC)
     while batch := list(itertools.islice(images, caption.batch_size)):
         pixels = [read.decoded.pixels for _, read in batch if read.decoded]
+        started = time.perf_counter()
         results = iter(caption(pixels))
+        seconds[CAPTION] += time.perf_counter() - started
         for image, read in batch:
+            seconds[READ] += read.read_sec
+            seconds[DECODE] += read.decode_sec
             row = _row(image, read, config.model_fingerprint, began)
             if read.decoded:
                 _fill(row, next(results), config.low_score, kept)
@@ -156,17 +168,18 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
             images = read_batch(unit.plan_uri, unit.batch, ImageFile)
             reads = map_ahead(lambda image: read_image(image, model.config.image), images)
             pairs = zip(images, reads, strict=True)
-            rows = list(caption_images(pairs, model.caption, model.config, self.kept))
+            seconds = dict.fromkeys(STAGES, 0.0)
+            rows = list(caption_images(pairs, model.caption, model.config, self.kept, seconds))
             if len(rows) != len(images):
                 raise RuntimeError(f"unit {unit}: got {len(rows)} rows of {len(images)} pictures")
-            yield UnitRows(unit, rows)
+            yield UnitRows(unit, rows, seconds)
 
     def get_num_bytes(self, batch: Sequence[Unit]) -> int:
         """Bytes of the elements; pickling a unit to measure it, as Beam does, tells nothing."""
         return len(batch)
 
     def get_metrics_namespace(self) -> str:
-        return "captioner"
+        return NAMESPACE
 
 
 class CommitUnit(beam.DoFn):
@@ -179,10 +192,12 @@ class CommitUnit(beam.DoFn):
 
     def __init__(self, folder: str, claimed: Claim) -> None:
         self.folder, self.claimed = folder, claimed
-        self.captioned = Metrics.counter("captioner", CAPTIONED)
-        self.rejected = Metrics.counter("captioner", REJECTED)
+        self.captioned = Metrics.counter(NAMESPACE, CAPTIONED)
+        self.rejected = Metrics.counter(NAMESPACE, REJECTED)
+        self.stages = StageCounters()
 
     def process(self, element: UnitRows) -> Iterator[str]:
+        started = time.perf_counter()
         table = pa.Table.from_pylist(element.rows, CAPTIONS)
         uri = unit_uri(self.folder, element.unit)
         with files.atomic_path(uri, durable=True) as path:
@@ -191,6 +206,7 @@ class CommitUnit(beam.DoFn):
         rejected = sum(row["status"] == REJECTED for row in element.rows)
         self.captioned.inc(len(element.rows) - rejected)
         self.rejected.inc(rejected)
+        self.stages.update({**element.seconds, WRITE: time.perf_counter() - started})
         yield uri
 
     def teardown(self) -> None:

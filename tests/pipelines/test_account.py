@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.account import Account, forecast, summary
+from pipelines.account import Account, Outcome, forecast, summary
 from pipelines.ledger import Ledger
 from pipelines.sources import SkippedFiles
 from pipelines.units import Remaining
@@ -28,7 +28,9 @@ def test_the_share_of_rejects_is_of_this_run_alone() -> None:
 
 def test_the_summary_adds_up() -> None:
     account = Account(10, 4, 5, 1, {"empty": 1})
-    lines = list(summary(account, SkippedFiles(Counter({".txt": 3})), "/captions", 2.0))
+    stages = {"read": 0.006, "decode": 0.6, "caption": 0.0}
+    outcome = Outcome(account, SkippedFiles(Counter({".txt": 3})), stages)
+    lines = list(summary(outcome, "/captions", 2.0))
     assert lines[:2] == [
         "10 images = 4 already done + 5 captioned + 1 rejected",
         "  rejected: empty 1",
@@ -36,8 +38,11 @@ def test_the_summary_adds_up() -> None:
     assert "  files of the folders that are no pictures: 3 (.txt: 3)" in lines
     assert lines[-1] == "captions in /captions"
     assert "Nothing to do" not in "".join(lines)
-    done = Account(4, 4, 0, 0, {})
-    assert "Nothing to do" in "".join(summary(done, SkippedFiles(), "/captions", 2.0))
+    assert "  6 images in 2.0 s, start-up and listing included: 3.0 images/s" in lines
+    assert "  read         1.00 ms an image     1000.0 images/s a thread" in lines
+    assert "  caption      0.00 ms an image          - images/s a thread" in lines
+    done = Outcome(Account(4, 4, 0, 0, {}), SkippedFiles(), {})
+    assert "Nothing to do" in "".join(summary(done, "/captions", 2.0))
 
 
 def test_a_forecast_tells_what_would_be_done() -> None:

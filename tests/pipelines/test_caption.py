@@ -30,6 +30,7 @@ from pipeline_builders import (
 
 from pipelines import caption
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
+from pipelines.stages import STAGES
 
 PICTURES = 30
 
@@ -134,6 +135,8 @@ def test_the_runs_record_tells_what_became_of_the_inputs(
     assert record["bundle"]["model_fingerprint"] == FINGERPRINT
     assert record["skipped_by_suffix"] == {".txt": 1}
     assert record["duration_sec"] > 0
+    assert list(record["stages_sec"]) == list(STAGES)
+    assert 0 < sum(record["stages_sec"].values()) < 16 * record["duration_sec"]
 
 
 @pytest.mark.parametrize("reader", ["duckdb", "pandas", "polars", "pyarrow"])

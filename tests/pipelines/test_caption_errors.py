@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from pipeline_builders import caption_arguments, captioner, files_of, write_picture
 
-from pipelines import caption, inference
-from pipelines.records import Unit
+from pipelines import inference
 
 
 @pytest.fixture
@@ -134,8 +133,3 @@ def test_a_run_that_fails_leaves_no_half_and_no_plan(
     with pytest.raises(Exception, match="disk full"):
         captioner(*caption_arguments(tiny_bundle, inputs, tmp_path / "captions"))
     assert files_of(tmp_path / "captions") == {}
-
-
-def test_a_unit_that_was_not_committed_is_a_defect(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="unit abc was not committed; run again"):
-        caption.count_rows(str(tmp_path), [Unit("abc", "plan", 0)])

@@ -32,6 +32,7 @@ from pipelines.inference import (
 )
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
+from pipelines.stages import STAGES
 from pipelines.units import plan_units, unit_uri
 
 GUILTY = 255
@@ -59,6 +60,10 @@ def sound(value: int) -> ReadImage:
     return ReadImage(DecodedImage(picture(value), 640, 480, "JPEG", "RGB"), None, None, "ab", 99)
 
 
+def spent() -> dict[str, float]:
+    return dict.fromkeys(STAGES, 0.0)
+
+
 def rows_of(
     reads: list[ReadImage],
     config: BundleConfig,
@@ -68,7 +73,7 @@ def rows_of(
 ) -> list[dict[str, Any]]:
     images = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 10 + i) for i in range(len(reads))]
     pairs = iter(list(zip(images, reads, strict=True)))
-    return list(caption_images(pairs, BatchCaptioner(model, batch_size), config, kept))
+    return list(caption_images(pairs, BatchCaptioner(model, batch_size), config, kept, spent()))
 
 
 def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
@@ -128,7 +133,7 @@ def test_a_row_is_as_old_as_the_start_of_its_unit(config: BundleConfig) -> None:
             yield ImageFile(f"/{number}.jpg", "", 1), sound(number)
 
     times: list[datetime.datetime] = []
-    rows = list(caption_images(reads(), BatchCaptioner(says, 1), config, ALL))
+    rows = list(caption_images(reads(), BatchCaptioner(says, 1), config, ALL, spent()))
     assert {row["captioned_at"] <= times[0] for row in rows} == {True}
 
 
@@ -191,6 +196,8 @@ def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> Non
     assert done.unit == unit
     assert [Path(row["image_uri"]).name for row in done.rows] == [f"{i}.png" for i in range(5)]
     assert [row["reason"] for row in done.rows] == [None, None, None, "empty", None]
+    assert list(done.seconds) == list(STAGES)
+    assert min(done.seconds[stage] for stage in ("read", "decode", "caption")) > 0
     for row in done.rows:
         image = ImageFile(row["image_uri"], "", 0)
         decoded = read_image(image, model.config.image).decoded
@@ -244,7 +251,7 @@ def test_a_unit_is_committed_as_one_file(
 ) -> None:
     rows = rows_of([sound(1), sound(2)], config)
     folder = tmp_path / "captions"
-    (uri,) = CommitUnit(str(folder), claimed).process(UnitRows(unit, rows))
+    (uri,) = CommitUnit(str(folder), claimed).process(UnitRows(unit, rows, spent()))
     assert uri == unit_uri(str(folder), unit)
     assert [path.name for path in folder.iterdir()] == [f"part-{unit.unit_id}.parquet"]
     assert pq.read_schema(uri).equals(CAPTIONS)
@@ -257,8 +264,9 @@ def test_a_unit_of_a_run_that_is_over_is_not_committed(
     folder = tmp_path / "captions"
     with claim(str(folder), "run") as claimed:
         pass
+    rows = UnitRows(unit, rows_of([sound(1)], config), spent())
     with pytest.raises(CaptionerError, match="is gone"):
-        list(CommitUnit(str(folder), claimed).process(UnitRows(unit, rows_of([sound(1)], config))))
+        list(CommitUnit(str(folder), claimed).process(rows))
     assert not folder.exists()
 
 
@@ -268,5 +276,5 @@ def test_a_unit_whose_rows_are_wrong_is_not_committed(
     rows = rows_of([sound(1)], config)
     rows[0]["image_uri"] = None
     with pytest.raises(Exception, match="image_uri"):
-        list(CommitUnit(str(tmp_path / "captions"), claimed).process(UnitRows(unit, rows)))
+        list(CommitUnit(str(tmp_path / "captions"), claimed).process(UnitRows(unit, rows, spent())))
     assert not (tmp_path / "captions").exists()
