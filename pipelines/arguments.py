@@ -125,6 +125,12 @@ def caption_parser() -> argparse.ArgumentParser:
         default=0.1,
         help="exit with status 3 if a larger share of images is rejected (default: 0.1)",
     )
+    parser.add_argument(
+        "--read-timeout-sec",
+        type=float,
+        default=300.0,
+        help="reject an image that takes longer to read and decode (default: 300)",
+    )
     _add_selection_options(parser.add_argument_group("which images"))
     _add_row_options(parser.add_argument_group("what is kept of a caption"))
     return parser

@@ -37,7 +37,7 @@ def build(
 ) -> None:
     """The whole pipeline: units to committed Parquet files in `folder`."""
     kept = Kept(config.num_captions, config.tags)
-    captioner = UnitCaptioner(config.bundle, config.batch_size, kept)
+    captioner = UnitCaptioner(config.bundle, config.batch_size, config.read_timeout_sec, kept)
     _ = (
         pipeline
         | "Units" >> beam.Create([[unit] for unit in units], reshuffle=True)

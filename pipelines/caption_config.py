@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 import os
 import re
 
@@ -27,6 +28,7 @@ class CaptionConfig:
     unit_size: int
     batch_size: int
     max_reject_ratio: float
+    read_timeout_sec: float = 300.0
     num_captions: int | None = None
     tags: int | None = None
     sample: float = 1.0
@@ -45,6 +47,10 @@ class CaptionConfig:
         if not 0 <= self.max_reject_ratio <= 1:
             raise CaptionerError(
                 f"--max-reject-ratio: got {self.max_reject_ratio}, expected a share from 0 to 1"
+            )
+        if not 0 < self.read_timeout_sec < math.inf:
+            raise CaptionerError(
+                f"--read-timeout-sec: got {self.read_timeout_sec}, expected seconds above 0"
             )
         if not 0 < self.sample <= 1:
             raise CaptionerError(

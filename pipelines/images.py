@@ -1,27 +1,20 @@
 """Reading and decoding pictures: a bounded number ahead of whoever takes them."""
 
 import hashlib
-import os
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from apache_beam.io.filesystem import BeamIOError
 
 from model.config import ImageConfig
+from model.errors import CaptionerError
 from model.image import DecodedImage, ImageError, decode_image
 from pipelines.archives.containers import is_parquet_row, read_image_bytes
 from pipelines.records import ImageFile
+from pipelines.threads import AHEAD_PER_THREAD, THREADS, map_ahead
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-# Pillow and file reads release the GIL: threads decode while the caller computes.
-DECODE_THREADS = min(16, os.cpu_count() or 1)
-_AHEAD_PER_THREAD = 4
+STALLED = "stalled"
 # Larger than any scan; a zip member may claim more than there is memory.
 MAX_FILE_BYTES = 2 << 30
 
@@ -32,7 +25,8 @@ class ReadImage:
 
     Attributes:
         decoded: pixels and what the file says, or None.
-        reason: `missing`, `unreadable` or another reason of `ImageError`; None if decoded.
+        reason: `missing`, `unreadable`, `stalled` or another reason of `ImageError`; None if
+            decoded.
         error: the message that goes with the reason.
         sha256: of the file's bytes, in hexadecimal; None if it could not be read.
         byte_size: bytes read; None if it could not be read.
@@ -79,15 +73,29 @@ def _decode(data: bytes, config: ImageConfig) -> tuple[DecodedImage | None, str 
         return None, error.reason, str(error)
 
 
-def map_ahead(
-    function: Callable[[Item], Result], items: Iterable[Item], threads: int = DECODE_THREADS
-) -> Iterator[Result]:
-    """Like `map`, in order, with at most `4 * threads` results computed ahead of the caller."""
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[Result]] = deque()
-        for item in items:
-            ahead.append(pool.submit(function, item))
-            if len(ahead) >= _AHEAD_PER_THREAD * threads:
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
+def read_ahead(
+    images: Sequence[ImageFile], config: ImageConfig, limit_sec: float
+) -> Iterator[ReadImage]:
+    """Reads and decodes pictures in order, a bounded number ahead of whoever takes them.
+
+    Args:
+        limit_sec: most seconds for one of them; it is rejected as `stalled` then.
+
+    Raises:
+        CaptionerError: if none of as many as are read ahead ever comes: it is not their fault.
+    """
+
+    def stalled(image: ImageFile) -> ReadImage:
+        message = f"it could not be read in {limit_sec:g} s (--read-timeout-sec)"
+        return ReadImage(None, STALLED, message, None, None)
+
+    reads = map_ahead(lambda image: read_image(image, config), images, THREADS, limit_sec, stalled)
+    in_a_row = 0
+    for image, read in zip(images, reads, strict=True):
+        in_a_row = in_a_row + 1 if read.reason == STALLED else 0
+        if in_a_row == AHEAD_PER_THREAD * THREADS:
+            raise CaptionerError(
+                f"none of {in_a_row} images in a row could be read in {limit_sec:g} s, the last "
+                f"one {image.uri}; check the disk or the network, and run the command again"
+            )
+        yield read

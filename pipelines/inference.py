@@ -22,7 +22,7 @@ from pipelines import files
 from pipelines.archives.containers import close_containers
 from pipelines.batches import BatchCaptioner, Result
 from pipelines.claims import Claim
-from pipelines.images import ReadImage, map_ahead, read_image
+from pipelines.images import ReadImage, read_ahead
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
@@ -142,12 +142,16 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
     Args:
         bundle: folder of the bundle.
         batch_size: most pictures in a step of the model.
+        read_timeout_sec: most seconds to read and decode a picture.
         kept: what of its results becomes part of a row.
     """
 
-    def __init__(self, bundle: str, batch_size: int, kept: Kept = Kept()) -> None:
+    def __init__(
+        self, bundle: str, batch_size: int, read_timeout_sec: float, kept: Kept = Kept()
+    ) -> None:
         super().__init__()
-        self.bundle, self.batch_size, self.kept = bundle, batch_size, kept
+        self.bundle, self.batch_size = bundle, batch_size
+        self.read_timeout_sec, self.kept = read_timeout_sec, kept
 
     def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
@@ -166,7 +170,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         """The rows of each unit of `batch`."""
         for unit in batch:
             images = read_batch(unit.plan_uri, unit.batch, ImageFile)
-            reads = map_ahead(lambda image: read_image(image, model.config.image), images)
+            reads = read_ahead(images, model.config.image, self.read_timeout_sec)
             pairs = zip(images, reads, strict=True)
             seconds = dict.fromkeys(STAGES, 0.0)
             rows = list(caption_images(pairs, model.caption, model.config, self.kept, seconds))

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.images import map_ahead
 from pipelines.schemas import CAPTIONS, REJECTED
 from pipelines.texts import one_line
+from pipelines.threads import map_ahead
 
 _COLUMNS = ["image_uri", "status", "byte_size", "captioned_at"]
 # Files are small, and far away where they lie in a cloud.

@@ -190,7 +190,7 @@ def unit(tmp_path: Path) -> Unit:
 
 
 def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> None:
-    handler = UnitCaptioner(str(tiny_bundle), batch_size=2)
+    handler = UnitCaptioner(str(tiny_bundle), batch_size=2, read_timeout_sec=60)
     model = handler.load_model()
     (done,) = handler.run_inference([unit], model)
     assert done.unit == unit
@@ -226,7 +226,7 @@ def test_a_model_that_is_too_large_for_memory_takes_smaller_steps_from_its_start
         return whole(bundle, images)
 
     monkeypatch.setattr(Bundle, "caption", small_memory)
-    handler = UnitCaptioner(str(tiny_bundle), batch_size=8)
+    handler = UnitCaptioner(str(tiny_bundle), batch_size=8, read_timeout_sec=60)
     model = handler.load_model()
     assert (sizes, model.caption.batch_size) == ([8, 4, 2, 2, 2, 2], 2)
     sizes.clear()
@@ -243,7 +243,7 @@ def test_a_bundle_that_fails_at_its_start_rejects_no_picture(
 
     monkeypatch.setattr(Bundle, "caption", broken)
     with pytest.raises(tf.errors.InvalidArgumentError, match="a broken graph"):
-        UnitCaptioner(str(tiny_bundle), batch_size=2).load_model()
+        UnitCaptioner(str(tiny_bundle), batch_size=2, read_timeout_sec=60).load_model()
 
 
 def test_a_unit_is_committed_as_one_file(
