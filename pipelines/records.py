@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-@dataclass(frozen=True)
+# Slots: a listing makes millions of them.
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file, or a member of a container, taken for a picture.
 
