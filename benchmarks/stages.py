@@ -16,8 +16,9 @@ import numpy as np
 from benchmarks.measure import alternate
 from model.bundle import Bundle
 from pipelines.cli import main as captioner
-from pipelines.images import map_ahead, read_image
+from pipelines.images import read_image
 from pipelines.records import ImageFile
+from pipelines.threads import map_ahead
 
 
 def naive_loop(bundle: Bundle, paths: list[str], batch_size: int) -> None:

@@ -125,7 +125,42 @@ def caption_parser() -> argparse.ArgumentParser:
         default=0.1,
         help="exit with status 3 if a larger share of images is rejected (default: 0.1)",
     )
+    parser.add_argument(
+        "--read-timeout-sec",
+        type=float,
+        default=300.0,
+        help="reject an image that takes longer to read and decode (default: 300)",
+    )
+    _add_selection_options(parser.add_argument_group("which images"))
+    _add_row_options(parser.add_argument_group("what is kept of a caption"))
     return parser
+
+
+def _add_selection_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--limit", type=int, help="take the first images of the inputs alone")
+    group.add_argument(
+        "--sample",
+        type=float,
+        default=1.0,
+        help="take this share of the images, the same ones in every run (default: 1)",
+    )
+    group.add_argument(
+        "--retry-rejected",
+        action="store_true",
+        help="do images again that were rejected before",
+    )
+    group.add_argument(
+        "--dry-run", action="store_true", help="tell what would be done; write nothing"
+    )
+
+
+def _add_row_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--num-captions",
+        type=int,
+        help="captions kept of an image, the alternatives counted (default: all of the bundle's)",
+    )
+    group.add_argument("--tags", type=int, help="most tags kept of an image (default: all)")
 
 
 def describe_parser() -> argparse.ArgumentParser:

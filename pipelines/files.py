@@ -1,7 +1,7 @@
 """The one writer of files: whole under their final name, or not there at all."""
 
 import contextlib
-import errno
+import fnmatch
 import hashlib
 import os
 import shutil
@@ -11,12 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from model.errors import CaptionerError
-
-_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT))
 # Readers of a Parquet dataset (pyarrow, Spark, DuckDB's *.parquet) pass such names over.
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = "_", ".tmp"
 
@@ -27,20 +24,26 @@ def is_local(uri: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_path(uri: str) -> Iterator[str]:
+def atomic_path(uri: str, durable: bool = False) -> Iterator[str]:
     """Yields a local path to write; on success it becomes `uri`, on failure it is gone.
 
     On a local disk the file is written beside its final name and renamed; elsewhere it is written
     to a temporary disk and copied as a single object. An existing file is replaced. Folders are
     made as needed, and are gone after a failure too.
+
+    Args:
+        uri: the file's final name.
+        durable: whether its bytes are on the disk before the name is: what a power cut leaves is
+            whole then too.
     """
     if is_local(uri):
         folder, name = os.path.split(uri)
         made = _make_folders(Path(folder))
-        unique = f"{_TEMPORARY_PREFIX}{name}.{uuid.uuid4().hex}{_TEMPORARY_SUFFIX}"
-        temporary = os.path.join(folder, unique)
+        temporary = os.path.join(folder, temporary_name(f"{name}.{uuid.uuid4().hex}"))
         try:
             yield temporary
+            if durable:
+                _flush(temporary)
             os.replace(temporary, uri)
         except BaseException:
             if os.path.lexists(temporary):
@@ -57,28 +60,16 @@ def atomic_path(uri: str) -> Iterator[str]:
             shutil.copyfileobj(source, target, 1 << 20)
 
 
+def _flush(path: str) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
 def _make_folders(folder: Path) -> list[Path]:
     """Makes `folder` and those above it that are missing; returns them, the deepest first."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return missing
-
-
-@contextlib.contextmanager
-def full_disk_told() -> Iterator[None]:
-    """Makes a full disk, or a full quota, an error that the user can mend.
-
-    Raises:
-        CaptionerError: in place of whatever says so: a runner gives its workers' exceptions as text
-            only, TensorFlow's own among them.
-    """
-    try:
-        yield
-    except Exception as error:
-        told = next((text for text in _FULL if text in str(error)), None)
-        if told is None:
-            raise
-        raise CaptionerError(f"{told}; free some and run the command again") from error
 
 
 def write_text(uri: str, text: str) -> None:
@@ -108,6 +99,25 @@ def open_bytes(uri: str) -> Any:
         raise kind(f"{uri}: {type(error).__name__}: {error}") from error
 
 
+def size_and_time(status: os.stat_result) -> tuple[int, int]:
+    """Bytes of a local file, and when it last changed, in microseconds since 1970."""
+    return status.st_size, status.st_mtime_ns // 1000
+
+
+def modified_usec(uri: str) -> int | None:
+    """When `uri` last changed, in microseconds since 1970; None if its file system does not tell.
+
+    Raises:
+        OSError: if it is a local file that is not there.
+    """
+    if is_local(uri):
+        return size_and_time(os.stat(uri))[1]
+    try:
+        return int(FileSystems.last_updated(uri) * 1e6) or None
+    except (BeamIOError, NotImplementedError):
+        return None
+
+
 def read_bytes(uri: str) -> bytes:
     """The bytes of `uri` as they are stored."""
     with open_bytes(uri) as file:
@@ -128,15 +138,34 @@ def delete_tree(uri: str) -> None:
         FileSystems.delete(objects)
 
 
-def delete_temporaries(folder: str) -> int:
-    """Deletes what a killed writer left in the local `folder`; returns how many files."""
-    if not is_local(folder):
-        return 0  # a single object write leaves nothing behind
-    pattern = f"{_TEMPORARY_PREFIX}*{_TEMPORARY_SUFFIX}"
-    leftovers = list(Path(folder).rglob(pattern))
-    for path in leftovers:
-        path.unlink()
+def temporary_name(name: str) -> str:
+    """A name that readers of Parquet pass over and `delete_temporaries` deletes."""
+    return f"{_TEMPORARY_PREFIX}{name}{_TEMPORARY_SUFFIX}"
+
+
+def delete_temporaries(folder: str, keep: str | None = None) -> int:
+    """Deletes the temporary files below `folder`; returns how many.
+
+    They are what a killed writer left, or another one is about to rename: its file is gone then.
+
+    Args:
+        keep: URI of one that stays.
+    """
+    pattern = temporary_name("*")
+    found = [uri for uri in list_tree(folder) if uri != keep]
+    leftovers = [uri for uri in found if fnmatch.fnmatchcase(os.path.basename(uri), pattern)]
+    for uri in leftovers:
+        delete(uri)
     return len(leftovers)
+
+
+def delete(uri: str) -> None:
+    """Deletes the file `uri`, if it is there."""
+    try:
+        FileSystems.delete([uri])
+    except BeamIOError:
+        if FileSystems.exists(uri):
+            raise
 
 
 def list_tree(folder: str) -> list[str]:

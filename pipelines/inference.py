@@ -2,7 +2,8 @@
 
 import datetime
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,62 +16,74 @@ import tensorflow as tf
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
-from model.bundle import Bundle, ImageCaptions
+from model.bundle import Bundle
 from model.config import BundleConfig
 from pipelines import files
 from pipelines.archives.containers import close_containers
-from pipelines.images import ReadImage, map_ahead, read_image
+from pipelines.batches import BatchCaptioner, Result
+from pipelines.claims import Claim
+from pipelines.images import ReadImage, read_ahead
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
+from pipelines.stages import CAPTION, DECODE, NAMESPACE, READ, STAGES, WRITE, StageCounters
 from pipelines.triage import flags_of
 from pipelines.units import unit_uri
 
-# uint8[B, H, W, 3] to one result a picture.
-CaptionBatch = Callable[[np.ndarray], list[ImageCaptions]]
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of what a model says of a picture; None for all of it.
+
+    Attributes:
+        num_captions: captions, the best one and its alternatives.
+        tags: the surest tags.
+    """
+
+    num_captions: int | None = None
+    tags: int | None = None
 
 
 @dataclass(frozen=True)
 class UnitRows:
-    """The rows of a unit, ready to be committed."""
+    """The rows of a unit, ready to be committed, and the seconds that each stage took."""
 
     unit: Unit
     rows: list[dict[str, Any]]
-
-
-def caption_batch(caption: CaptionBatch, pixels: Sequence[np.ndarray]) -> list[Any]:
-    """Captions of pictures `uint8[H, W, 3]`; a failing batch is halved until the guilty is alone.
-
-    Returns:
-        for each picture an `ImageCaptions`, or the `tf.errors.OpError` that it alone causes.
-    """
-    try:
-        return list(caption(np.stack(pixels)))
-    except tf.errors.OpError as error:
-        if len(pixels) == 1:
-            return [error]
-        half = len(pixels) // 2
-        return caption_batch(caption, pixels[:half]) + caption_batch(caption, pixels[half:])
+    seconds: dict[str, float]
 
 
 def caption_images(
     images: Iterable[tuple[ImageFile, ReadImage]],
-    caption: CaptionBatch,
+    caption: BatchCaptioner,
     config: BundleConfig,
-    batch_size: int,
+    kept: Kept,
+    seconds: dict[str, float],
 ) -> Iterator[dict[str, Any]]:
-    """One row of `schemas.CAPTIONS` for every picture, in order."""
-    while batch := list(itertools.islice(images, batch_size)):
+    """One row of `schemas.CAPTIONS` for every picture, in order.
+
+    Args:
+        seconds: the time of each of `stages.STAGES` is added to it.
+    """
+    # Before anything is read: a file that changes from now on is newer than its row.
+    began = datetime.datetime.now(datetime.UTC)
+    while batch := list(itertools.islice(images, caption.batch_size)):
         pixels = [read.decoded.pixels for _, read in batch if read.decoded]
-        results = iter(caption_batch(caption, pixels) if pixels else [])
+        started = time.perf_counter()
+        results = iter(caption(pixels))
+        seconds[CAPTION] += time.perf_counter() - started
         for image, read in batch:
-            row = _row(image, read, config)
+            seconds[READ] += read.read_sec
+            seconds[DECODE] += read.decode_sec
+            row = _row(image, read, config.model_fingerprint, began)
             if read.decoded:
-                _fill(row, next(results), config)
+                _fill(row, next(results), config.low_score, kept)
             yield row
 
 
-def _row(image: ImageFile, read: ReadImage, config: BundleConfig) -> dict[str, Any]:
+def _row(
+    image: ImageFile, read: ReadImage, model_fingerprint: str, began: datetime.datetime
+) -> dict[str, Any]:
     """What is known of a picture before it is captioned; a rejected one is told in full."""
     decoded = read.decoded
     return {
@@ -88,67 +101,89 @@ def _row(image: ImageFile, read: ReadImage, config: BundleConfig) -> dict[str, A
         "height_px": decoded.height_px if decoded else None,
         "format": decoded.format if decoded else None,
         "byte_size": image.byte_size if read.byte_size is None else read.byte_size,
-        "model_fingerprint": config.model_fingerprint,
-        "captioned_at": datetime.datetime.now(datetime.UTC),
+        "model_fingerprint": model_fingerprint,
+        "captioned_at": began,
     }
 
 
 def _fill(
-    row: dict[str, Any], result: ImageCaptions | tf.errors.OpError, config: BundleConfig
+    row: dict[str, Any],
+    result: Result,
+    low_score: float | None,
+    kept: Kept,
 ) -> None:
     """Adds to `row` what the model says of the picture, or that it failed."""
     if isinstance(result, tf.errors.OpError):
         error = f"{type(result).__name__}: {result.message}"
         row.update(status=REJECTED, reason="model_error", error=error)
         return
-    best, *others = result.captions
+    best, *others = result.captions[: kept.num_captions]
+    tags = sorted(result.tags, key=lambda tag: -tag.score)[: kept.tags]
     row.update(
         caption=best.text,
         score=best.score,
         alternatives=[{"caption": other.text, "score": other.score} for other in others],
-        tags=[{"tag": tag.text, "score": tag.score} for tag in result.tags],
-        flags=flags_of(best.text, best.score, config.low_score),
+        tags=[{"tag": tag.text, "score": tag.score} for tag in tags],
+        flags=flags_of(best.text, best.score, low_score),
     )
 
 
-class UnitCaptioner(ModelHandler[Unit, UnitRows, Bundle]):
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A bundle in memory, and the steps that it takes: all threads of a process share them."""
+
+    config: BundleConfig
+    caption: BatchCaptioner
+
+
+class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
     """Captions units; to be used with batches of one unit.
 
     Args:
         bundle: folder of the bundle.
-        batch_size: pictures in a step of the model.
+        batch_size: most pictures in a step of the model.
+        read_timeout_sec: most seconds to read and decode a picture.
+        kept: what of its results becomes part of a row.
     """
 
-    def __init__(self, bundle: str, batch_size: int) -> None:
+    def __init__(
+        self, bundle: str, batch_size: int, read_timeout_sec: float, kept: Kept = Kept()
+    ) -> None:
         super().__init__()
         self.bundle, self.batch_size = bundle, batch_size
+        self.read_timeout_sec, self.kept = read_timeout_sec, kept
 
-    def load_model(self) -> Bundle:
+    def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
         bundle = Bundle(Path(self.bundle))
         size_px = bundle.config.image.image_size_px
-        bundle.caption(np.zeros((self.batch_size, size_px, size_px, 3), np.uint8))
-        return bundle
+        caption = BatchCaptioner(bundle.caption, self.batch_size)
+        blank = np.zeros((size_px, size_px, 3), np.uint8)
+        for result in caption([blank] * self.batch_size):
+            if isinstance(result, tf.errors.OpError):
+                raise result  # the bundle's fault: it would reject every picture
+        return LoadedModel(bundle.config, caption)
 
     def run_inference(
-        self, batch: Sequence[Unit], model: Bundle, inference_args: dict | None = None
+        self, batch: Sequence[Unit], model: LoadedModel, inference_args: dict | None = None
     ) -> Iterator[UnitRows]:
         """The rows of each unit of `batch`."""
         for unit in batch:
             images = read_batch(unit.plan_uri, unit.batch, ImageFile)
-            reads = map_ahead(lambda image: read_image(image, model.config.image), images)
+            reads = read_ahead(images, model.config.image, self.read_timeout_sec)
             pairs = zip(images, reads, strict=True)
-            rows = list(caption_images(pairs, model.caption, model.config, self.batch_size))
+            seconds = dict.fromkeys(STAGES, 0.0)
+            rows = list(caption_images(pairs, model.caption, model.config, self.kept, seconds))
             if len(rows) != len(images):
                 raise RuntimeError(f"unit {unit}: got {len(rows)} rows of {len(images)} pictures")
-            yield UnitRows(unit, rows)
+            yield UnitRows(unit, rows, seconds)
 
     def get_num_bytes(self, batch: Sequence[Unit]) -> int:
         """Bytes of the elements; pickling a unit to measure it, as Beam does, tells nothing."""
         return len(batch)
 
     def get_metrics_namespace(self) -> str:
-        return "captioner"
+        return NAMESPACE
 
 
 class CommitUnit(beam.DoFn):
@@ -156,21 +191,26 @@ class CommitUnit(beam.DoFn):
 
     Args:
         folder: where the files go.
+        claimed: the run's hold on it.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-        self.captioned = Metrics.counter("captioner", CAPTIONED)
-        self.rejected = Metrics.counter("captioner", REJECTED)
+    def __init__(self, folder: str, claimed: Claim) -> None:
+        self.folder, self.claimed = folder, claimed
+        self.captioned = Metrics.counter(NAMESPACE, CAPTIONED)
+        self.rejected = Metrics.counter(NAMESPACE, REJECTED)
+        self.stages = StageCounters()
 
     def process(self, element: UnitRows) -> Iterator[str]:
+        started = time.perf_counter()
         table = pa.Table.from_pylist(element.rows, CAPTIONS)
         uri = unit_uri(self.folder, element.unit)
-        with files.atomic_path(uri) as path:
+        with files.atomic_path(uri, durable=True) as path:
             pq.write_table(check_no_nulls(table), path, compression="zstd")
+            self.claimed.check()  # with the file ready: see `claims`
         rejected = sum(row["status"] == REJECTED for row in element.rows)
         self.captioned.inc(len(element.rows) - rejected)
         self.rejected.inc(rejected)
+        self.stages.update({**element.seconds, WRITE: time.perf_counter() - started})
         yield uri
 
     def teardown(self) -> None:

@@ -18,9 +18,10 @@ from model.config import ImageConfig
 from model.image import encode_png
 from pipelines import files
 from pipelines.archives.containers import close_containers
-from pipelines.images import ReadImage, map_ahead, read_image
+from pipelines.images import ReadImage, read_image
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, PreparedImage, Reject
+from pipelines.threads import map_ahead
 
 NO_CAPTION = "no_caption"
 # Side of the picture that imagehash.phash transforms, in pixels: it resizes to this anyway.

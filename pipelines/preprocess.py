@@ -29,6 +29,7 @@ from pipelines import files
 from pipelines.beam_options import make_options
 from pipelines.dataset_folder import is_done, publish, staging_folder
 from pipelines.encoding import save_encoder
+from pipelines.failures import dead_workers_told, failures_told
 from pipelines.joins import check_sums, drop_empty_captions
 from pipelines.listing import ReadListing
 from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
@@ -208,13 +209,13 @@ def run(options: argparse.Namespace) -> int:
         print(f"{output} already holds this dataset: nothing to do.")
         return 0
     skipped = SkippedFiles()
-    with files.full_disk_told(), staging_folder(output) as staging:
+    with failures_told(), staging_folder(output) as staging:
         listings = write_listings(config, f"{staging}/listings", skipped)
         request = combine(asked, listings.digest)
         features = None
         if config.encoder:
             features = save_encoder(config.encoder, config.image, staging)
-        with beam.Pipeline(options=pipeline_options) as pipeline:
+        with dead_workers_told(), beam.Pipeline(options=pipeline_options) as pipeline:
             build(pipeline, config, listings, features, staging)
         info = _finish(staging, config, listings, features, request)
         for scratch in _SCRATCH:

@@ -1,10 +1,11 @@
 """The elements that flow through the pipelines: paths and text, never the bytes of pictures."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
-@dataclass(frozen=True)
+# Slots: a listing makes millions of them.
+@dataclass(frozen=True, slots=True)
 class ImageFile:
     """A file, or a member of a container, taken for a picture.
 
@@ -17,6 +18,8 @@ class ImageFile:
             the column's name and a slash where the column was named.
         offset: where a tar member's bytes start; the number of a Parquet row.
         flaw: what the listing found wrong with it, as ``REASON: MESSAGE``; it is not read then.
+        modified_usec: when it last changed, in microseconds since 1970; None if nothing tells. A
+            member of a tar has the time in its header, a row of a Parquet file that file's.
     """
 
     uri: str
@@ -26,6 +29,7 @@ class ImageFile:
     member: str | None = None
     offset: int | None = None
     flaw: str | None = None
+    modified_usec: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

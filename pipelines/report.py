@@ -27,11 +27,12 @@ from model.errors import CaptionerError
 from model.image import DecodedImage
 from pipelines import files
 from pipelines.captions.own import locate_pictures
-from pipelines.images import map_ahead, read_image
+from pipelines.images import read_image
 from pipelines.pages import render_page
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
 from pipelines.sources import normalise_uri
+from pipelines.threads import map_ahead
 
 THUMBNAIL_PX = 224
 MAX_BINS = 24

@@ -19,11 +19,11 @@ from model.views import make_views
 from model.vocabulary import OOV
 from pipelines import files
 from pipelines.encoding import FeatureExtractor
-from pipelines.images import map_ahead
 from pipelines.pixel_store import read_png
 from pipelines.records import DuplicatePair, Reject, Tally, TokenisedImage
 from pipelines.schemas import DUPLICATES, EXAMPLES, REJECTS, check_no_nulls
 from pipelines.splits import hash_fraction, shard_of
+from pipelines.threads import map_ahead
 
 REJECT_FILES = 16
 # Shards are planned this much below their bound, so that few exceed it and need a second part.

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 
@@ -23,6 +24,14 @@ from pipelines.texts import read_text
 _GLOB = re.compile(r"[*?\[]")
 
 
+class ListedFile(NamedTuple):
+    """A file as a listing tells of it; see `ImageFile`."""
+
+    uri: str
+    byte_size: int
+    modified_usec: int | None
+
+
 def normalise_uri(path: str) -> str:
     """An absolute local path, or a URI as it is: the same file has the same name in every run."""
     return os.path.abspath(os.path.expanduser(path)) if files.is_local(path) else path
@@ -33,11 +42,18 @@ def is_glob(uri: str) -> bool:
     return _GLOB.search(uri) is not None and not FileSystems.exists(uri)
 
 
-def match_glob(pattern: str) -> list[tuple[str, int]]:
-    """The `(uri, byte_size)` of the files that `pattern` matches, sorted; no folders."""
+def match_glob(pattern: str) -> list[ListedFile]:
+    """The files that `pattern` matches, sorted; no folders."""
+    return [file for file in _match(pattern) if not is_folder(file.uri)]
+
+
+def _match(pattern: str) -> list[ListedFile]:
     (match,) = FileSystems.match([pattern])
-    found = sorted((metadata.path, metadata.size_in_bytes) for metadata in match.metadata_list)
-    return [(uri, size) for uri, size in found if not is_folder(uri)]
+    return sorted(
+        # Where a file system does not tell the time, Beam says 0.
+        ListedFile(m.path, m.size_in_bytes, int(m.last_updated_in_seconds * 1e6) or None)
+        for m in match.metadata_list
+    )
 
 
 def is_folder(uri: str) -> bool:
@@ -136,32 +152,33 @@ def _list_glob(
     pattern: str, skipped: SkippedFiles, image_column: str | None
 ) -> Iterator[ImageFile]:
     root = pattern[: _GLOB.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
-    for uri, byte_size in match_glob(pattern):
+    for uri, byte_size, modified in match_glob(pattern):
         check_not_compressed(uri)
         if _is_container(uri, image_column):
             yield from list_container(uri, skipped, image_column)
         else:
-            yield ImageFile(uri, uri[len(root) :].lstrip("/"), byte_size)
+            image_id = uri[len(root) :].lstrip("/")
+            yield ImageFile(uri, image_id, byte_size, modified_usec=modified)
 
 
 def _list_folder(folder: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
-    for uri, byte_size in _walk(folder):
+    for uri, byte_size, modified in _walk(folder):
         if is_picture(uri):
-            yield ImageFile(uri, uri[len(folder) :].lstrip("/"), byte_size)
+            image_id = uri[len(folder) :].lstrip("/")
+            yield ImageFile(uri, image_id, byte_size, modified_usec=modified)
         else:
             skipped.count(uri)
 
 
-def _walk(folder: str) -> Iterator[tuple[str, int]]:
-    """The `(uri, byte_size)` of all files below `folder`, sorted within each folder."""
+def _walk(folder: str) -> Iterator[ListedFile]:
+    """All files below `folder`, sorted within each folder."""
     if files.is_local(folder):
         yield from _walk_local(folder, frozenset())
         return
-    (match,) = FileSystems.match([folder.rstrip("/") + "/**"])
-    yield from sorted((m.path, m.size_in_bytes) for m in match.metadata_list)
+    yield from _match(folder.rstrip("/") + "/**")
 
 
-def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tuple[str, int]]:
+def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[ListedFile]:
     """`above` are the folders that lead here: a link back to one of them is not followed."""
     try:
         status = os.stat(folder)
@@ -176,11 +193,11 @@ def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[tupl
             continue
         try:
             is_folder, is_file = entry.is_dir(), entry.is_file()
-            byte_size = entry.stat().st_size if is_file else 0
-        except OSError:
-            is_folder, is_file, byte_size = False, True, 0  # a link to itself, or gone by now
+            size, modified = files.size_and_time(entry.stat()) if is_file else (0, None)
+        except OSError:  # a link to itself, or gone by now
+            is_folder, is_file, size, modified = False, True, 0, None
         if is_folder:
             yield from _walk_local(entry.path, above | {here})
         elif is_file or entry.is_symlink():
             # One that leads nowhere is an input all the same, to be rejected when it is read.
-            yield entry.path, byte_size
+            yield ListedFile(entry.path, size, modified)

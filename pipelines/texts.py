@@ -22,18 +22,23 @@ def shorten(value: object, length: int = 80) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
 
 
-def decode_utf8(data: bytes, where: str) -> str:
+def decode_utf8(data: bytes, where: str, position: int = 0) -> str:
     """The text of UTF-8 `data`, without its byte order mark.
+
+    Args:
+        where: names the file in messages.
+        position: where in the file `data` starts; only at its start is there such a mark.
 
     Raises:
         CaptionerError: if it is no UTF-8; the message names the byte.
     """
     try:
-        return data.decode().removeprefix("\ufeff")
+        text = data.decode()
+        return text if position else text.removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise CaptionerError(
             f"{where}: expected UTF-8 text, got the byte {data[error.start]:#04x} at position "
-            f"{error.start}; convert the file to UTF-8"
+            f"{position + error.start}; convert the file to UTF-8"
         ) from error
 
 
@@ -63,6 +68,26 @@ def lines_of(text: str) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
         if line.strip():
             yield number, line.removesuffix("\n").removesuffix("\r")
+
+
+def stream_lines(uri: str, what: str) -> Iterator[tuple[int, str]]:
+    """What `lines_of` gives of the UTF-8 file `uri`, of which one line at a time is in memory.
+
+    Raises:
+        CaptionerError: see `read_text`; as the lines are taken.
+    """
+    position = 0
+    try:
+        with files.open_bytes(uri) as file:
+            for number, data in enumerate(file, 1):
+                line = decode_utf8(data, f"{what} {uri}", position)
+                position += len(data)
+                if line.strip():
+                    yield number, line.removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise CaptionerError(
+            f"{what} {uri} cannot be read: {one_line(error)}; check the path"
+        ) from error
 
 
 def parse_json(

@@ -1,43 +1,137 @@
 """Units of work: what an archive still lacks, planned as batches that are committed one by one."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Set
+import itertools
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-import pyarrow.dataset as pads
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from pipelines import files
+from pipelines.archives.containers import is_parquet_row
+from pipelines.ledger import Ledger, Place
 from pipelines.listing import write_listing
 from pipelines.records import ImageFile, Unit
+from pipelines.splits import hash_fraction
+
+# Pictures compared with the ledger at a time: large, for each time it is hashed anew.
+_CHUNK = 1 << 17
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which pictures of the inputs a run is about.
+
+    Attributes:
+        sample: share of the pictures, chosen by a hash of their URIs: the same in every run.
+        limit: most pictures, the first ones; None for no bound.
+        retry_rejected: whether pictures that were rejected before are done again.
+    """
+
+    sample: float = 1.0
+    limit: int | None = None
+    retry_rejected: bool = False
 
 
 @dataclass
 class Remaining:
-    """The pictures of an archive that have no row yet, each once; counts as it is iterated.
+    """The pictures of an archive that have no row, or a stale one, each once.
+
+    A row is stale if the picture's size is not the row's any more, or if it was modified after
+    work on the row began; with `Selection.retry_rejected` also if it tells of a reject. A size of
+    0 and a time that lies in the future tell nothing. It counts as it is iterated.
 
     Attributes:
         images: the pictures of all inputs; one that two inputs list counts once.
-        done: URIs of the pictures that have a row.
+        ledger: the rows that there are.
+        selection: which of the pictures count.
         inputs: pictures seen so far.
-        already_done: those of them that have a row.
+        changed: those of them whose file is another one than that of their row.
+        retried: those of them that are done again because they were rejected.
+        stale: where the rows are that must go before their pictures are done again.
+        by_container: pictures to do, by the container that holds them.
     """
 
     images: Iterable[ImageFile]
-    done: Set[str]
+    ledger: Ledger
+    selection: Selection = Selection()
     inputs: int = 0
-    already_done: int = 0
-    _seen: set[str] = field(default_factory=set)
+    changed: int = 0
+    retried: int = 0
+    stale: list[Place] = field(default_factory=list)
+    by_container: Counter[str | None] = field(default_factory=Counter)
+    _seen: list[pa.Array] = field(default_factory=list)
+
+    @property
+    def to_do(self) -> int:
+        """Pictures seen so far that have no row, or a stale one."""
+        return self.by_container.total()
+
+    @property
+    def already_done(self) -> int:
+        """Pictures seen so far whose row stays."""
+        return self.inputs - self.to_do
 
     def __iter__(self) -> Iterator[ImageFile]:
-        for image in self.images:
-            if image.uri in self._seen:
-                continue
-            self._seen.add(image.uri)
-            self.inputs += 1
-            if image.uri in self.done:
-                self.already_done += 1
-            else:
-                yield image
+        sample, limit = self.selection.sample, self.selection.limit
+        images = (i for i in self.images if sample == 1 or hash_fraction(i.uri) < sample)
+        while limit is None or self.inputs < limit:
+            wanted = _CHUNK if limit is None else min(_CHUNK, limit - self.inputs)
+            chunk = list(itertools.islice(images, wanted))
+            if not chunk:
+                return
+            new, uris = self._unseen(chunk)
+            self.inputs += len(new)
+            to_do = list(itertools.compress(new, self._lacks_row(new, uris)))
+            self.by_container.update(image.container for image in to_do)
+            yield from to_do
+
+    def _unseen(self, chunk: list[ImageFile]) -> tuple[list[ImageFile], pa.Array]:
+        """The pictures of `chunk` that no input has listed before, and their URIs."""
+        by_uri: dict[str, ImageFile] = {}
+        for image in chunk:
+            by_uri.setdefault(image.uri, image)
+        new = list(by_uri.values())
+        uris = pa.array([image.uri for image in new], pa.large_string())
+        if self._seen:
+            is_new = pc.invert(pc.is_in(uris, pa.chunked_array(self._seen)))
+            new, uris = list(itertools.compress(new, is_new.to_pylist())), uris.filter(is_new)
+        self._seen.append(uris)
+        return new, uris
+
+    def _lacks_row(self, images: list[ImageFile], uris: pa.Array) -> list[bool]:
+        """For each picture, whether it is to be done; its stale row is noted."""
+        found = pc.index_in(uris, self.ledger.rows["image_uri"])
+        has_row = found.is_valid().to_numpy(zero_copy_only=False)
+        index = found.fill_null(0).to_numpy()[has_row]
+        listed = list(itertools.compress(images, has_row))
+        changed = self._changed(listed, index)
+        rejected = self.ledger.rows["rejected"].take(index).to_numpy()
+        retried = ~changed & rejected if self.selection.retry_rejected else np.zeros_like(changed)
+        stale = changed | retried
+        self.changed += int(changed.sum())
+        self.retried += int(retried.sum())
+        self.stale += self.ledger.places(index[stale])
+        to_do = ~has_row
+        to_do[has_row] = stale
+        return to_do.tolist()
+
+    def _changed(self, images: list[ImageFile], index: np.ndarray) -> np.ndarray:
+        """Whether the pictures are others than those that rows number `index` tell of."""
+        # Of a row of a Parquet file the listing knows the size of the whole file alone.
+        sizes = [0 if is_parquet_row(image) else image.byte_size for image in images]
+        listed = np.array(sizes, np.int64)
+        modified = np.array([image.modified_usec or 0 for image in images], np.int64)
+        rows = self.ledger.rows.select(["byte_size", "captioned_usec"]).take(index)
+        byte_size = rows["byte_size"].fill_null(0).to_numpy()
+        other_size = (listed > 0) & (listed != byte_size)
+        now_usec = time.time_ns() // 1000
+        return other_size | (
+            (modified > rows["captioned_usec"].to_numpy()) & (modified <= now_usec)
+        )
 
 
 def unit_id(images: Iterable[ImageFile]) -> str:
@@ -57,14 +151,3 @@ def plan_units(images: Iterable[ImageFile], unit_size: int, plan_uri: str) -> li
 def unit_uri(folder: str, unit: Unit) -> str:
     """The Parquet file that commits `unit`."""
     return f"{folder}/part-{unit.unit_id}.parquet"
-
-
-def done_uris(folder: str) -> set[str]:
-    """The URIs of the pictures that have a row in the committed files of `folder`."""
-    done: set[str] = set()
-    committed = [uri for uri in files.list_tree(folder) if uri.endswith(".parquet")]
-    for uri in committed:
-        with files.open_bytes(uri) as file:
-            table = pads.ParquetFileFormat().make_fragment(file).to_table(columns=["image_uri"])
-        done.update(table.column("image_uri").to_pylist())
-    return done

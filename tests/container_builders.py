@@ -86,8 +86,9 @@ def caption_row(image_uri: str, **values: Any) -> dict[str, Any]:
 
 def write_part(path: Path, rows: list[dict[str, Any]]) -> str:
     """Writes a file of captions as `captioner caption` does; returns its name."""
-    table = pa.Table.from_pylist(rows, CAPTIONS)
-    return write(path, parquet_bytes(dict(zip(table.column_names, table.columns, strict=True))))
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, CAPTIONS), buffer)
+    return write(path, buffer.getvalue())
 
 
 def listed(uri: str, skipped: SkippedFiles | None = None, **options: Any) -> list[ImageFile]:

@@ -44,6 +44,7 @@ class Member:
         size: its bytes.
         offset: where they start, if they lie in one piece.
         flaw: ``REASON: MESSAGE`` if it cannot be read.
+        modified_usec: when it changed, in microseconds since 1970, if the archive tells for sure.
         is_last: whether nothing can be read from here on, whatever the archive held.
     """
 
@@ -51,6 +52,7 @@ class Member:
     size: int
     offset: int | None = None
     flaw: str | None = None
+    modified_usec: int | None = None
     is_last: bool = False
 
 
@@ -107,4 +109,5 @@ def list_members(
         seen.add(image_id)
         # A name that no table holds is flawed: it is never looked up.
         name = image_id if flaw else member.name
-        yield ImageFile(uri, image_id, member.size, container, name, member.offset, flaw)
+        place = (container, name, member.offset, flaw, member.modified_usec)
+        yield ImageFile(uri, image_id, member.size, *place)

@@ -91,10 +91,12 @@ def list_rows(uri: str, image_column: str | None = None) -> Iterator[ImageFile]:
         column = _pick_column(parquet.schema_arrow, image_column, uri)
         with files.open_bytes(uri) as file:
             byte_size = file.seek(0, os.SEEK_END)
+        modified = files.modified_usec(uri)
         for row, name in enumerate(names_of(parquet, column)):
             member = str(row) if image_column is None else f"{image_column}/{row}"
             image_id = row_image_id(uri, row, name)
-            yield ImageFile(f"{uri}{MEMBER}{member}", image_id, byte_size, uri, member, row)
+            row_uri = f"{uri}{MEMBER}{member}"
+            yield ImageFile(row_uri, image_id, byte_size, uri, member, row, modified_usec=modified)
 
 
 def names_of(parquet: pq.ParquetFile, column: BytesColumn) -> Iterator[str | None]:

@@ -10,6 +10,8 @@ from pipelines.archives.members import Member
 from pipelines.texts import one_line
 
 _BLOCK = tarfile.BLOCKSIZE
+# The year 2106: a time in a header above it was never meant.
+_LATEST_SEC = 1 << 32
 # What the standard library raises on damaged headers.
 _DAMAGE = (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError)
 
@@ -63,7 +65,8 @@ def _walk(archive: tarfile.TarFile, file: Any, size: int) -> Iterator[Member]:
             flaw = f"truncated: its bytes end at {end}, the tar file at {size}"
             yield Member(info.name, info.size, info.offset_data, flaw, is_last=True)
             return
-        yield Member(info.name, info.size, info.offset_data, _flaw_of(info))
+        what = (_flaw_of(info), _modified_usec(info))
+        yield Member(info.name, info.size, info.offset_data, *what)
     file.seek(at)
     if file.read(_BLOCK) != bytes(_BLOCK):
         # The library takes a damaged header for the end, as it does the end of the file.
@@ -76,6 +79,11 @@ def _rest(at: int, size: int, got: str) -> Member:
         "tar file anew"
     )
     return Member(f"@{at}", max(0, size - at), at, flaw, is_last=True)
+
+
+def _modified_usec(info: tarfile.TarInfo) -> int | None:
+    # Headers hold any number, many of them 0 so that the tar is the same whenever it is packed.
+    return int(info.mtime * 1e6) if 0 < info.mtime < _LATEST_SEC else None
 
 
 def _flaw_of(info: tarfile.TarInfo) -> str | None:

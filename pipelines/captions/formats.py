@@ -76,7 +76,7 @@ def _expand(uri: str, format: str | None) -> dict[str, str | None]:
         matched = match_glob(uri)
         if not matched:
             raise CaptionerError(f"{WHAT} {uri}: the glob matches no file; check the path")
-        return {file: format for file, _ in matched}
+        return {file.uri: format for file in matched}
     if not is_folder(uri) and FileSystems.exists(uri):
         return {uri: format}
     parts = list_parts(uri)

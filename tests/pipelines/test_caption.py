@@ -15,6 +15,7 @@ import polars as pl
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
+from container_builders import tar_bytes, write
 from PIL import Image
 from pipeline_builders import (
     BROKEN,
@@ -30,6 +31,7 @@ from pipeline_builders import (
 
 from pipelines import caption
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
+from pipelines.stages import STAGES
 
 PICTURES = 30
 
@@ -134,6 +136,8 @@ def test_the_runs_record_tells_what_became_of_the_inputs(
     assert record["bundle"]["model_fingerprint"] == FINGERPRINT
     assert record["skipped_by_suffix"] == {".txt": 1}
     assert record["duration_sec"] > 0
+    assert list(record["stages_sec"]) == list(STAGES)
+    assert 0 < sum(record["stages_sec"].values()) < 16 * record["duration_sec"]
 
 
 @pytest.mark.parametrize("reader", ["duckdb", "pandas", "polars", "pyarrow"])
@@ -218,6 +222,22 @@ def test_too_many_rejects_are_status_3_and_every_row_is_there(
     error = capsys.readouterr().err
     assert ("more than --max-reject-ratio" in error) == (status == 3)
     assert list((output / "_runs").glob("*.json"))
+
+
+def test_a_truncated_tar_gives_its_readable_members_and_one_reject_for_the_rest(
+    archive: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [path.read_bytes() for path in sorted(archive.glob("*.jpg"))]
+    whole = tar_bytes({f"{number}.jpg": data for number, data in enumerate(pictures)})
+    half = tar_bytes({f"{number}.jpg": data for number, data in enumerate(pictures[:4])})
+    tar = write(tmp_path / "half.tar", whole[: half.index(pictures[3]) + 10])
+    output = tmp_path / "captions"
+    assert captioner(*caption_arguments(tiny_bundle, Path(tar), output)) == 3
+    assert "4 images = 0 already done + 3 captioned + 1 rejected" in capsys.readouterr().out
+    rows = read_rows(output)
+    assert [row["member"] for row in rows] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert [row["reason"] for row in rows] == [None, None, None, "truncated"]
+    assert {row["container"] for row in rows} == {tar}
 
 
 def test_another_models_captions_are_kept_beside_the_first(

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pipeline_builders import caption_arguments, captioner, files_of, write_picture
 
-from model.errors import CaptionerError
-from pipelines import caption, inference
-from pipelines.caption import Account, CaptionConfig
-from pipelines.records import Unit
+from pipelines import inference
 
 
 @pytest.fixture
@@ -43,6 +39,18 @@ def refused(
         (["--batch-size", "-1"], "--batch-size: got -1"),
         (["--max-reject-ratio", "1.5"], "--max-reject-ratio: got 1.5"),
         (["--max-reject-ratio", "nan"], "--max-reject-ratio: got nan"),
+        (["--limit", "0"], "--limit: got 0, expected 1 or more"),
+        (["--sample", "0"], "--sample: got 0.0"),
+        (["--sample", "nan"], "--sample: got nan"),
+        (["--sample", "1e-9"], "--sample: got 1e-09, which takes none of the images"),
+        (["--sample", "1e-9", "--dry-run"], "--sample: got 1e-09"),
+        (["--num-captions", "0"], "--num-captions: got 0"),
+        (["--tags", "-1"], "--tags: got -1, expected 0 or more"),
+        (["--output", "archive/captions"], "archive/captions lies in --input"),
+        (
+            ["--input", "list.txt"],
+            "list.txt, line 2: got 'a\\x00b', expected the path of a picture",
+        ),
         (["--input", "absent"], "absent cannot be listed"),
         (["--input", "absent/*.jpg"], "absent/*.jpg: no pictures found"),
         (["--input", "empty"], "empty: no pictures found"),
@@ -64,6 +72,7 @@ def test_wrong_options_and_inputs_are_named_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
+    (tmp_path / "list.txt").write_bytes(b"archive/a.jpg\na\0b\n")
     assert named in refused(capfd, tiny_bundle, inputs, tmp_path / "captions", *more)
     assert not (tmp_path / "captions").exists()
 
@@ -124,31 +133,3 @@ def test_a_run_that_fails_leaves_no_half_and_no_plan(
     with pytest.raises(Exception, match="disk full"):
         captioner(*caption_arguments(tiny_bundle, inputs, tmp_path / "captions"))
     assert files_of(tmp_path / "captions") == {}
-
-
-def test_a_unit_that_was_not_committed_is_a_defect(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="unit abc was not committed; run again"):
-        caption.count_rows(str(tmp_path), [Unit("abc", "plan", 0)])
-
-
-def test_an_account_that_does_not_add_up_is_a_defect() -> None:
-    Account(10, already_done=4, captioned=5, rejected=1, reasons={}).check()
-    for inputs in (9, 11):
-        with pytest.raises(RuntimeError, match=f"got {inputs} images, but 10 rows"):
-            Account(inputs, already_done=4, captioned=5, rejected=1, reasons={}).check()
-
-
-def test_the_share_of_rejects_is_of_this_run_alone() -> None:
-    account = Account(1000, already_done=990, captioned=8, rejected=2, reasons=Counter())
-    assert account.exceeds(0.19)
-    assert not account.exceeds(0.2)
-    assert not Account(5, already_done=5, captioned=0, rejected=0, reasons={}).exceeds(0.0)
-
-
-@pytest.mark.parametrize("changes", [{"unit_size": 0}, {"max_reject_ratio": -0.1}])
-def test_a_configuration_checks_itself(changes: dict[str, Any]) -> None:
-    sound: dict[str, Any] = {"bundle": "b", "inputs": ("i",), "output": "o", "unit_size": 1}
-    sound |= {"batch_size": 1, "max_reject_ratio": 0.1}
-    CaptionConfig(**sound)
-    with pytest.raises(CaptionerError, match="got"):
-        CaptionConfig(**{**sound, **changes})

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
-from collections.abc import Iterator
+import time
 from pathlib import Path
 
 import builders
@@ -14,9 +13,11 @@ import pytest
 from PIL import Image
 
 from model.config import ImageConfig
+from model.errors import CaptionerError
 from model.image import decode_image
-from pipelines.images import MAX_FILE_BYTES, ReadImage, map_ahead, read_image
+from pipelines.images import MAX_FILE_BYTES, ReadImage, read_ahead, read_image
 from pipelines.records import ImageFile
+from pipelines.threads import AHEAD_PER_THREAD, THREADS
 
 CONFIG = ImageConfig(32, max_pixels=10_000)
 
@@ -104,57 +105,27 @@ def test_a_file_larger_than_memory_is_refused_unread() -> None:
     assert read_image(row, CONFIG).reason == "missing"
 
 
-def test_map_ahead_is_map_in_order() -> None:
-    gates = {0: threading.Event()}
-
-    def slow_first(item: int) -> int:
-        if item == 0:
-            gates[0].wait(10)
-        if item == 3:
-            gates[0].set()  # the first ends after the fourth
-        return item * item
-
-    assert list(map_ahead(slow_first, range(50), threads=2)) == [i * i for i in range(50)]
-    assert list(map_ahead(slow_first, [], threads=2)) == []
+@pytest.fixture
+def fifo(tmp_path: Path) -> ImageFile:
+    """A file whose bytes never come."""
+    os.mkfifo(tmp_path / "fifo.jpg")
+    return ImageFile(str(tmp_path / "fifo.jpg"), "fifo.jpg", 0)
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_at_most_four_results_a_thread_wait_for_the_caller(threads: int) -> None:
-    submitted = 0
-
-    def items() -> Iterator[int]:
-        nonlocal submitted
-        for item in range(100):
-            submitted += 1
-            yield item
-
-    most = 0
-    for taken, _ in enumerate(map_ahead(lambda item: item, items(), threads)):
-        most = max(most, submitted - taken)
-    assert submitted == 100
-    assert most == 4 * threads
+def test_a_read_that_stalls_costs_its_picture_alone(picture: Path, fifo: ImageFile) -> None:
+    sound = ImageFile(str(picture), "picture.jpg", 0)
+    started = time.monotonic()
+    reads = list(read_ahead([sound, fifo, sound, fifo, sound], CONFIG, limit_sec=1.0))
+    assert [read.reason for read in reads] == [None, "stalled", None, "stalled", None]
+    assert reads[1].error == "it could not be read in 1 s (--read-timeout-sec)"
+    assert (reads[1].sha256, reads[1].byte_size) == (None, None)
+    assert time.monotonic() - started < 20
 
 
-def test_threads_work_at_the_same_time() -> None:
-    together = threading.Barrier(3, timeout=10)
-    assert len(list(map_ahead(lambda _: together.wait(), range(3), threads=3))) == 3
-
-
-def test_an_exception_reaches_the_caller_in_its_place() -> None:
-    def fail_at_five(item: int) -> int:
-        if item == 5:
-            raise ValueError("five")
-        return item
-
-    results = map_ahead(fail_at_five, range(100), threads=2)
-    assert [next(results) for _ in range(5)] == [0, 1, 2, 3, 4]
-    with pytest.raises(ValueError, match="five"):
-        next(results)
-
-
-def test_a_caller_that_stops_leaves_no_thread() -> None:
-    before = threading.active_count()
-    results = map_ahead(lambda item: item, range(100), threads=2)
-    next(results)
-    results.close()
-    assert threading.active_count() == before
+def test_a_disk_that_stalls_is_no_fault_of_its_pictures(picture: Path, fifo: ImageFile) -> None:
+    ahead = AHEAD_PER_THREAD * THREADS
+    images = [fifo] * (ahead - 1) + [ImageFile(str(picture), "picture.jpg", 0)]
+    reads = list(read_ahead(images * 2, CONFIG, limit_sec=0.1))
+    assert [read.reason for read in reads] == (["stalled"] * (ahead - 1) + [None]) * 2
+    with pytest.raises(CaptionerError, match=rf"none of {ahead} images in a row .*fifo\.jpg"):
+        list(read_ahead([fifo] * 3 * ahead, CONFIG, limit_sec=0.1))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +18,25 @@ from hypothesis import strategies as st
 
 from model.bundle import Bundle, ImageCaptions, Scored, read_bundle_config
 from model.config import BundleConfig
+from model.errors import CaptionerError
 from model.image import DecodedImage
+from pipelines.batches import BatchCaptioner
+from pipelines.claims import Claim, claim
 from pipelines.images import ReadImage, read_image
-from pipelines.inference import CommitUnit, UnitCaptioner, UnitRows, caption_batch, caption_images
+from pipelines.inference import (
+    CommitUnit,
+    Kept,
+    UnitCaptioner,
+    UnitRows,
+    caption_images,
+)
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
+from pipelines.stages import STAGES
 from pipelines.units import plan_units, unit_uri
 
 GUILTY = 255
+ALL = Kept()
 
 
 def picture(value: int) -> np.ndarray:
@@ -40,38 +51,6 @@ def says(pixels: np.ndarray) -> list[ImageCaptions]:
     return [ImageCaptions([Scored(str(v), -1.0), Scored("other", -2.0)], []) for v in values]
 
 
-@given(st.lists(st.sampled_from([*range(20), GUILTY]), min_size=1, max_size=40))
-def test_a_guilty_picture_costs_itself_alone(values: list[int]) -> None:
-    results = caption_batch(says, [picture(value) for value in values])
-    assert len(results) == len(values)
-    for value, result in zip(values, results, strict=True):
-        if value == GUILTY:
-            assert isinstance(result, tf.errors.InvalidArgumentError)
-        else:
-            assert result.captions[0].text == str(value)
-
-
-def test_a_guilty_picture_is_found_by_halving() -> None:
-    sizes = []
-
-    def counted(pixels: np.ndarray) -> list[ImageCaptions]:
-        sizes.append(len(pixels))
-        return says(pixels)
-
-    caption_batch(counted, [picture(GUILTY), *map(picture, range(31))])
-    assert len(sizes) == 11
-    assert sizes[0] == 32
-
-
-@pytest.mark.parametrize("error", [ValueError("a defect"), MemoryError(), RuntimeError("count")])
-def test_what_is_no_fault_of_a_picture_reaches_the_runner(error: Exception) -> None:
-    def broken(pixels: np.ndarray) -> list[ImageCaptions]:
-        raise error
-
-    with pytest.raises(type(error)):
-        caption_batch(broken, [picture(0), picture(1)])
-
-
 @pytest.fixture(scope="module")
 def config(tiny_bundle: Path) -> BundleConfig:
     return read_bundle_config(tiny_bundle)
@@ -81,15 +60,20 @@ def sound(value: int) -> ReadImage:
     return ReadImage(DecodedImage(picture(value), 640, 480, "JPEG", "RGB"), None, None, "ab", 99)
 
 
+def spent() -> dict[str, float]:
+    return dict.fromkeys(STAGES, 0.0)
+
+
 def rows_of(
     reads: list[ReadImage],
     config: BundleConfig,
     batch_size: int = 3,
     model: Callable[[np.ndarray], list[ImageCaptions]] = says,
+    kept: Kept = ALL,
 ) -> list[dict[str, Any]]:
     images = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 10 + i) for i in range(len(reads))]
     pairs = iter(list(zip(images, reads, strict=True)))
-    return list(caption_images(pairs, model, config, batch_size))
+    return list(caption_images(pairs, BatchCaptioner(model, batch_size), config, kept, spent()))
 
 
 def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
@@ -115,6 +99,42 @@ def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
         "byte_size": 99,
         "model_fingerprint": config.model_fingerprint,
     }
+
+
+@pytest.mark.parametrize(
+    ("kept", "alternatives", "tags"),
+    [
+        (Kept(), ["second", "third"], ["dog", "cat", "hat"]),
+        (Kept(num_captions=9, tags=9), ["second", "third"], ["dog", "cat", "hat"]),
+        (Kept(num_captions=2, tags=2), ["second"], ["dog", "cat"]),
+        (Kept(num_captions=1, tags=0), [], []),
+    ],
+)
+def test_no_more_is_kept_than_was_asked_for(
+    config: BundleConfig, kept: Kept, alternatives: list[str], tags: list[str]
+) -> None:
+    def says_much(pixels: np.ndarray) -> list[ImageCaptions]:
+        captions = [Scored(text, -1.0) for text in ("first", "second", "third")]
+        named = [Scored("cat", 0.5), Scored("hat", 0.1), Scored("dog", 0.9)]
+        return [ImageCaptions(captions, named)] * len(pixels)
+
+    (row,) = rows_of([sound(1)], config, model=says_much, kept=kept)
+    assert row["caption"] == "first"
+    assert [other["caption"] for other in row["alternatives"]] == alternatives
+    assert [tag["tag"] for tag in row["tags"]] == tags
+
+
+def test_a_row_is_as_old_as_the_start_of_its_unit(config: BundleConfig) -> None:
+    """A file that changes while its unit is worked on is newer than its row: it is done again."""
+
+    def reads() -> Iterator[tuple[ImageFile, ReadImage]]:
+        for number in range(3):
+            times.append(datetime.datetime.now(datetime.UTC))
+            yield ImageFile(f"/{number}.jpg", "", 1), sound(number)
+
+    times: list[datetime.datetime] = []
+    rows = list(caption_images(reads(), BatchCaptioner(says, 1), config, ALL, spent()))
+    assert {row["captioned_at"] <= times[0] for row in rows} == {True}
 
 
 def test_a_rejected_row_tells_the_reason(config: BundleConfig) -> None:
@@ -170,37 +190,91 @@ def unit(tmp_path: Path) -> Unit:
 
 
 def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> None:
-    handler = UnitCaptioner(str(tiny_bundle), batch_size=2)
+    handler = UnitCaptioner(str(tiny_bundle), batch_size=2, read_timeout_sec=60)
     model = handler.load_model()
-    assert isinstance(model, Bundle)
     (done,) = handler.run_inference([unit], model)
     assert done.unit == unit
     assert [Path(row["image_uri"]).name for row in done.rows] == [f"{i}.png" for i in range(5)]
     assert [row["reason"] for row in done.rows] == [None, None, None, "empty", None]
+    assert list(done.seconds) == list(STAGES)
+    assert min(done.seconds[stage] for stage in ("read", "decode", "caption")) > 0
     for row in done.rows:
         image = ImageFile(row["image_uri"], "", 0)
         decoded = read_image(image, model.config.image).decoded
         if decoded:
-            (alone,) = model.caption(decoded.pixels[np.newaxis])
+            (alone,) = model.caption([decoded.pixels])
+            assert isinstance(alone, ImageCaptions)
             assert row["caption"] == alone.captions[0].text
             assert row["score"] == pytest.approx(alone.captions[0].score, abs=1e-4)
 
 
-def test_a_unit_is_committed_as_one_file(tmp_path: Path, unit: Unit, config: BundleConfig) -> None:
+@pytest.fixture
+def claimed(tmp_path: Path) -> Iterator[Claim]:
+    with claim(str(tmp_path / "claimed"), "run") as held:
+        yield held
+
+
+def test_a_model_that_is_too_large_for_memory_takes_smaller_steps_from_its_start(
+    tiny_bundle: Path, unit: Unit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, sizes = Bundle.caption, []
+
+    def small_memory(bundle: Bundle, images: np.ndarray) -> list[ImageCaptions]:
+        sizes.append(len(images))
+        if len(images) > 3:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        return whole(bundle, images)
+
+    monkeypatch.setattr(Bundle, "caption", small_memory)
+    handler = UnitCaptioner(str(tiny_bundle), batch_size=8, read_timeout_sec=60)
+    model = handler.load_model()
+    assert (sizes, model.caption.batch_size) == ([8, 4, 2, 2, 2, 2], 2)
+    sizes.clear()
+    (done,) = handler.run_inference([unit], model)
+    assert sizes == [2, 1, 1]
+    assert [row["reason"] for row in done.rows] == [None, None, None, "empty", None]
+
+
+def test_a_bundle_that_fails_at_its_start_rejects_no_picture(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(bundle: Bundle, images: np.ndarray) -> list[ImageCaptions]:
+        raise tf.errors.InvalidArgumentError(None, None, "a broken graph")
+
+    monkeypatch.setattr(Bundle, "caption", broken)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a broken graph"):
+        UnitCaptioner(str(tiny_bundle), batch_size=2, read_timeout_sec=60).load_model()
+
+
+def test_a_unit_is_committed_as_one_file(
+    tmp_path: Path, unit: Unit, config: BundleConfig, claimed: Claim
+) -> None:
     rows = rows_of([sound(1), sound(2)], config)
     folder = tmp_path / "captions"
-    (uri,) = CommitUnit(str(folder)).process(UnitRows(unit, rows))
+    (uri,) = CommitUnit(str(folder), claimed).process(UnitRows(unit, rows, spent()))
     assert uri == unit_uri(str(folder), unit)
     assert [path.name for path in folder.iterdir()] == [f"part-{unit.unit_id}.parquet"]
     assert pq.read_schema(uri).equals(CAPTIONS)
     assert pq.read_table(uri).column("caption").to_pylist() == ["1", "2"]
 
 
-def test_a_unit_whose_rows_are_wrong_is_not_committed(
+def test_a_unit_of_a_run_that_is_over_is_not_committed(
     tmp_path: Path, unit: Unit, config: BundleConfig
+) -> None:
+    folder = tmp_path / "captions"
+    with claim(str(folder), "run") as claimed:
+        pass
+    rows = UnitRows(unit, rows_of([sound(1)], config), spent())
+    with pytest.raises(CaptionerError, match="is gone"):
+        list(CommitUnit(str(folder), claimed).process(rows))
+    assert not folder.exists()
+
+
+def test_a_unit_whose_rows_are_wrong_is_not_committed(
+    tmp_path: Path, unit: Unit, config: BundleConfig, claimed: Claim
 ) -> None:
     rows = rows_of([sound(1)], config)
     rows[0]["image_uri"] = None
     with pytest.raises(Exception, match="image_uri"):
-        list(CommitUnit(str(tmp_path / "captions")).process(UnitRows(unit, rows)))
+        list(CommitUnit(str(tmp_path / "captions"), claimed).process(UnitRows(unit, rows, spent())))
     assert not (tmp_path / "captions").exists()

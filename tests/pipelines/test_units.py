@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import dataclasses
 import tempfile
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
-from hypothesis import given, settings
+import pytest
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipelines import units
+from pipelines.ledger import Ledger, Place
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
-from pipelines.schemas import CAPTIONS
-from pipelines.units import Remaining, done_uris, plan_units, unit_id, unit_uri
+from pipelines.units import Remaining, Selection, plan_units, unit_id
 
 ARCHIVE = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 100 + i) for i in range(12)]
 archives = st.lists(st.sampled_from(ARCHIVE), max_size=30)
+NOW_USEC = time.time_ns() // 1000
+HOUR_USEC = 3_600_000_000
+
+
+def ledger_of(
+    images: Iterable[ImageFile], rejected: bool = False, captioned_usec: int = NOW_USEC
+) -> Ledger:
+    """The ledger of a folder that has rows of `images`, all in one file."""
+    images = list(images)
+    columns = {
+        "image_uri": pa.array([image.uri for image in images], pa.large_string()),
+        "rejected": pa.array([rejected] * len(images), pa.bool_()),
+        "byte_size": pa.array([image.byte_size for image in images], pa.int64()),
+        "captioned_usec": pa.array([captioned_usec] * len(images), pa.int64()),
+        "part": pa.array([0] * len(images), pa.int32()),
+        "row": pa.array(range(len(images)), pa.int32()),
+    }
+    return Ledger(["/captions/part-0.parquet"], pa.table(columns), [])
 
 
 def plan(images: Remaining, size: int) -> tuple[list[Unit], list[list[ImageFile]]]:
@@ -26,19 +48,29 @@ def plan(images: Remaining, size: int) -> tuple[list[Unit], list[list[ImageFile]
         return units, [read_batch(unit.plan_uri, unit.batch, ImageFile) for unit in units]
 
 
+@pytest.fixture(params=[2, 1000])
+def chunk(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many pictures are compared with the ledger at a time."""
+    monkeypatch.setattr(units, "_CHUNK", request.param)
+    return request.param
+
+
+# The fixture stays the same for all examples.
+@settings(suppress_health_check=list(HealthCheck))
 @given(archives, st.sets(st.sampled_from(ARCHIVE)), st.integers(1, 15))
 def test_each_picture_is_done_already_or_in_one_unit(
-    images: list[ImageFile], done: set[ImageFile], size: int
+    chunk: int, images: list[ImageFile], done: set[ImageFile], size: int
 ) -> None:
-    remaining = Remaining(images, {image.uri for image in done})
-    units, batches = plan(remaining, size)
+    remaining = Remaining(images, ledger_of(done))
+    planned_units, batches = plan(remaining, size)
     planned = [image for batch in batches for image in batch]
     assert planned == [image for image in dict.fromkeys(images) if image not in done]
     assert remaining.inputs == len(set(images))
     assert remaining.already_done == len(set(images) & done)
-    assert remaining.inputs == remaining.already_done + len(planned)
+    assert remaining.to_do == len(planned)
     assert all(len(batch) == size for batch in batches[:-1])
-    assert len({unit.unit_id for unit in units}) == len(units)
+    assert len({unit.unit_id for unit in planned_units}) == len(planned_units)
+    assert (remaining.changed, remaining.retried, remaining.stale) == (0, 0, [])
 
 
 @settings(max_examples=30)
@@ -46,22 +78,99 @@ def test_each_picture_is_done_already_or_in_one_unit(
 def test_runs_that_stop_anywhere_give_each_picture_once_in_the_end(
     images: list[ImageFile], size: int, data: st.DataObject
 ) -> None:
-    done: list[str] = []
+    done: list[ImageFile] = []
     for _ in range(20):
-        _, batches = plan(Remaining(images, set(done)), size)
+        _, batches = plan(Remaining(images, ledger_of(done)), size)
         if not batches:
             break
         # A run commits some of its units, in any order, before it is killed.
         committed = data.draw(st.lists(st.sampled_from(range(len(batches))), unique=True))
-        done += [image.uri for number in committed for image in batches[number]]
+        done += [image for number in committed for image in batches[number]]
     else:
-        _, batches = plan(Remaining(images, set(done)), size)
-        done += [image.uri for batch in batches for image in batch]
-    assert sorted(done) == sorted({image.uri for image in images})
+        _, batches = plan(Remaining(images, ledger_of(done)), size)
+        done += [image for batch in batches for image in batch]
+    assert sorted(image.uri for image in done) == sorted({image.uri for image in images})
 
 
 def test_no_pictures_are_no_units() -> None:
-    assert plan(Remaining([], set()), 3) == ([], [])
+    assert plan(Remaining([], ledger_of([])), 3) == ([], [])
+
+
+def changed(image: ImageFile, **values: int | None) -> ImageFile:
+    return dataclasses.replace(image, **values)
+
+
+@pytest.mark.parametrize(
+    ("now", "is_changed"),
+    [
+        (ARCHIVE[0], False),
+        (changed(ARCHIVE[0], byte_size=7), True),
+        (changed(ARCHIVE[0], byte_size=0), False),  # the listing does not tell
+        (changed(ARCHIVE[0], modified_usec=NOW_USEC - HOUR_USEC), False),
+        (changed(ARCHIVE[0], modified_usec=NOW_USEC + 1), True),
+        # A clock that went wrong would make it new in every run.
+        (changed(ARCHIVE[0], modified_usec=NOW_USEC + 999 * HOUR_USEC), False),
+        (changed(ARCHIVE[0], byte_size=7, modified_usec=NOW_USEC - HOUR_USEC), True),
+    ],
+)
+def test_a_picture_that_changed_since_is_done_again(now: ImageFile, is_changed: bool) -> None:
+    remaining = Remaining([now, ARCHIVE[1]], ledger_of(ARCHIVE))
+    assert list(remaining) == ([now] if is_changed else [])
+    assert remaining.changed == is_changed
+    assert remaining.already_done == 2 - is_changed
+    assert remaining.stale == ([Place(0, 0)] if is_changed else [])
+
+
+def test_the_size_of_a_parquet_file_is_not_that_of_its_pictures() -> None:
+    row = ImageFile("/a.parquet!/3", "a", 10**6, "/a.parquet", "3", 3, None, NOW_USEC - 1)
+    ledger = ledger_of([dataclasses.replace(row, byte_size=900)])
+    assert not list(Remaining([row], ledger))
+    written_anew = dataclasses.replace(row, modified_usec=NOW_USEC + 1)
+    assert list(Remaining([written_anew], ledger)) == [written_anew]
+
+
+def test_rejected_pictures_are_done_again_only_if_asked() -> None:
+    ledger = ledger_of(ARCHIVE[:3], rejected=True)
+    assert list(Remaining(ARCHIVE, ledger)) == ARCHIVE[3:]
+    remaining = Remaining(ARCHIVE, ledger, Selection(retry_rejected=True))
+    assert list(remaining) == ARCHIVE
+    assert (remaining.retried, remaining.changed) == (3, 0)
+    assert remaining.stale == [Place(0, 0), Place(0, 1), Place(0, 2)]
+    captioned = Remaining(ARCHIVE, ledger_of(ARCHIVE[:3]), Selection(retry_rejected=True))
+    assert list(captioned) == ARCHIVE[3:]
+
+
+@given(archives, st.integers(1, 15))
+def test_a_limit_takes_the_first_pictures(images: list[ImageFile], limit: int) -> None:
+    first = list(dict.fromkeys(images))[:limit]
+    remaining = Remaining(images, ledger_of(ARCHIVE[:4]), Selection(limit=limit))
+    assert list(remaining) == [image for image in first if image not in ARCHIVE[:4]]
+    assert remaining.inputs == len(first)
+
+
+def test_a_limit_ends_the_listing() -> None:
+    def endless() -> Iterable[ImageFile]:
+        number = 0
+        while True:
+            yield ImageFile(f"/archive/{number}.jpg", "", 1)
+            number += 1
+
+    assert len(list(Remaining(endless(), ledger_of([]), Selection(limit=5)))) == 5
+
+
+def test_a_sample_is_the_same_in_every_run_whatever_the_order() -> None:
+    images = [ImageFile(f"/archive/{i}.jpg", "", 1) for i in range(2000)]
+    sample = set(Remaining(images, ledger_of([]), Selection(sample=0.1)))
+    assert 150 < len(sample) < 250
+    assert set(Remaining(reversed(images), ledger_of([]), Selection(sample=0.1))) == sample
+    assert sample < set(Remaining(images, ledger_of([]), Selection(sample=0.2)))
+
+
+def test_pictures_to_do_are_counted_by_their_container() -> None:
+    tar = [ImageFile(f"/a.tar!/{i}.jpg", f"{i}.jpg", 5, "/a.tar", f"{i}.jpg", 0) for i in range(4)]
+    remaining = Remaining([*ARCHIVE, *tar], ledger_of([*ARCHIVE[:10], tar[0]]))
+    list(remaining)
+    assert remaining.by_container == {None: 2, "/a.tar": 3}
 
 
 @given(archives, archives)
@@ -80,6 +189,7 @@ def test_the_id_of_a_unit_never_changes() -> None:
 def test_ids_depend_on_uri_and_size_alone() -> None:
     image = ARCHIVE[0]
     assert unit_id([image]) == unit_id([ImageFile(image.uri, "other id", image.byte_size)])
+    assert unit_id([image]) == unit_id([dataclasses.replace(image, modified_usec=1)])
     assert unit_id([image]) != unit_id([ImageFile(image.uri, image.image_id, 7)])
     assert unit_id([image]) != unit_id([ImageFile("/other", image.image_id, image.byte_size)])
     # What is said of one picture cannot pass for what is said of the next.
@@ -93,30 +203,3 @@ def test_a_plan_does_not_decide_the_ids(tmp_path: Path) -> None:
     again = plan_units(ARCHIVE, 5, str(tmp_path / "again"))
     assert [unit.unit_id for unit in first] == [unit.unit_id for unit in again]
     assert [unit.batch for unit in first] == [0, 1, 2]
-
-
-def commit(folder: Path, name: str, *uris: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    # Readers of the done ones ask for a single column: the others may be missing here.
-    table = pa.table({"image_uri": pa.array(uris, pa.string())})
-    pq.write_table(table, folder / name)
-
-
-def test_pictures_in_committed_files_are_done(tmp_path: Path) -> None:
-    assert done_uris(str(tmp_path / "absent")) == set()
-    commit(tmp_path, Path(unit_uri("", Unit("abc", "", 0))).name, "/a.jpg", "/ü \n.jpg")
-    commit(tmp_path, "part-def.parquet", "/b.jpg")
-    pq.write_table(pa.Table.from_pylist([], CAPTIONS), tmp_path / "part-0.parquet")
-    assert done_uris(str(tmp_path)) == {"/a.jpg", "/ü \n.jpg", "/b.jpg"}
-
-
-def test_temporaries_and_other_files_are_not_done(tmp_path: Path) -> None:
-    commit(tmp_path, "_part-abc.parquet.12.tmp", "/a.jpg")
-    (tmp_path / "notes.txt").write_text("/b.jpg", encoding="utf-8")
-    assert done_uris(str(tmp_path)) == set()
-
-
-def test_remote_committed_files_are_done(memory: dict[str, bytes], tmp_path: Path) -> None:
-    commit(tmp_path, "part-1.parquet", "/a.jpg")
-    memory["memory://bucket/captions/part-1.parquet"] = (tmp_path / "part-1.parquet").read_bytes()
-    assert done_uris("memory://bucket/captions") == {"/a.jpg"}

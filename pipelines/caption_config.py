@@ -1,0 +1,110 @@
+"""What `captioner caption` was asked for, checked before work starts."""
+
+import argparse
+import dataclasses
+import math
+import os
+import re
+
+from apache_beam.io.localfilesystem import LocalFileSystem
+
+from model.errors import CaptionerError
+from pipelines import files
+from pipelines.claims import RUNS
+from pipelines.sources import is_glob, normalise_uri
+from pipelines.units import Selection
+
+# The slash before the first name that is a pattern.
+_FIRST_WILD_NAME = re.compile(r"/(?=[^/]*[*?\[])")
+
+
+@dataclasses.dataclass(frozen=True)
+class CaptionConfig:
+    """What `captioner caption` was asked for; see its options."""
+
+    bundle: str
+    inputs: tuple[str, ...]
+    output: str
+    unit_size: int
+    batch_size: int
+    max_reject_ratio: float
+    read_timeout_sec: float = 300.0
+    num_captions: int | None = None
+    tags: int | None = None
+    sample: float = 1.0
+    limit: int | None = None
+    retry_rejected: bool = False
+    dry_run: bool = False
+
+    def __post_init__(self) -> None:
+        least = {"unit_size": 1, "batch_size": 1, "num_captions": 1, "tags": 0, "limit": 1}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise CaptionerError(
+                    f"--{name.replace('_', '-')}: got {value}, expected {bound} or more"
+                )
+        if not 0 <= self.max_reject_ratio <= 1:
+            raise CaptionerError(
+                f"--max-reject-ratio: got {self.max_reject_ratio}, expected a share from 0 to 1"
+            )
+        if not 0 < self.read_timeout_sec < math.inf:
+            raise CaptionerError(
+                f"--read-timeout-sec: got {self.read_timeout_sec}, expected seconds above 0"
+            )
+        if not 0 < self.sample <= 1:
+            raise CaptionerError(
+                f"--sample: got {self.sample}, expected a share above 0, up to 1 for all"
+            )
+
+    @property
+    def selection(self) -> Selection:
+        """Which pictures of the inputs the run is about."""
+        return Selection(self.sample, self.limit, self.retry_rejected)
+
+
+def read_config(options: argparse.Namespace) -> CaptionConfig:
+    """The configuration that the command's options ask for."""
+    asked = {name: value for name, value in vars(options).items() if name not in ("input", "beam")}
+    asked |= {"bundle": normalise_uri(options.bundle), "output": normalise_uri(options.output)}
+    return CaptionConfig(inputs=tuple(options.input), **asked)
+
+
+def check_output(config: CaptionConfig) -> None:
+    """Checks that the output is absent, empty, or holds captions, and is no part of an input.
+
+    Raises:
+        CaptionerError: if it is anything else.
+    """
+    output = config.output
+    for source in config.inputs:
+        if _would_list(normalise_uri(source), output):
+            raise CaptionerError(
+                f"--output {output} lies in --input {source}: the next run would take captions "
+                "for inputs; choose a folder outside of it"
+            )
+    if not files.is_local(output) or not os.path.lexists(output):
+        return
+    if not os.path.isdir(output):
+        raise CaptionerError(f"--output {output} is a file; expected a folder")
+    foreign = [name for name in os.listdir(output) if name != RUNS and "model=" not in name]
+    if foreign:
+        raise CaptionerError(
+            f"--output {output} holds files that are no captions, e.g. {sorted(foreign)[0]}; "
+            "choose another folder"
+        )
+
+
+def _would_list(source: str, output: str) -> bool:
+    """Whether files of captions in `output` would be files of `source`."""
+    part = f"{_real(output)}/model=0/part-0.parquet"
+    if is_glob(source):
+        fixed, wild = _FIRST_WILD_NAME.split(source, maxsplit=1)
+        pattern = LocalFileSystem.translate_pattern(f"{_real(fixed).rstrip('/')}/{wild}")
+        return re.match(pattern, part) is not None
+    return part.startswith(f"{_real(source).rstrip('/')}/")
+
+
+def _real(uri: str) -> str:
+    """`uri` without links and without a slash at its end."""
+    return os.path.realpath(uri) if files.is_local(uri) else uri.rstrip("/")

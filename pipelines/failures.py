@@ -1,0 +1,146 @@
+"""Failures of a job that a person can mend, told in one line; workers that die, so that it ends."""
+
+import contextlib
+import errno
+import os
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+from model.errors import CaptionerError
+
+_ADVICE = {
+    errno.ENOSPC: "free some",
+    errno.EDQUOT: "free some",
+    errno.EROFS: "make it writable",
+    errno.EACCES: "give the right to write",
+}
+_TOLD = re.compile(r"CaptionerError: (.+?)(?: \[while running|$)", re.MULTILINE)
+# Beam's name of the threads that start worker processes and wait for their end.
+_WORKER_THREAD = "run_worker"
+# After it the job ends without cleaning up: all that a killed run leaves is cleaned by the next.
+_GRACE_SEC = 30.0
+_RESEND_SEC = 0.5
+
+
+@contextlib.contextmanager
+def failures_told() -> Iterator[None]:
+    """Makes what a person can mend an error of one line, whichever worker it befell.
+
+    Raises:
+        CaptionerError: of a worker, which a runner gives as text only, or in place of a disk that
+            is full or not to be written, TensorFlow's own words for it among them.
+    """
+    try:
+        yield
+    except CaptionerError:
+        raise
+    except Exception as error:
+        text = str(error)
+        if told := _TOLD.search(text):
+            raise CaptionerError(told[1]) from error
+        for code, advice in _ADVICE.items():
+            if os.strerror(code) in text:
+                raise CaptionerError(
+                    f"{os.strerror(code)}{_place(text, code)}; {advice} and run the command again"
+                ) from error
+        raise
+
+
+def _place(text: str, code: int) -> str:
+    """Which file it was about, if the message names one as Python does."""
+    named = re.search(re.escape(os.strerror(code)) + r": ('[^'\n]+')", text)
+    return f": {named[1]}" if named else ""
+
+
+class _WorkerDiedError(BaseException):
+    """Raised in the main thread wherever it waits; no ``except Exception`` may swallow it."""
+
+
+class _Watch:
+    """Ends what the main thread does once a worker process has ended before its time."""
+
+    def __init__(self) -> None:
+        self.death: str | None = None
+        self.raised, self.over = threading.Event(), threading.Event()
+        self._sending = threading.Lock()
+
+    def on_death(self, how: str) -> None:
+        """Takes note of the first death."""
+        if self.death is None and not self.over.is_set():
+            self.death = how
+            threading.Thread(target=self._end, name="end_job", daemon=True).start()
+
+    def raise_once(self, number: int, frame: FrameType | None) -> None:
+        """Handles the signal: what follows in the main thread cleans up and is left alone."""
+        if self.death and not self.raised.is_set() and not self.over.is_set():
+            self.raised.set()
+            raise _WorkerDiedError
+
+    def _end(self) -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        # More than once: one that comes just before the thread starts to wait would not wake it.
+        while not self.raised.is_set() and not self.over.is_set():
+            with self._sending:
+                if not self.over.is_set():
+                    signal.pthread_kill(main, signal.SIGUSR1)
+            self.raised.wait(_RESEND_SEC)
+        if not self.over.wait(_GRACE_SEC):
+            print(f"captioner: error: {self.message()}", file=sys.stderr, flush=True)
+            os._exit(1)
+
+    def end(self) -> None:
+        """From here on no signal is sent: its handler may go."""
+        with self._sending:
+            self.over.set()
+
+    def message(self) -> str:
+        """What a person is told."""
+        return (
+            f"a worker process ended before its time: {self.death}. Most often the system kills "
+            "one because memory is short: give fewer workers or a smaller --batch-size. Run the "
+            "command again: what is done stays done"
+        )
+
+
+@contextlib.contextmanager
+def dead_workers_told() -> Iterator[None]:
+    """Ends the job that runs within when one of its worker processes dies.
+
+    Beam's multi-processing mode starts workers from threads that raise if one exits with a status
+    other than 0; the job itself would wait for its answer for ever. Only in the main thread, which
+    alone can be interrupted, is it guarded.
+
+    Raises:
+        CaptionerError: if a worker process died.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    watch, hook = _Watch(), threading.excepthook
+
+    def on_error(arguments: threading.ExceptHookArgs) -> None:
+        if arguments.thread is not None and arguments.thread.name == _WORKER_THREAD:
+            watch.on_death(str(arguments.exc_value))
+        else:
+            hook(arguments)
+
+    handler = signal.signal(signal.SIGUSR1, watch.raise_once)
+    threading.excepthook = on_error
+    try:
+        try:
+            yield
+        finally:
+            watch.over.set()
+    except BaseException as error:
+        if watch.death is None:
+            raise
+        raise CaptionerError(watch.message()) from error
+    finally:
+        watch.end()
+        threading.excepthook = hook
+        signal.signal(signal.SIGUSR1, handler)

@@ -1,0 +1,132 @@
+"""The ledger: which pictures have a row in a folder of captions, and the removal of stale rows."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from model.errors import CaptionerError
+from pipelines import files
+from pipelines.schemas import CAPTIONS, REJECTED
+from pipelines.texts import one_line
+from pipelines.threads import map_ahead
+
+_COLUMNS = ["image_uri", "status", "byte_size", "captioned_at"]
+# Files are small, and far away where they lie in a cloud.
+_THREADS = 16
+
+
+class Place(NamedTuple):
+    """Where a row is: the number of its file, and its number there."""
+
+    part: int
+    row: int
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The rows of a folder of captions, as far as planning needs them.
+
+    Attributes:
+        parts: the URIs of its files.
+        rows: one for each picture: `image_uri`, `rejected`, `byte_size`, `captioned_usec` (since
+            1970), `part` and `row`.
+        doubles: rows of pictures that have a later one.
+    """
+
+    parts: list[str]
+    rows: pa.Table
+    doubles: list[Place]
+
+    def places(self, index: np.ndarray) -> list[Place]:
+        """Where the rows with the numbers `index` in `rows` are."""
+        return _places(self.rows.take(index))
+
+
+def read_ledger(folder: str) -> Ledger:
+    """The ledger of the committed files of `folder`, which may be absent.
+
+    Raises:
+        CaptionerError: if one of them cannot be read.
+    """
+    parts = [uri for uri in files.list_tree(folder) if uri.endswith(".parquet")]
+    tables = map_ahead(_read_part, parts, _THREADS)
+    rows = pa.concat_tables([_empty(), *(_located(t, n) for n, t in enumerate(tables))])
+    return Ledger(parts, *_without_doubles(rows.combine_chunks()))
+
+
+def _read_part(uri: str) -> pa.Table:
+    try:
+        with files.open_bytes(uri) as file, pq.ParquetFile(file) as parquet:
+            return parquet.read(columns=_COLUMNS, use_threads=False).select(_COLUMNS)
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise CaptionerError(
+            f"{uri} cannot be read: {one_line(error)}; delete it, its pictures are done again"
+        ) from error
+
+
+def _located(table: pa.Table, part: int) -> pa.Table:
+    return pa.table(
+        {
+            "image_uri": table["image_uri"].cast(pa.large_string()),
+            "rejected": pc.equal(table["status"], REJECTED),
+            "byte_size": table["byte_size"],
+            "captioned_usec": table["captioned_at"].cast(pa.int64()),
+            "part": pa.array(np.full(len(table), part, np.int32)),
+            "row": pa.array(np.arange(len(table), dtype=np.int32)),
+        }
+    )
+
+
+def _empty() -> pa.Table:
+    return _located(CAPTIONS.empty_table().select(_COLUMNS), 0)
+
+
+def _without_doubles(rows: pa.Table) -> tuple[pa.Table, list[Place]]:
+    """The latest row of each picture, and where others are: no crash leaves any, an old run may."""
+    if pc.count_distinct(rows["image_uri"]).as_py() == len(rows):
+        return rows, []
+    codes = rows["image_uri"].combine_chunks().dictionary_encode().indices.to_numpy()
+    order = np.lexsort((rows["captioned_usec"].to_numpy(), codes))
+    is_last = np.append(np.diff(codes[order]) != 0, True)
+    return rows.take(np.sort(order[is_last])), _places(rows.take(np.sort(order[~is_last])))
+
+
+def _places(rows: pa.Table) -> list[Place]:
+    return list(map(Place, rows["part"].to_pylist(), rows["row"].to_pylist()))
+
+
+def remove_rows(ledger: Ledger, places: Iterable[Place], check: Callable[[], None]) -> None:
+    """Rewrites the files that hold the rows at `places` without them; an empty one is deleted.
+
+    It comes before the rows that take their place: at no moment has a picture two rows, and what a
+    crash leaves without one has it after the next run.
+
+    Args:
+        check: called before each change; raises if this run may not write any more.
+    """
+    rows_of: dict[int, list[int]] = defaultdict(list)
+    for part, row in places:
+        rows_of[part].append(row)
+    for _ in map_ahead(
+        lambda item: _rewrite(ledger.parts[item[0]], item[1], check), rows_of.items(), _THREADS
+    ):
+        pass
+
+
+def _rewrite(uri: str, without: list[int], check: Callable[[], None]) -> None:
+    with files.open_bytes(uri) as file:
+        table = pq.read_table(file)
+    kept = np.delete(np.arange(len(table)), without)
+    if not len(kept):
+        check()
+        files.delete(uri)
+        return
+    with files.atomic_path(uri, durable=True) as path:
+        pq.write_table(table.take(kept), path, compression="zstd")
+        check()

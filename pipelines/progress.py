@@ -1,0 +1,153 @@
+"""Progress of a run, counted from what it has committed: the same whichever workers do the work."""
+
+import contextlib
+import shutil
+import sys
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipelines import files
+from pipelines.records import Unit
+from pipelines.schemas import REJECTED
+from pipelines.units import unit_uri
+
+_LIVE_SEC, _LINE_SEC = 1.0, 60.0
+# Looking costs at most this share of a core, however many files there are.
+_SHARE_OF_TIME = 0.05
+# Commits that the rate is measured over: one alone says little, old ones are of another time.
+_COMMITS = 12
+_BAR_WIDTH, _LEAST_BAR_WIDTH = 30, 5
+
+
+class Committed:
+    """The rows of the files that `units` have committed to `folder` so far."""
+
+    def __init__(self, folder: str, units: Sequence[Unit]) -> None:
+        self._folder = folder
+        self._pending = {unit_uri(folder, unit): unit.unit_id for unit in units}
+        self.statuses: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+
+    def update(self) -> None:
+        """Counts the rows of the files that are new."""
+        for uri in files.list_tree(self._folder):
+            if uri in self._pending:
+                with files.open_bytes(uri) as file:
+                    table = pq.read_table(file, columns=["status", "reason"])
+                del self._pending[uri]
+                self.statuses.update(table["status"].to_pylist())
+                self.reasons.update(filter(None, table["reason"].to_pylist()))
+
+    def check_complete(self) -> None:
+        """Checks that `update` has found every unit.
+
+        Raises:
+            RuntimeError: if a unit has no file.
+        """
+        for unit_id in self._pending.values():
+            raise RuntimeError(f"unit {unit_id} was not committed; run again")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes:
+        done: pictures that have their row.
+        total: pictures to do.
+        rejected: of those done.
+        rate: pictures a second; None before the first is done.
+    """
+
+    done: int
+    total: int
+    rejected: int
+    rate: float | None
+
+
+def progress_line(progress: Progress) -> str:
+    """What a person is told of a run's progress, on one line."""
+    share = progress.done / progress.total
+    parts = [f"{progress.done:,} of {progress.total:,} images ({100 * share:.1f}%)"]
+    if progress.rate:
+        left = duration((progress.total - progress.done) / progress.rate)
+        parts += [f"{progress.rate:.1f} images/s", f"{left} left"]
+    return ", ".join([*parts, f"{progress.rejected:,} rejected"])
+
+
+def progress_bar(progress: Progress, columns: int) -> str:
+    """`progress_line` behind a bar if there is room, in less than `columns`: on one line."""
+    line = progress_line(progress)
+    width = min(_BAR_WIDTH, columns - len(line) - 4)
+    if width < _LEAST_BAR_WIDTH:
+        return line[: columns - 1]
+    return f"[{'#' * (width * progress.done // progress.total):<{width}}] {line}"
+
+
+def duration(seconds: float) -> str:
+    """A duration as a person says it, e.g. ``2 h 25 min``."""
+    minutes = round(seconds / 60)
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // (24 * 60)} d {minutes // 60 % 24} h"
+
+
+def rate_of(commits: Sequence[tuple[float, int]]) -> float | None:
+    """Pictures a second from the first to the last of `commits`, pairs of seconds and pictures."""
+    if len(commits) < 2:
+        return None
+    (start, before), (end, done) = commits[0], commits[-1]
+    return (done - before) / (end - start) if end > start else None
+
+
+@contextlib.contextmanager
+def shown_progress(committed: Committed, total: int) -> Iterator[None]:
+    """Shows the progress of what runs within: a bar on a terminal, else a line a minute.
+
+    Args:
+        committed: what it counts.
+        total: pictures to do.
+    """
+    over = threading.Event()
+    thread = threading.Thread(target=_show, args=(committed, total, over, sys.stderr), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _show(committed: Committed, total: int, over: threading.Event, stream: TextIO) -> None:
+    live = stream.isatty()
+    interval, next_line = _LIVE_SEC, time.monotonic() + _LINE_SEC
+    commits = deque([(time.monotonic(), 0)], _COMMITS)
+    while not over.wait(interval):
+        started = time.monotonic()
+        # The run counts once more at its end, and says then what is wrong.
+        with contextlib.suppress(OSError, pa.ArrowException):
+            committed.update()
+        now, done = time.monotonic(), committed.statuses.total()
+        if done > commits[-1][1]:
+            commits.append((now, done))
+        progress = Progress(done, total, committed.statuses[REJECTED], rate_of(commits))
+        if live:
+            bar = progress_bar(progress, shutil.get_terminal_size().columns)
+            print(f"\r\x1b[K{bar}", end="", file=stream, flush=True)
+        elif now >= next_line:
+            next_line = now + _LINE_SEC
+            print(progress_line(progress), file=stream, flush=True)
+        interval = max(_LIVE_SEC, (now - started) / _SHARE_OF_TIME)
+    if live:
+        print("\r\x1b[K", end="", file=stream, flush=True)

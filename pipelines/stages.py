@@ -1,0 +1,44 @@
+"""Stages of captioning and the time that each takes, as Beam counts it on any runner."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from apache_beam.metrics import Metrics, MetricsFilter
+from apache_beam.metrics.metric import MetricResults
+
+NAMESPACE = "captioner"
+READ, DECODE, CAPTION, WRITE = STAGES = ("read", "decode", "caption", "write")
+_SUFFIX = "_usec"
+
+
+class StageCounters:
+    """Beam's distributions of the time of each stage, in microseconds a unit."""
+
+    def __init__(self) -> None:
+        self._of = {stage: Metrics.distribution(NAMESPACE, stage + _SUFFIX) for stage in STAGES}
+
+    def update(self, seconds: Mapping[str, float]) -> None:
+        """Adds the seconds that a unit spent in each stage."""
+        for stage, spent in seconds.items():
+            self._of[stage].update(round(spent * 1e6))
+
+
+def stage_seconds(result: Any) -> dict[str, float]:
+    """Seconds of each stage in all threads of all workers, of the result of a pipeline.
+
+    Empty if its runner does not tell.
+    """
+    try:
+        found = result.metrics().query(MetricsFilter().with_namespace(NAMESPACE))
+    except NotImplementedError:
+        return {}
+    times = {of.key.metric.name: of.result for of in found[MetricResults.DISTRIBUTIONS]}
+    names = [stage for stage in STAGES if times.get(stage + _SUFFIX) is not None]
+    return {stage: times[stage + _SUFFIX].sum / 1e6 for stage in names}
+
+
+def stage_lines(seconds: Mapping[str, float], images: int) -> Iterator[str]:
+    """What a person is told of the stages, line by line."""
+    for stage, spent in seconds.items():
+        rate = f"{images / spent:.1f}" if spent else "-"
+        yield f"  {stage:<8} {1000 * spent / images:8.2f} ms an image {rate:>10} images/s a thread"

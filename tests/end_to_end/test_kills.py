@@ -1,0 +1,126 @@
+"""Tests of runs killed again and again, at moments drawn by chance: the last one ends it all well.
+
+The environment variable CAPTIONER_KILLS says how often; 2 unless set.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.dataset as pads
+import pytest
+from pipeline_builders import (
+    FINGERPRINT,
+    assert_same_rows,
+    caption_arguments,
+    captioner,
+    files_of,
+    read_rows,
+    start,
+    write_archive,
+    write_picture,
+)
+
+KILLS = int(os.environ.get("CAPTIONER_KILLS", "2"))
+SEED = 5
+PROCESSES = [
+    "--runner=FnApiRunner",
+    "--direct_running_mode=multi_processing",
+    "--direct_num_workers=2",
+]
+
+
+def times_of_captions(output: Path) -> dict[str, object]:
+    """When each picture was captioned; fails if one has two rows."""
+    folder = output / f"model={FINGERPRINT}"
+    if not folder.exists():
+        return {}
+    table = pads.dataset(str(folder), format="parquet").to_table()
+    uris = table["image_uri"].to_pylist()
+    assert len(set(uris)) == len(uris), "a picture has two rows"
+    rows = zip(uris, table["status"].to_pylist(), table["captioned_at"].to_pylist(), strict=True)
+    return {uri: time for uri, status, time in rows if status == "captioned"}
+
+
+def kill_when(process: subprocess.Popen, ready: Callable[[], bool], delay_sec: float) -> bool:
+    """Kills `process` a moment after it is `ready`; whether it was still running then."""
+    end = time.monotonic() + 200
+    while not ready() and process.poll() is None:
+        assert time.monotonic() < end, "it never came so far"
+        time.sleep(0.002)
+    time.sleep(delay_sec)
+    running = process.poll() is None
+    process.kill()
+    process.wait()  # and not for the end of its output, which its workers hold open
+    return running
+
+
+def units_in(output: Path) -> int:
+    return sum(1 for _ in output.glob("model=*/part-*.parquet"))
+
+
+def claims_in(output: Path) -> set[str]:
+    return {path.name for path in output.glob("_runs/_*.claim.tmp")}
+
+
+@pytest.mark.timeout(300 + 60 * KILLS)
+def test_runs_killed_at_any_moment_are_finished_by_the_last(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    archive, output = tmp_path / "archive", tmp_path / "captions"
+    expected = write_archive(archive, 60 * max(2, KILLS))
+    arguments = caption_arguments(
+        tiny_bundle, archive, output, "--unit-size", "2", "--max-reject-ratio", "1"
+    )
+    rng, killed = random.Random(SEED), 0
+    done: dict[str, object] = {}
+    for _ in range(KILLS):
+        # Rejected pictures are done again by some of the runs: their rows are removed and remade.
+        retry = ["--retry-rejected"] if rng.random() < 0.5 else []
+        claims, goal = claims_in(output), units_in(output) + rng.randrange(6)
+
+        def is_far_enough(claims: set[str] = claims, goal: int = goal) -> bool:
+            return bool(claims_in(output) - claims) and units_in(output) >= goal
+
+        process = start("caption", *arguments[1:], *retry)
+        killed += kill_when(process, is_far_enough, rng.uniform(0, 0.1))
+        process.communicate()
+        before, done = done, times_of_captions(output)
+        again = {uri for uri, moment in before.items() if done.get(uri) != moment}
+        assert not again, f"lost, or done twice: {again}"
+    assert killed, "every run ended before it was killed"
+    assert len(done) < len(expected), "nothing was left for the last run"
+
+    assert captioner(*arguments) == 0
+    again = {uri for uri, moment in done.items() if times_of_captions(output)[uri] != moment}
+    assert not again, f"done twice: {again}"
+    rows = read_rows(output)
+    assert {row["image_uri"]: row["reason"] for row in rows} == expected
+    undisturbed = tmp_path / "undisturbed"
+    assert captioner(*caption_arguments(tiny_bundle, archive, undisturbed)) == 0
+    assert_same_rows(rows, read_rows(undisturbed))
+    assert not [name for name in files_of(output) if name.endswith(".tmp")], "leftovers"
+
+
+@pytest.mark.timeout(600)
+def test_workers_that_outlive_their_driver_do_nothing_twice(
+    tiny_bundle: Path, tmp_path: Path
+) -> None:
+    archive, output = tmp_path / "archive", tmp_path / "captions"
+    write_picture(archive / "0.jpg", 0)
+    for number in range(1, 600):
+        os.link(archive / "0.jpg", archive / f"{number}.jpg")
+    # So large that some are in the making when the driver dies; workers outlive it by a second.
+    arguments = caption_arguments(tiny_bundle, archive, output, "--unit-size", "60")
+    assert captioner(*arguments, "--dry-run") == 0  # what the next run needs is imported now
+    process = start("caption", *arguments[1:], "--", *PROCESSES)
+    assert kill_when(process, lambda: units_in(output) >= 1, 0), "it ended before it was killed"
+    # At once, and with other units: what a worker still commits would not be the same file.
+    assert captioner(*arguments, "--unit-size", "50") == 0
+    process.communicate()  # its workers are gone now
+    assert len(times_of_captions(output)) == 600

@@ -1,0 +1,62 @@
+"""Tests of a run's account: the sum holds or it is a defect, and a person is told all of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from pipelines.account import Account, Outcome, forecast, summary
+from pipelines.ledger import Ledger
+from pipelines.sources import SkippedFiles
+from pipelines.units import Remaining
+
+
+def test_an_account_that_does_not_add_up_is_a_defect() -> None:
+    Account(10, already_done=4, captioned=5, rejected=1, reasons={}).check()
+    for inputs in (9, 11):
+        with pytest.raises(RuntimeError, match=f"got {inputs} images, but 10 rows"):
+            Account(inputs, already_done=4, captioned=5, rejected=1, reasons={}).check()
+
+
+def test_the_share_of_rejects_is_of_this_run_alone() -> None:
+    account = Account(1000, already_done=990, captioned=8, rejected=2, reasons=Counter())
+    assert account.exceeds(0.19)
+    assert not account.exceeds(0.2)
+    assert not Account(5, already_done=5, captioned=0, rejected=0, reasons={}).exceeds(0.0)
+
+
+def test_the_summary_adds_up() -> None:
+    account = Account(10, 4, 5, 1, {"empty": 1})
+    stages = {"read": 0.006, "decode": 0.6, "caption": 0.0}
+    outcome = Outcome(account, SkippedFiles(Counter({".txt": 3})), stages)
+    lines = list(summary(outcome, "/captions", 2.0))
+    assert lines[:2] == [
+        "10 images = 4 already done + 5 captioned + 1 rejected",
+        "  rejected: empty 1",
+    ]
+    assert "  files of the folders that are no pictures: 3 (.txt: 3)" in lines
+    assert lines[-1] == "captions in /captions"
+    assert "Nothing to do" not in "".join(lines)
+    assert "  6 images in 2.0 s, start-up and listing included: 3.0 images/s" in lines
+    assert "  read         1.00 ms an image     1000.0 images/s a thread" in lines
+    assert "  caption      0.00 ms an image          - images/s a thread" in lines
+    done = Outcome(Account(4, 4, 0, 0, {}), SkippedFiles(), {})
+    assert "Nothing to do" in "".join(summary(done, "/captions", 2.0))
+
+
+def test_a_forecast_tells_what_would_be_done() -> None:
+    tars = Counter({f"/{i}.tar": i for i in range(1, 31)})
+    remaining = Remaining([], Ledger([], None, []), inputs=1000, changed=2, retried=3)
+    remaining.by_container = Counter({None: 35}) + tars
+    lines = list(forecast(remaining, 100, SkippedFiles(), "/captions"))
+    assert lines[:5] == [
+        "Dry run: nothing is written.",
+        "1000 images = 500 already done + 500 to do",
+        "  2 of them again: changed",
+        "  3 of them again: rejected before",
+        "  units of up to 100 images: 5",
+    ]
+    assert lines[5:7] == ["  to do in files of their own: 35", "  to do in /30.tar: 30"]
+    assert lines[-3] == f"  to do in 11 other containers: {sum(range(1, 12))}"
+    assert lines[-1] == "captions would go to /captions"

@@ -1,0 +1,238 @@
+"""Tests of runs over captions that are there: what changed is done again, one row a picture."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from container_builders import tar_bytes, write
+from pipeline_builders import (
+    BROKEN,
+    FINGERPRINT,
+    caption_arguments,
+    captioner,
+    files_of,
+    read_rows,
+    statuses,
+    write_archive,
+    write_picture,
+)
+
+from pipelines import caption
+
+PICTURES = 30
+
+
+@pytest.fixture
+def done(tmp_path: Path, tiny_bundle: Path) -> Path:
+    """A folder with an archive and all its captions, to be changed at will."""
+    write_archive(tmp_path / "archive")
+    arguments = caption_arguments(tiny_bundle, tmp_path / "archive", tmp_path / "captions")
+    assert captioner(*arguments) == 0
+    return tmp_path
+
+
+def again(
+    folder: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str], *more: str
+) -> list[str]:
+    """Runs the command once more; returns what it prints."""
+    capsys.readouterr()
+    arguments = caption_arguments(tiny_bundle, folder / "archive", folder / "captions", *more)
+    assert captioner(*arguments) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def rows_by_uri(folder: Path) -> dict[str, dict[str, Any]]:
+    rows = read_rows(folder / "captions")
+    by_uri = {row["image_uri"]: row for row in rows}
+    assert len(by_uri) == len(rows), "a picture has two rows"
+    return by_uri
+
+
+def test_a_file_that_changed_is_done_again(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rows_by_uri(done)
+    names = sorted((done / "archive").glob("*.jpg"))
+    write_picture(names[0], 77, (90, 36))  # another size, and newer
+    data = bytearray(names[1].read_bytes())
+    data[-20] ^= 1  # the same size, newer
+    names[1].write_bytes(data)
+    other = names[2].stat().st_mtime
+    write_picture(names[2], 78, (91, 36))
+    os.utime(names[2], (other, other))  # another size, as old as before
+    printed = again(done, tiny_bundle, capsys)
+    assert printed[0] == "30 images = 27 already done + 3 captioned + 0 rejected"
+    after = rows_by_uri(done)
+    assert sorted(after) == sorted(before)
+    changed = {uri for uri in before if before[uri] != after[uri]}
+    assert changed == {str(name) for name in names[:3]}
+    assert after[str(names[0])]["width_px"] == 90
+    assert again(done, tiny_bundle, capsys)[1] == "Nothing to do: every image has its row."
+
+
+def test_a_unit_of_which_every_file_changed_is_replaced(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (done / "archive").rglob("*.*"):
+        path.touch()
+    names = sorted(files_of(done / "captions" / f"model={FINGERPRINT}"))
+    printed = again(done, tiny_bundle, capsys)
+    assert printed[0] == "30 images = 0 already done + 27 captioned + 3 rejected"
+    assert len(rows_by_uri(done)) == PICTURES
+    # The same pictures, of the same sizes: the same units.
+    assert sorted(files_of(done / "captions" / f"model={FINGERPRINT}")) == names
+
+
+def test_a_changed_member_of_a_tar_is_done_again(
+    tmp_path: Path, tiny_bundle: Path, archive: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pictures = [path.read_bytes() for path in sorted(archive.glob("*.jpg"))[:3]]
+    members = {f"{i}.jpg": data for i, data in enumerate(pictures)}
+    write(tmp_path / "archive" / "a.tar", tar_bytes(members))
+    (tmp_path / "archive" / "list.txt").write_text("a.tar", encoding="utf-8")
+
+    def run() -> str:
+        capsys.readouterr()
+        source = tmp_path / "archive" / "*.tar"
+        assert captioner(*caption_arguments(tiny_bundle, source, tmp_path / "captions")) == 0
+        return capsys.readouterr().out.splitlines()[0]
+
+    assert run() == "3 images = 0 already done + 3 captioned + 0 rejected"
+    write(tmp_path / "archive" / "a.tar", tar_bytes({**members, "3.jpg": pictures[0]}))
+    assert run() == "4 images = 3 already done + 1 captioned + 0 rejected"
+    write(tmp_path / "archive" / "a.tar", tar_bytes({**members, "1.jpg": pictures[0]}))
+    assert run() == "3 images = 2 already done + 1 captioned + 0 rejected"
+    assert len(rows_by_uri(tmp_path)) == 4
+
+
+def test_rejected_pictures_are_done_again_if_asked(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rows_by_uri(done)
+    mended = done / "archive" / "deep" / "half.jpg"
+    status = mended.stat()
+    write_picture(done / "tiny.png", 1, (2, 2))
+    mended.write_bytes((done / "tiny.png").read_bytes().ljust(status.st_size, b"\0"))
+    os.utime(mended, (status.st_mtime, status.st_mtime))
+    # Nothing in a listing tells that it is another file.
+    assert again(done, tiny_bundle, capsys)[1] == "Nothing to do: every image has its row."
+    printed = again(done, tiny_bundle, capsys, "--retry-rejected", "--max-reject-ratio", "1")
+    assert printed[0] == "30 images = 27 already done + 1 captioned + 2 rejected"
+    after = rows_by_uri(done)
+    assert {uri for uri in before if before[uri] != after[uri]} == {str(mended)}
+    assert (after[str(mended)]["width_px"], after[str(mended)]["reason"]) == (2, None)
+
+
+@pytest.mark.parametrize("stage", ["plan", "removal", "pipeline"])
+def test_a_retry_that_ends_anywhere_is_finished_by_the_next_run(
+    done: Path,
+    tiny_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    stage: str,
+) -> None:
+    class KilledError(BaseException):
+        pass
+
+    def killed(*_: Any, **__: Any) -> None:
+        raise KilledError
+
+    before = rows_by_uri(done)
+    place = {"plan": "plan", "removal": "remove_rows", "pipeline": "build"}[stage]
+    monkeypatch.setattr(caption, place, killed)
+    arguments = caption_arguments(
+        tiny_bundle, done / "archive", done / "captions", "--retry-rejected"
+    )
+    with pytest.raises(KilledError):
+        captioner(*arguments)
+    monkeypatch.undo()
+    left = rows_by_uri(done)
+    assert len(left) == PICTURES - (len(BROKEN) if stage == "pipeline" else 0)
+    # Rows that the dead run removed are missing: done again without being asked for.
+    again(done, tiny_bundle, capsys, "--max-reject-ratio", "1")
+    assert rows_by_uri(done) == before
+
+
+def test_two_rows_of_a_picture_become_one(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rows_by_uri(done)
+    parts = done / "captions" / f"model={FINGERPRINT}"
+    shutil.copy(next(parts.iterdir()), parts / "part-copy.parquet")
+    assert len(read_rows(done / "captions")) > PICTURES
+    assert again(done, tiny_bundle, capsys)[1] == "Nothing to do: every image has its row."
+    assert rows_by_uri(done) == before
+
+
+def test_a_picture_that_a_manifest_still_names_keeps_its_row_when_it_is_gone(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = sorted(str(path) for path in (done / "archive").rglob("*.jpg"))
+    manifest = done / "names.txt"
+    manifest.write_text("\n".join(names), encoding="utf-8")
+    Path(names[0]).unlink()
+    arguments = caption_arguments(tiny_bundle, manifest, done / "captions")
+    capsys.readouterr()
+    assert captioner(*arguments) == 0
+    assert f"{len(names)} images = {len(names)} already done" in capsys.readouterr().out
+
+
+def test_a_missing_picture_that_comes_back_is_done(
+    tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "names.txt"
+    manifest.write_text("a.jpg\nb.jpg", encoding="utf-8")
+    write_picture(tmp_path / "a.jpg", 1)
+    arguments = caption_arguments(
+        tiny_bundle, manifest, tmp_path / "captions", "--max-reject-ratio", "1"
+    )
+    assert captioner(*arguments) == 0
+    assert statuses(read_rows(tmp_path / "captions")) == {None: 1, "missing": 1}
+    write_picture(tmp_path / "b.jpg", 2)
+    assert captioner(*arguments) == 0
+    assert statuses(read_rows(tmp_path / "captions")) == {None: 2}
+
+
+def test_a_dry_run_tells_what_would_be_done_and_writes_nothing(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(done / "archive" / "new.jpg", 5)
+    write_picture(done / "archive" / "picture-00.jpg", 77, (90, 36))
+    before = files_of(done)
+    printed = again(done, tiny_bundle, capsys, "--dry-run", "--retry-rejected")
+    assert files_of(done) == before
+    assert printed == [
+        "Dry run: nothing is written.",
+        "31 images = 26 already done + 5 to do",
+        "  1 of them again: changed",
+        "  3 of them again: rejected before",
+        "  units of up to 8 images: 1",
+        "  to do in files of their own: 5",
+        "  files of the folders that are no pictures: 1 (.txt: 1)",
+        f"captions would go to {done}/captions/model={FINGERPRINT}",
+    ]
+    fresh = caption_arguments(tiny_bundle, done / "archive", done / "new", "--dry-run")
+    assert captioner(*fresh) == 0
+    assert "31 images = 0 already done + 31 to do" in capsys.readouterr().out
+    assert not (done / "new").exists()
+
+
+def test_limits_and_samples_go_on_where_they_ended(
+    archive: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def first_line(*more: str) -> str:
+        capsys.readouterr()
+        arguments = caption_arguments(tiny_bundle, archive, tmp_path, "--max-reject-ratio", "1")
+        assert captioner(*arguments, *more) == 0
+        return capsys.readouterr().out.splitlines()[0]
+
+    assert first_line("--limit", "5").startswith("5 images = 0 already done")
+    assert first_line("--limit", "7").startswith("7 images = 5 already done")
+    sampled = first_line("--sample", "0.5").split()[0]
+    assert first_line("--sample", "0.5").startswith(f"{sampled} images = {sampled} already done")
+    assert first_line().startswith("30 images")
+    assert len(read_rows(tmp_path)) == PICTURES

@@ -1,0 +1,150 @@
+"""Tests of failures told in one line, and of jobs that end when one of their workers dies."""
+
+from __future__ import annotations
+
+import errno
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from pipeline_builders import ROOT
+
+from model.errors import CaptionerError
+from pipelines.failures import dead_workers_told, failures_told
+
+# A job that swallows what ends it, as a library may that waits in C.
+STUBBORN = """
+import threading, time
+from pipelines import failures
+
+def die():
+    time.sleep(0.5)  # by then the job waits
+    raise RuntimeError("exited with return code -9")
+
+failures._GRACE_SEC = 0.5
+with failures.dead_workers_told():
+    threading.Thread(target=die, name="run_worker").start()
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "Traceback ...\n  x\nmodel.errors.CaptionerError: /a is gone; wait [while running "
+            "'Commit-ptransform-5']\n\nmore",
+            "/a is gone; wait",
+        ),
+        ("model.errors.CaptionerError: the last line", "the last line"),
+        (
+            f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}: '/out/_p.tmp' [while running",
+            "No space left on device: '/out/_p.tmp'; free some and run the command again",
+        ),
+        (f"ResourceExhausted: {os.strerror(errno.EDQUOT)} 12", "Disk quota exceeded; free some"),
+        (f"OSError: [Errno 30] {os.strerror(errno.EROFS)}: '/o'", "Read-only file system: '/o'"),
+        ("PermissionError: [Errno 13] Permission denied: '/o'", "Permission denied: '/o'; give"),
+    ],
+)
+def test_what_a_person_can_mend_is_one_line(text: str, told: str) -> None:
+    with pytest.raises(CaptionerError) as error, failures_told():
+        raise RuntimeError(text)
+    assert str(error.value).startswith(told)
+    assert "\n" not in str(error.value)
+
+
+def test_other_failures_pass_as_they_are() -> None:
+    for failure in (RuntimeError("a defect"), CaptionerError("No space left on device")):
+        with pytest.raises(type(failure)) as error, failures_told():
+            raise failure
+        assert error.value is failure
+
+
+def start_worker(how: str | None, seconds: float = 0.2) -> threading.Thread:
+    """A thread as Beam's, whose worker process ends soon."""
+
+    def run() -> None:
+        time.sleep(seconds)
+        if how:
+            raise RuntimeError(how)
+
+    thread = threading.Thread(target=run, name="run_worker")
+    thread.start()
+    return thread
+
+
+def test_a_dead_worker_ends_a_job_that_waits_for_ever() -> None:
+    before = (signal.getsignal(signal.SIGUSR1), threading.excepthook)
+    started = time.monotonic()
+
+    def job() -> None:
+        with dead_workers_told():
+            start_worker("Worker subprocess exited with return code 137")
+            queue.Queue[int]().get()
+
+    with pytest.raises(CaptionerError, match=r"return code 137\. .* Run the command again"):
+        job()
+    assert time.monotonic() - started < 10
+    assert (signal.getsignal(signal.SIGUSR1), threading.excepthook) == before
+
+
+def test_a_death_that_the_job_reports_itself_is_told_all_the_same() -> None:
+    def job() -> None:
+        with dead_workers_told():
+            start_worker("killed", 0).join()
+            time.sleep(5)
+            raise RuntimeError("connection lost")
+
+    with pytest.raises(CaptionerError, match="before its time: killed"):
+        job()
+
+
+def test_workers_that_end_well_disturb_nothing() -> None:
+    with dead_workers_told():
+        start_worker(None, 0).join()
+    with pytest.raises(ValueError, match="the job's own"), dead_workers_told():
+        raise ValueError("the job's own")
+
+
+def test_errors_of_other_threads_are_no_deaths(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(threading, "excepthook", seen.append)
+
+    def fail() -> None:
+        raise ValueError("another thread's")
+
+    with dead_workers_told():
+        thread = threading.Thread(target=fail)
+        thread.start()
+        thread.join()
+    assert [str(arguments.exc_value) for arguments in seen] == ["another thread's"]
+
+
+def test_a_job_in_another_thread_runs_unguarded() -> None:
+    done = []
+
+    def job() -> None:
+        with dead_workers_told():
+            done.append(True)
+
+    thread = threading.Thread(target=job)
+    thread.start()
+    thread.join()
+    assert done == [True]
+
+
+def test_a_job_that_will_not_end_is_ended() -> None:
+    command = [sys.executable, "-c", STUBBORN]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("captioner: error: a worker process ended before its time: exited with")
