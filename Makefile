@@ -32,7 +32,8 @@ format: setup
 	$(BIN)/ruff format .
 
 # make bench IMAGES="photographs/*.jpg" BUNDLE=work/bundle; without them, on what `make demo` left.
-# DATASET=work/dataset (with stored features) and WEIGHTS=FILE measure training and stored pixels too.
+# DATASET=work/dataset (with stored features), RUN=work/run and WEIGHTS=FILE measure training, search and
+# stored pixels too.
 BUNDLE ?= demo/bundle
 IMAGES ?= demo/scenes/images/*.jpg
 COUNTS ?= 1000 6000
@@ -42,7 +43,11 @@ bench: setup
 	$(BIN)/python -m benchmarks.preprocessing memory --images "$(IMAGES)" --counts $(COUNTS)
 	$(BIN)/python -m benchmarks.preprocessing captions
 	$(BIN)/python -m benchmarks.stages --bundle $(BUNDLE) --images "$(IMAGES)"
-	$(if $(DATASET),$(BIN)/python -m benchmarks.training --dataset $(DATASET))
+	$(BIN)/python -m benchmarks.planning
+	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET))
+	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET) --as-if ResNet101 --steps 3)
+	$(if $(DATASET),$(BIN)/python -m benchmarks.training stock --dataset $(DATASET))
+	$(if $(RUN),$(BIN)/python -m benchmarks.generation --run $(RUN))
 	$(if $(WEIGHTS),$(BIN)/python -m benchmarks.pixels --images "$(IMAGES)" --encoder-weights $(WEIGHTS))
 
 lock: setup
