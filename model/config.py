@@ -142,7 +142,7 @@ class TrainConfig:
     )
     clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
     patience: int = option(4, "stop after this many epochs without a higher validation CIDEr")
-    samples: int = option(5, "captions drawn of each picture in self-critical training")
+    self_critical_samples: int = option(5, "captions drawn of each picture in it")
     max_length: int = option(20, "longest caption in tokens, its end mark counted")
     precision: str = option("float32", "'float32', 'mixed_float16' or 'mixed_bfloat16'")
     seed: int = option(1, "seed of weights, dropout and shuffling")
@@ -168,10 +168,13 @@ class TrainConfig:
             )
         _require(
             self.epochs + self.self_critical_epochs > 0,
-            "--epochs and --self-critical-epochs: got 0 and 0, expected one above 0",
+            f"--epochs: got {self.epochs}, expected above 0, or --self-critical-epochs above 0",
         )
         _require(self.max_length > 1, f"--max-length: got {self.max_length}, expected above 1")
-        _require(self.samples > 1, f"--samples: got {self.samples}, expected 2 or more")
+        _require(
+            self.self_critical_samples > 1,
+            f"--self-critical-samples: got {self.self_critical_samples}, expected 2 or more",
+        )
         _require(
             self.precision in PRECISIONS,
             f"--precision: got {self.precision!r}, expected one of {PRECISIONS}",

@@ -136,7 +136,7 @@ class Trainer:
             training.optimizer.build(training.trained_variables())
         if done:
             self.checkpoints.load(training, progress.epoch)
-        drawn = train.samples * self.info.examples["train"]
+        drawn = train.self_critical_samples * self.info.examples["train"]
         save = ValidateAndSave(
             training,
             self.checkpoints,

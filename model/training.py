@@ -114,7 +114,9 @@ class SelfCriticalTraining(Training):
     def __init__(self, captioner: Captioner, config: TrainConfig, reward: CiderD) -> None:
         super().__init__(captioner, config)
         self._reward = [reward.score]  # in a list: Keras would take a bound method for a layer's
-        self.sampler = MultinomialSampler(config.samples, config.max_length, config.seed)
+        self.sampler = MultinomialSampler(
+            config.self_critical_samples, config.max_length, config.seed
+        )
 
     def trained_variables(self) -> list[keras.Variable]:
         return self.captioner.decoder.trainable_variables
@@ -128,8 +130,8 @@ class SelfCriticalTraining(Training):
         memory, _ = self.captioner.look(grid)
         drawn = self.captioner.write(memory, self.sampler).token_ids
         rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)
-        rewards = tf.ensure_shape(rewards, [None, self.config.samples])
-        count = float(self.config.samples)
+        rewards = tf.ensure_shape(rewards, [None, self.config.self_critical_samples])
+        count = float(self.config.self_critical_samples)
         others = (tf.reduce_sum(rewards, 1, keepdims=True) - rewards) / (count - 1.0)
         variables = self.trained_variables()
         told = tf.concat([tf.fill(tf.shape(drawn[:, :, :1]), START), drawn[:, :, :-1]], axis=2)

@@ -174,6 +174,7 @@ def test_what_cannot_be_evaluated_is_one_line(
 
 def test_pictures_of_another_size_than_the_models_are_refused(squares: Path) -> None:
     info = read_dataset_info(squares)
-    model = evaluator.Model(lambda pixels: [], SamplerConfig(), info.fingerprint, ImageConfig(64))
+    image = ImageConfig(64)
+    model = evaluator.Model(lambda _: [], SamplerConfig(), info.fingerprint, image, (), len)
     with pytest.raises(CaptionerError, match=r"captions pictures of 64 px.*--image-size-px 64"):
         evaluator.evaluate(model, squares, info, "validation", 4, "python")
