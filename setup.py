@@ -46,7 +46,7 @@ setup(
         "test": TEST,
         "dev": [*TEST, "mypy>=1.11", "ruff>=0.6", "pandas-stubs", "uv>=0.4"],
     },
-    entry_points={"console_scripts": ["captioner=pipelines.cli:main"]},
+    entry_points={"console_scripts": ["captioner=pipelines.cli:console"]},
     classifiers=[
         "License :: OSI Approved :: Apache Software License",
         "Programming Language :: Python :: 3.11",

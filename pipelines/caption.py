@@ -139,6 +139,6 @@ def _print(lines: Iterable[str]) -> None:
 
 
 if __name__ == "__main__":
-    from pipelines.cli import main
+    from pipelines.cli import leave, main
 
-    sys.exit(main(["caption", *sys.argv[1:]]))
+    leave(main(["caption", *sys.argv[1:]]))

@@ -1,14 +1,17 @@
 """The console command ``captioner``: each subcommand is imported when it is called."""
 
 import importlib
+import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from model import arguments as model_arguments
 from model.command import USER_ERROR, quiet_imports, run_command
 from pipelines import arguments
+from pipelines.threads import LEFT_THREAD
 
 
 class _Command(NamedTuple):
@@ -80,10 +83,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(parser, lambda options: _load(command.module).run(options), rest)
 
 
+def console() -> NoReturn:
+    """The command of the shell."""
+    leave(main())
+
+
+def leave(status: int) -> NoReturn:
+    """Ends the process, with threads that are stuck in a read or without.
+
+    Python's own end would unwind such a thread through C++ that forbids it, and abort now and then.
+    """
+    if any(thread.name == LEFT_THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 def _load(module: str) -> ModuleType:
     with quiet_imports():
         return importlib.import_module(module)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

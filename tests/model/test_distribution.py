@@ -23,7 +23,9 @@ PROGRAM = textwrap.dedent("""
     from model.config import TrainConfig
 
     def trained(strategy, critical):
-        config = TrainConfig(label_smoothing=0.0, averaging=0.5, self_critical_samples=2, max_length=6, seed=1)
+        config = TrainConfig(
+            label_smoothing=0.0, averaging=0.5, self_critical_samples=2, max_length=6, seed=1
+        )
         with strategy.scope():
             captioner = of_one.make_captioner()
             if critical:
