@@ -17,8 +17,9 @@ setup: .venv/.done
 demo: setup
 	$(BIN)/captioner demo --output demo
 
+# A file's tests stay together: they share what is slow to make.
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

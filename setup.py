@@ -13,6 +13,7 @@ TEST = [
     "polars>=1.0",
     "pytest>=8.0",
     "pytest-timeout>=2.3",
+    "pytest-xdist>=3.6",
     "selenium>=4.20",
 ]
 

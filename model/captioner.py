@@ -17,8 +17,8 @@ from model.transformer_decoder import TransformerDecoder
 Tensor = Any
 Memory = dict[str, Tensor]
 # Beside an encoder that learns from scratch, small embeddings of places are drowned by content for
-# epochs; beside a frozen one that knows what it sees, such large noise costs captions.
-_TRAINED_STDDEV, _FROZEN_STDDEV = 0.4, 0.03
+# epochs; beside a pretrained one that knows what it sees, such large noise costs captions.
+_TRAINED_STDDEV, _KNOWING_STDDEV = 0.4, 0.03
 
 
 class Outputs(NamedTuple):
@@ -67,7 +67,7 @@ class Captioner(keras.Model):
     ) -> None:
         super().__init__(name="captioner")
         self.image_encoder = ImageEncoder(
-            config.encoder, config.encoder_weights, image.image_size_px
+            config.encoder, config.encoder_weights, image.image_size_px, config.fine_tune_from
         )
         self.recogniser = None
         if concept_ids:
@@ -120,7 +120,7 @@ def make_decoder(
     concepts: bool,
 ) -> keras.layers.Layer:
     """The decoder that `config` names, for the grids of `encoder`; told concepts, or not."""
-    stddev = _FROZEN_STDDEV if encoder.frozen else _TRAINED_STDDEV
+    stddev = _TRAINED_STDDEV if encoder.from_scratch else _KNOWING_STDDEV
     if config.decoder == "transformer":
         return TransformerDecoder(
             vocabulary_size=vocabulary_size,

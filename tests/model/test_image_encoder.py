@@ -116,3 +116,29 @@ def test_weights_are_read_from_a_file(tmp_path: Path, mobilenet: ImageEncoder) -
     keras.utils.set_random_seed(2)
     loaded = ImageEncoder("MobileNetV2", str(path), 64)
     assert_alike(loaded(PICTURES), mobilenet(PICTURES))
+
+
+def test_fine_tuning_frees_the_layers_from_one_on() -> None:
+    encoder = ImageEncoder("MobileNetV2", None, 32, fine_tune_from="block_16")
+    first = [layer.name for layer in encoder.network.layers].index("block_16_expand")
+    expected = [w.path for layer in encoder.network.layers[first:] for w in layer.trainable_weights]
+    assert [weight.path for weight in encoder.trainable_weights] == expected
+    assert len(expected) > 6
+
+
+def test_a_fine_tuned_network_keeps_its_statistics_in_training() -> None:
+    encoder = ImageEncoder("MobileNetV2", None, 64, fine_tune_from="block_16")
+    before = [np.array(weight) for weight in encoder.non_trainable_weights]
+    assert_alike(encoder(PICTURES, training=True), encoder(PICTURES))
+    for weight, value in zip(encoder.non_trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(weight, value)
+
+
+def test_an_unknown_layer_to_fine_tune_from_lists_the_known_ones() -> None:
+    with pytest.raises(CaptionerError, match=r"got 'stage_9', expected .* block_16_project"):
+        ImageEncoder("MobileNetV2", None, 32, fine_tune_from="stage_9")
+
+
+def test_a_network_that_learns_from_scratch_is_not_fine_tuned() -> None:
+    with pytest.raises(CaptionerError, match="'cnn' learns as a whole; leave the option out"):
+        ImageEncoder("cnn", None, 32, fine_tune_from="conv")

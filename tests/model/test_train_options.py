@@ -1,0 +1,75 @@
+"""Tests of `captioner train`'s options: fine-tuning, precision, and a seed that repeats a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import builders
+import keras
+import numpy as np
+import pytest
+
+from model.image_encoder import ImageEncoder
+from model.run_folder import restore_captioner
+
+
+@pytest.fixture(autouse=True)
+def _float32_again() -> None:
+    yield
+    keras.mixed_precision.set_global_policy("float32")
+
+
+def history(run: Path) -> list[dict[str, float]]:
+    names, *rows = (run / "history.csv").read_text().splitlines()
+    measured = [
+        dict(zip(names.split(","), map(float, row.split(",")), strict=True)) for row in rows
+    ]
+    # Speed is no part of what a seed repeats.
+    return [{k: v for k, v in row.items() if k != "captions_per_sec"} for row in measured]
+
+
+def test_fine_tuning_moves_the_encoder_from_the_layer_on(tmp_path: Path, squares: Path) -> None:
+    weights = tmp_path / "mobilenet.weights.h5"
+    ImageEncoder("MobileNet", None, 32).network.save_weights(weights)
+    changes = {"encoder": "MobileNet", "encoder_weights": weights, "epochs": 1}
+    run = tmp_path / "run"
+    assert builders.train(squares, run, fine_tune_from="conv_pw_13", **changes) == 0
+    trained, config, _ = restore_captioner(run)
+    assert config.model.fine_tune_from == "conv_pw_13"
+    before = ImageEncoder("MobileNet", str(weights), 32).network
+    after = trained.image_encoder.network
+    changed = {
+        old.path
+        for old, new in zip(before.weights, after.weights, strict=True)
+        if not np.array_equal(old, new)
+    }
+    # Paths begin with the network's name, which Keras numbers by how many it made before.
+    layers = {path.split("/")[-2] for path in changed}
+    assert layers == {"conv_pw_13", "conv_pw_13_bn"}
+
+
+@pytest.mark.parametrize(
+    ("decoder", "precision"), [("transformer", "mixed_float16"), ("gru", "mixed_bfloat16")]
+)
+def test_mixed_precision_learns_and_keeps_float32_weights(
+    tmp_path: Path, squares: Path, decoder: str, precision: str
+) -> None:
+    run = tmp_path / "run"
+    options = {"decoder": decoder, "concepts": 4, "epochs": 2, "learning_rate": 3e-3}
+    assert builders.train(squares, run, precision=precision, **options) == 0
+    losses = [row["loss"] for row in history(run)]
+    assert losses[-1] < losses[0]
+    keras.mixed_precision.set_global_policy("float32")
+    captioner, _, _ = restore_captioner(run)
+    assert {str(weight.dtype) for weight in captioner.weights} <= {"float32", "uint32", "int32"}
+
+
+def test_the_same_seed_repeats_the_history_and_another_does_not(
+    tmp_path: Path, squares: Path
+) -> None:
+    options = {"concepts": 4, "epochs": 1, "dropout": 0.2}
+    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
+        assert builders.train(squares, tmp_path / name, seed=seed, **options) == 0
+    first, again, other = (history(tmp_path / name) for name in ("first", "again", "other"))
+    assert first == again
+    assert first != other
