@@ -17,6 +17,8 @@ TEST = [
     "selenium>=4.20",
 ]
 
+OPENVINO = ["openvino>=2026.0"]
+
 setup(
     name="captioner",
     version="0.1.0",
@@ -44,8 +46,9 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "openvino": OPENVINO,
         "test": TEST,
-        "dev": [*TEST, "mypy>=1.11", "ruff>=0.6", "pandas-stubs", "uv>=0.4"],
+        "dev": [*TEST, *OPENVINO, "mypy>=1.11", "ruff>=0.6", "pandas-stubs", "uv>=0.4"],
     },
     entry_points={"console_scripts": ["captioner=pipelines.cli:console"]},
     classifiers=[

@@ -3,6 +3,7 @@
 import argparse
 
 from model.config import ModelConfig, SamplerConfig, TrainConfig, add_options
+from model.engine import ENGINES, TENSORFLOW
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -62,5 +63,12 @@ def export_parser() -> argparse.ArgumentParser:
     parser = _parser("export", "Export a run's best model as one self-contained SavedModel bundle.")
     parser.add_argument("--run", required=True, help="folder made by captioner train")
     parser.add_argument("--output", required=True, help="folder of the bundle")
+    parser.add_argument(
+        "--engine",
+        default=TENSORFLOW,
+        choices=ENGINES,
+        help="'openvino' adds what captioner caption --engine openvino needs; the bundle still "
+        f"works without (default: {TENSORFLOW})",
+    )
     add_options(parser, SamplerConfig)
     return parser

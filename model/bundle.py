@@ -1,5 +1,6 @@
 """Loading a bundle: TensorFlow alone, none of the model's code."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from model.config import BundleConfig, read_json
+from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder
 from model.errors import CaptionerError
 from model.image import check_decoder_version
 
@@ -17,6 +19,7 @@ METRICS_FILE = "metrics.json"
 MODEL_CARD_FILE = "MODEL_CARD.md"
 WEIGHTS_FILE = "captioner.weights.h5"
 SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
+FEATURES_SIGNATURE = "caption_features"
 ATTENTION_SIGNATURE = "attend_pixels"
 # Below any mean log-probability of a caption that was really found: an unused place in the beam.
 _NO_CAPTION = -1e5
@@ -68,25 +71,35 @@ class Bundle:
 
     Args:
         folder: made by ``captioner export``.
+        engine: what computes it. Its bfloat16 is TensorFlow's for all of the process.
 
     Raises:
-        CaptionerError: if it is no bundle of this decoder version, or lacks a signature.
+        CaptionerError: if it is no bundle of this decoder version, or lacks a signature or what the
+            engine needs.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, engine: Engine = DEFAULT_ENGINE) -> None:
         self.config = read_bundle_config(folder)
+        engine.check(folder)
+        rewrites = {"auto_mixed_precision_onednn_bfloat16": engine.bfloat16}
+        tf.config.optimizer.set_experimental_options(rewrites)
         # The loaded object owns the variables: without it the signature would lose them.
         self._loaded = tf.saved_model.load(str(folder))
-        if SIGNATURE not in self._loaded.signatures:
+        self._encode = None
+        if engine.name == OPENVINO:
+            self._encode = load_encoder(folder, engine.bfloat16, _threads())
+        name = SIGNATURE if self._encode is None else FEATURES_SIGNATURE
+        if name not in self._loaded.signatures:
             raise CaptionerError(
                 f"{folder}: got signatures {sorted(self._loaded.signatures)}, expected "
-                f"{SIGNATURE!r}; export it again"
+                f"{name!r}; export it again"
             )
-        self._caption = freeze(self._loaded.signatures[SIGNATURE])
+        self._caption = freeze(self._loaded.signatures[name])
 
     def caption(self, images: np.ndarray) -> list[ImageCaptions]:
         """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order."""
-        return to_captions(self._caption(images=tf.constant(images)), len(images))
+        seen = images if self._encode is None else self._encode(images)
+        return to_captions(self._caption(seen=tf.constant(seen)), len(images))
 
     def tag(self, images: np.ndarray) -> np.ndarray:
         """Probabilities `float32[B, K]` of all concepts of `images uint8[B, H, W, 3]`.
@@ -96,6 +109,12 @@ class Bundle:
         """
         (scores,) = self._loaded.signatures[TAGS_SIGNATURE](images=tf.constant(images)).values()
         return scores.numpy()
+
+
+def _threads() -> int:
+    """Threads that TensorFlow was told to compute an operation with; 0 if it was not told."""
+    told = tf.config.threading.get_intra_op_parallelism_threads()
+    return told or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
 
 
 def to_captions(outputs: dict[str, tf.Tensor], count: int) -> list[ImageCaptions]:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from model.bundle import (
     ATTENTION_SIGNATURE,
     BUNDLE_FILE,
+    FEATURES_SIGNATURE,
     METRICS_FILE,
     MODEL_CARD_FILE,
     SIGNATURE,
@@ -32,6 +33,7 @@ from model.config import (
     from_options,
     to_json,
 )
+from model.engine import ENCODER_FILES, OPENVINO, TENSORFLOW, check_installed, import_openvino
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
 from model.run_folder import restore_captioner
@@ -52,8 +54,8 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
     return digest.hexdigest()[:16]
 
 
-def write_saved_model(graph: CaptionGraph, folder: Path) -> None:
-    """Writes the SavedModel with its signatures."""
+def write_saved_model(graph: CaptionGraph, folder: Path, engine: str = TENSORFLOW) -> None:
+    """Writes the SavedModel with its signatures, and for another engine the image encoder."""
     archive = keras.export.ExportArchive()
     archive.track(graph.captioner)
     archive.add_endpoint(
@@ -70,7 +72,21 @@ def write_saved_model(graph: CaptionGraph, folder: Path) -> None:
         archive.add_endpoint(
             TAGS_SIGNATURE, graph.tag_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
         )
+    if engine == OPENVINO:
+        encoder = graph.captioner.image_encoder
+        grid = tf.TensorSpec([None, encoder.patches, encoder.channels], tf.float32, "grid")
+        archive.add_endpoint(FEATURES_SIGNATURE, graph.caption_features, [grid])
     archive.write_out(str(folder), verbose=False)
+    if engine == OPENVINO:
+        write_encoder(graph, folder / ENCODER_FILES[0])
+
+
+def write_encoder(graph: CaptionGraph, path: Path) -> None:
+    """Writes the image encoder for OpenVINO: `path`, an .xml, and its weights beside it."""
+    import_openvino()
+    images = keras.Input((graph.size_px, graph.size_px, 3), dtype="uint8", name="images")
+    encoder = keras.Model(images, graph.captioner.image_encoder(images))
+    encoder.export(str(path), format="openvino", verbose=False)
 
 
 def _read_metrics(run: Path) -> dict | None:
@@ -79,12 +95,16 @@ def _read_metrics(run: Path) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def export(run: Path, output: Path, sampler: SamplerConfig) -> BundleConfig:
+def export(
+    run: Path, output: Path, sampler: SamplerConfig, engine: str = TENSORFLOW
+) -> BundleConfig:
     """Exports the best epoch of `run` to `output`, whole or not at all.
 
     Raises:
-        CaptionerError: if `run` is no trained run, or `output` exists.
+        CaptionerError: if `run` is no trained run, `output` exists, or the engine is not installed.
     """
+    if engine == OPENVINO:
+        check_installed()
     if output.exists():
         raise CaptionerError(f"--output {output} exists; choose another folder or delete it")
     captioner, config, epoch = restore_captioner(run)
@@ -106,7 +126,7 @@ def export(run: Path, output: Path, sampler: SamplerConfig) -> BundleConfig:
     )
     temporary = output.with_name(f"_{output.name}.{uuid.uuid4().hex}.tmp")
     try:
-        write_saved_model(graph, temporary)
+        write_saved_model(graph, temporary, engine)
         # What another run starts from, and other engines are built from.
         captioner.save_weights(temporary / WEIGHTS_FILE)
         shutil.copyfile(vocabulary_path, temporary / VOCABULARY_FILE)
@@ -124,7 +144,8 @@ def export(run: Path, output: Path, sampler: SamplerConfig) -> BundleConfig:
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     output = Path(options.output)
-    bundle = export(Path(options.run), output, from_options(SamplerConfig, options))
+    sampler = from_options(SamplerConfig, options)
+    bundle = export(Path(options.run), output, sampler, options.engine)
     print(
         f"bundle {bundle.model_fingerprint} ({describe_sampler(bundle.sampler)}, pictures of "
         f"{bundle.image.image_size_px} px) in {output}"

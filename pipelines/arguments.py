@@ -3,6 +3,7 @@
 import argparse
 
 from model.config import ImageConfig, add_options
+from model.engine import AUTO, BFLOAT16, ENGINES, TENSORFLOW
 
 CAPTION_FORMATS = (
     "flickr",
@@ -133,7 +134,25 @@ def caption_parser() -> argparse.ArgumentParser:
     )
     _add_selection_options(parser.add_argument_group("which images"))
     _add_row_options(parser.add_argument_group("what is kept of a caption"))
+    _add_engine_options(parser.add_argument_group("what computes the model"))
     return parser
+
+
+def _add_engine_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--engine",
+        default=TENSORFLOW,
+        choices=ENGINES,
+        help="of the image encoder; 'openvino' needs the extra of that name and a bundle exported "
+        f"for it (default: {TENSORFLOW})",
+    )
+    group.add_argument(
+        "--bfloat16",
+        default=AUTO,
+        choices=BFLOAT16,
+        help="compute in bfloat16; 'auto' does where the CPU that the command starts on has it "
+        f"(default: {AUTO})",
+    )
 
 
 def _add_selection_options(group: argparse._ArgumentGroup) -> None:

@@ -37,7 +37,9 @@ def build(
 ) -> None:
     """The whole pipeline: units to committed Parquet files in `folder`."""
     kept = Kept(config.num_captions, config.tags)
-    captioner = UnitCaptioner(config.bundle, config.batch_size, config.read_timeout_sec, kept)
+    captioner = UnitCaptioner(
+        config.bundle, config.batch_size, config.read_timeout_sec, kept, config.engine
+    )
     _ = (
         pipeline
         | "Units" >> beam.Create([[unit] for unit in units], reshuffle=True)
@@ -110,8 +112,9 @@ def run(options: argparse.Namespace) -> int:
     pipeline_options = make_options(options.beam)
     config = read_config(options)
     bundle = read_bundle_config(Path(config.bundle))
+    config.engine.check(Path(config.bundle))
     check_output(config)
-    folder = f"{config.output}/model={bundle.model_fingerprint}"
+    folder = f"{config.output}/model={config.engine.fingerprint(bundle.model_fingerprint)}"
     if config.dry_run:
         return _dry_run(config, folder)
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"

@@ -8,6 +8,7 @@ import re
 
 from apache_beam.io.localfilesystem import LocalFileSystem
 
+from model.engine import DEFAULT_ENGINE, Engine, read_cpu_info, wants_bfloat16
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.claims import RUNS
@@ -35,6 +36,7 @@ class CaptionConfig:
     limit: int | None = None
     retry_rejected: bool = False
     dry_run: bool = False
+    engine: Engine = DEFAULT_ENGINE
 
     def __post_init__(self) -> None:
         least = {"unit_size": 1, "batch_size": 1, "num_captions": 1, "tags": 0, "limit": 1}
@@ -65,8 +67,11 @@ class CaptionConfig:
 
 def read_config(options: argparse.Namespace) -> CaptionConfig:
     """The configuration that the command's options ask for."""
-    asked = {name: value for name, value in vars(options).items() if name not in ("input", "beam")}
+    others = ("input", "beam", "bfloat16")
+    asked = {name: value for name, value in vars(options).items() if name not in others}
     asked |= {"bundle": normalise_uri(options.bundle), "output": normalise_uri(options.output)}
+    # Settled here, so that all workers compute alike.
+    asked["engine"] = Engine(options.engine, wants_bfloat16(options.bfloat16, read_cpu_info()))
     return CaptionConfig(inputs=tuple(options.input), **asked)
 
 

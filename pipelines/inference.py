@@ -1,5 +1,6 @@
 """Captioning a unit: read, decode, caption and commit, fused, so that no bytes leave a worker."""
 
+import dataclasses
 import datetime
 import itertools
 import time
@@ -18,6 +19,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from model.bundle import Bundle
 from model.config import BundleConfig
+from model.engine import DEFAULT_ENGINE, Engine
 from pipelines import files
 from pipelines.archives.containers import close_containers
 from pipelines.batches import BatchCaptioner, Result
@@ -144,25 +146,32 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         batch_size: most pictures in a step of the model.
         read_timeout_sec: most seconds to read and decode a picture.
         kept: what of its results becomes part of a row.
+        engine: what computes the bundle.
     """
 
     def __init__(
-        self, bundle: str, batch_size: int, read_timeout_sec: float, kept: Kept = Kept()
+        self,
+        bundle: str,
+        batch_size: int,
+        read_timeout_sec: float,
+        kept: Kept = Kept(),
+        engine: Engine = DEFAULT_ENGINE,
     ) -> None:
         super().__init__()
         self.bundle, self.batch_size = bundle, batch_size
-        self.read_timeout_sec, self.kept = read_timeout_sec, kept
+        self.read_timeout_sec, self.kept, self.engine = read_timeout_sec, kept, engine
 
     def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
-        bundle = Bundle(Path(self.bundle))
+        bundle = Bundle(Path(self.bundle), self.engine)
         size_px = bundle.config.image.image_size_px
         caption = BatchCaptioner(bundle.caption, self.batch_size)
         blank = np.zeros((size_px, size_px, 3), np.uint8)
         for result in caption([blank] * self.batch_size):
             if isinstance(result, tf.errors.OpError):
                 raise result  # the bundle's fault: it would reject every picture
-        return LoadedModel(bundle.config, caption)
+        mark = self.engine.fingerprint(bundle.config.model_fingerprint)
+        return LoadedModel(dataclasses.replace(bundle.config, model_fingerprint=mark), caption)
 
     def run_inference(
         self, batch: Sequence[Unit], model: LoadedModel, inference_args: dict | None = None
