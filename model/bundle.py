@@ -1,4 +1,4 @@
-"""Loading a bundle: TensorFlow alone, none of the model's code."""
+"""Loading a bundle: TensorFlow alone, none of the model's code unless it is to decode otherwise."""
 
 import os
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from model.config import BundleConfig, read_json
+from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder
 from model.errors import CaptionerError
 from model.image import check_decoder_version
@@ -17,7 +18,6 @@ from model.image import check_decoder_version
 BUNDLE_FILE = "bundle.json"
 METRICS_FILE = "metrics.json"
 MODEL_CARD_FILE = "MODEL_CARD.md"
-WEIGHTS_FILE = "captioner.weights.h5"
 SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
 FEATURES_SIGNATURE = "caption_features"
 ATTENTION_SIGNATURE = "attend_pixels"
@@ -66,20 +66,35 @@ def freeze(signature: Any) -> Callable[..., dict[str, tf.Tensor]]:
     return call
 
 
+def _rebuilt(folder: Path, config: BundleConfig, trained_length: int, exported: Any) -> Any:
+    """A signature that takes what `exported` takes and decodes as `config` says."""
+    # Here alone: who captions as exported needs none of the model's code.
+    from model.rebuild import rebuild_graph
+
+    graph = rebuild_graph(folder, config, trained_length)
+    (spec,) = exported.structured_input_signature[1].values()
+    call = graph.caption_pixels if spec.dtype == tf.uint8 else graph.caption_features
+    return tf.function(call, input_signature=[spec]).get_concrete_function()
+
+
 class Bundle:
     """A bundle in memory, ready to caption.
 
     Args:
         folder: made by ``captioner export``.
         engine: what computes it. Its bfloat16 is TensorFlow's for all of the process.
+        decoding: what is decoded otherwise than it was exported with.
 
     Raises:
         CaptionerError: if it is no bundle of this decoder version, or lacks a signature or what the
             engine needs.
     """
 
-    def __init__(self, folder: Path, engine: Engine = DEFAULT_ENGINE) -> None:
-        self.config = read_bundle_config(folder)
+    def __init__(
+        self, folder: Path, engine: Engine = DEFAULT_ENGINE, decoding: Decoding = AS_EXPORTED
+    ) -> None:
+        exported = read_bundle_config(folder)
+        self.config = decoding.apply(exported)
         engine.check(folder)
         rewrites = {"auto_mixed_precision_onednn_bfloat16": engine.bfloat16}
         tf.config.optimizer.set_experimental_options(rewrites)
@@ -94,7 +109,10 @@ class Bundle:
                 f"{folder}: got signatures {sorted(self._loaded.signatures)}, expected "
                 f"{name!r}; export it again"
             )
-        self._caption = freeze(self._loaded.signatures[name])
+        signature = self._loaded.signatures[name]
+        if self.config != exported:
+            signature = _rebuilt(folder, self.config, exported.max_length, signature)
+        self._caption = freeze(signature)
 
     def caption(self, images: np.ndarray) -> list[ImageCaptions]:
         """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order."""

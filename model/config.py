@@ -25,6 +25,7 @@ DATASET_FILE = "dataset.json"
 VOCABULARY_FILE = "vocabulary.txt"
 FREQUENCIES_FILE = "vocabulary_frequencies.tsv"
 ENCODER_WEIGHTS_FILE = "encoder.weights.h5"
+WEIGHTS_FILE = "captioner.weights.h5"
 
 SAMPLERS = ("beam", "greedy", "nucleus")
 
@@ -359,8 +360,13 @@ def read_json(cls: type[Config], path: Path, what: str) -> Config:
     return from_dict(cls, document, str(path))
 
 
-def add_options(parser: argparse.ArgumentParser, cls: type) -> None:
-    """Adds an option to `parser` for every field of `cls` made with `option`."""
+def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = None) -> None:
+    """Adds an option to `parser` for every field of `cls` made with `option`.
+
+    Args:
+        unset: what an option that is not given stands for, if not for its default; it is no
+            attribute of the parsed options then.
+    """
     hints = typing.get_type_hints(cls)
     group = parser.add_argument_group(cls.__name__.removesuffix("Config").lower())
     for field in dataclasses.fields(cls):
@@ -369,9 +375,9 @@ def add_options(parser: argparse.ArgumentParser, cls: type) -> None:
         group.add_argument(
             "--" + field.name.replace("_", "-"),
             type=_parser_of(hints[field.name]),
-            default=field.default,
+            default=argparse.SUPPRESS if unset else field.default,
             metavar=field.name.rsplit("_", 1)[-1].upper(),
-            help=f"{field.metadata['help']} (default: {field.default})",
+            help=f"{field.metadata['help']} (default: {unset or field.default})",
         )
 
 

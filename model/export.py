@@ -21,12 +21,12 @@ from model.bundle import (
     MODEL_CARD_FILE,
     SIGNATURE,
     TAGS_SIGNATURE,
-    WEIGHTS_FILE,
 )
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.config import (
     VOCABULARY_FILE,
+    WEIGHTS_FILE,
     BundleConfig,
     RunConfig,
     SamplerConfig,

@@ -2,7 +2,7 @@
 
 import argparse
 
-from model.config import ImageConfig, add_options
+from model.config import ImageConfig, SamplerConfig, add_options
 from model.engine import AUTO, BFLOAT16, ENGINES, TENSORFLOW
 
 CAPTION_FORMATS = (
@@ -135,7 +135,20 @@ def caption_parser() -> argparse.ArgumentParser:
     _add_selection_options(parser.add_argument_group("which images"))
     _add_row_options(parser.add_argument_group("what is kept of a caption"))
     _add_engine_options(parser.add_argument_group("what computes the model"))
+    _add_decoding_options(parser)
     return parser
+
+
+def _add_decoding_options(parser: argparse.ArgumentParser) -> None:
+    """Options that, where they are given, take the place of what the bundle was exported with."""
+    exported = "as exported"
+    parser.add_argument(
+        "--max-length",
+        type=int,
+        default=argparse.SUPPRESS,
+        help=f"most tokens of a caption, its end mark counted (default: {exported})",
+    )
+    add_options(parser, SamplerConfig, unset=exported)
 
 
 def _add_engine_options(group: argparse._ArgumentGroup) -> None:

@@ -38,7 +38,12 @@ def build(
     """The whole pipeline: units to committed Parquet files in `folder`."""
     kept = Kept(config.num_captions, config.tags)
     captioner = UnitCaptioner(
-        config.bundle, config.batch_size, config.read_timeout_sec, kept, config.engine
+        config.bundle,
+        config.batch_size,
+        config.read_timeout_sec,
+        kept,
+        config.engine,
+        config.decoding,
     )
     _ = (
         pipeline
@@ -111,8 +116,9 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     pipeline_options = make_options(options.beam)
     config = read_config(options)
-    bundle = read_bundle_config(Path(config.bundle))
+    bundle = config.decoding.apply(read_bundle_config(Path(config.bundle)))
     config.engine.check(Path(config.bundle))
+    config.decoding.check(Path(config.bundle))
     check_output(config)
     folder = f"{config.output}/model={config.engine.fingerprint(bundle.model_fingerprint)}"
     if config.dry_run:

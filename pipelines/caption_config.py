@@ -8,6 +8,7 @@ import re
 
 from apache_beam.io.localfilesystem import LocalFileSystem
 
+from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, read_cpu_info, wants_bfloat16
 from model.errors import CaptionerError
 from pipelines import files
@@ -37,6 +38,7 @@ class CaptionConfig:
     retry_rejected: bool = False
     dry_run: bool = False
     engine: Engine = DEFAULT_ENGINE
+    decoding: Decoding = AS_EXPORTED
 
     def __post_init__(self) -> None:
         least = {"unit_size": 1, "batch_size": 1, "num_captions": 1, "tags": 0, "limit": 1}
@@ -67,12 +69,13 @@ class CaptionConfig:
 
 def read_config(options: argparse.Namespace) -> CaptionConfig:
     """The configuration that the command's options ask for."""
-    others = ("input", "beam", "bfloat16")
+    decoding = Decoding.of(vars(options))
+    others = {"input", "beam", "bfloat16", *dict(decoding.changes)}
     asked = {name: value for name, value in vars(options).items() if name not in others}
     asked |= {"bundle": normalise_uri(options.bundle), "output": normalise_uri(options.output)}
     # Settled here, so that all workers compute alike.
     asked["engine"] = Engine(options.engine, wants_bfloat16(options.bfloat16, read_cpu_info()))
-    return CaptionConfig(inputs=tuple(options.input), **asked)
+    return CaptionConfig(inputs=tuple(options.input), decoding=decoding, **asked)
 
 
 def check_output(config: CaptionConfig) -> None:

@@ -19,6 +19,7 @@ from apache_beam.ml.inference.base import ModelHandler
 
 from model.bundle import Bundle
 from model.config import BundleConfig
+from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
 from pipelines import files
 from pipelines.archives.containers import close_containers
@@ -147,6 +148,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         read_timeout_sec: most seconds to read and decode a picture.
         kept: what of its results becomes part of a row.
         engine: what computes the bundle.
+        decoding: what is decoded otherwise than the bundle was exported with.
     """
 
     def __init__(
@@ -156,14 +158,16 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         read_timeout_sec: float,
         kept: Kept = Kept(),
         engine: Engine = DEFAULT_ENGINE,
+        decoding: Decoding = AS_EXPORTED,
     ) -> None:
         super().__init__()
         self.bundle, self.batch_size = bundle, batch_size
-        self.read_timeout_sec, self.kept, self.engine = read_timeout_sec, kept, engine
+        self.read_timeout_sec, self.kept = read_timeout_sec, kept
+        self.engine, self.decoding = engine, decoding
 
     def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
-        bundle = Bundle(Path(self.bundle), self.engine)
+        bundle = Bundle(Path(self.bundle), self.engine, self.decoding)
         size_px = bundle.config.image.image_size_px
         caption = BatchCaptioner(bundle.caption, self.batch_size)
         blank = np.zeros((size_px, size_px, 3), np.uint8)

@@ -163,6 +163,9 @@ def write_bundle(folder: Path) -> None:
     vocabulary = Vocabulary((*SPECIAL_TOKENS, *WORDS))
     graph = CaptionGraph(captioner, vocabulary, config.sampler, config.max_length, config.image)
     write_saved_model(graph, folder)
+    captioner.save_weights(folder / "captioner.weights.h5")
+    words = "".join(f"{token}\n" for token in vocabulary.tokens)
+    (folder / "vocabulary.txt").write_text(words, encoding="utf-8")
     (folder / "bundle.json").write_text(to_json(config), encoding="utf-8")
 
 

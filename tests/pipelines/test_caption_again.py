@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from container_builders import tar_bytes, write
 from pipeline_builders import (
@@ -236,3 +237,19 @@ def test_limits_and_samples_go_on_where_they_ended(
     assert first_line("--sample", "0.5").startswith(f"{sampled} images = {sampled} already done")
     assert first_line().startswith("30 images")
     assert len(read_rows(tmp_path)) == PICTURES
+
+
+def test_other_decode_options_write_a_partition_of_their_own(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    again(done, tiny_bundle, capsys, "--sampler=greedy", "--min-length=2")
+    lines = again(done, tiny_bundle, capsys, "--sampler=greedy", "--min-length=2")
+    assert any("Nothing to do" in line for line in lines)
+    by_model: dict[str, list[str]] = {}
+    folders = (done / "captions").glob("model=*")
+    rows = [row for folder in folders for row in pq.read_table(folder).to_pylist()]
+    for row in rows:
+        by_model.setdefault(row["model_fingerprint"], []).append(row["image_uri"])
+    assert len(by_model) == 2
+    exported, other = by_model.values()
+    assert sorted(exported) == sorted(other)

@@ -1,0 +1,26 @@
+"""The model of a bundle, built anew from its weights."""
+
+import dataclasses
+from pathlib import Path
+
+from model.caption_graph import CaptionGraph
+from model.captioner import build_captioner
+from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
+from model.vocabulary import read_vocabulary
+
+
+def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> CaptionGraph:
+    """The graph of the bundle in `folder`, its sampler and longest caption those of `config`.
+
+    Args:
+        folder: of the bundle.
+        config: what it is to be.
+        trained_length: tokens of the longest caption that it was trained for: the weights hold a
+            place for each.
+    """
+    vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
+    concept_ids = tuple(vocabulary.tokens.index(word) for word in config.concepts)
+    model = dataclasses.replace(config.model, encoder_weights=None)
+    captioner = build_captioner(model, config.image, len(vocabulary), concept_ids, trained_length)
+    captioner.load_weights(folder / WEIGHTS_FILE)
+    return CaptionGraph(captioner, vocabulary, config.sampler, config.max_length, config.image)

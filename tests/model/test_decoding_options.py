@@ -1,0 +1,75 @@
+"""Tests of decoding otherwise than a bundle was exported: other captions, another model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import builders
+import numpy as np
+import pytest
+
+from model.bundle import Bundle, read_bundle_config
+from model.config import SamplerConfig
+from model.decoding_options import Decoding
+from model.errors import CaptionerError
+from model.evaluate import load_model
+from pipelines.arguments import caption_parser
+
+PICTURES = np.stack([builders.square_picture(builders.colour_of(i), 500 + i) for i in range(4)])
+CHANGES = {"beam_width": 2, "ban_words": "on", "length_normalisation": 0.0}
+
+
+def test_a_bundle_decodes_as_asked_what_the_run_would_decode(
+    bundle_folder: Path, trained_run: Path
+) -> None:
+    bundle = Bundle(bundle_folder, decoding=Decoding(tuple(CHANGES.items())))
+    expected = load_model(trained_run, SamplerConfig(**CHANGES)).caption(PICTURES)
+    found = bundle.caption(PICTURES)
+    for got, wanted in zip(found, expected, strict=True):
+        assert [caption.text for caption in got.captions] == [c.text for c in wanted.captions]
+        assert len(got.captions) == 2
+        np.testing.assert_allclose(
+            [c.score for c in got.captions], [c.score for c in wanted.captions], atol=1e-4
+        )
+        assert "on" not in got.captions[0].text.split()
+
+
+def test_a_shorter_limit_ends_captions_earlier(bundle_folder: Path) -> None:
+    bundle = Bundle(bundle_folder, decoding=Decoding((("max_length", 4),)))
+    words = [len(result.captions[0].text.split()) for result in bundle.caption(PICTURES)]
+    assert max(words) <= 4
+
+
+def test_other_captions_are_of_another_model_and_the_same_ones_are_not(bundle_folder: Path) -> None:
+    exported = read_bundle_config(bundle_folder)
+    prints = {
+        Decoding(changes).apply(exported).model_fingerprint
+        for changes in ((("beam_width", 5),), (("beam_width", 4),), (("max_length", 5),), ())
+    }
+    assert len(prints) == 4
+    same = Decoding((("beam_width", 3), ("max_length", exported.max_length)))
+    assert same.apply(exported) == exported
+
+
+@pytest.mark.parametrize("max_length", [1, 9])
+def test_captions_longer_than_the_model_knows_are_refused(
+    bundle_folder: Path, max_length: int
+) -> None:
+    with pytest.raises(CaptionerError, match=rf"--max-length: got {max_length}, expected 2 to 8"):
+        Decoding((("max_length", max_length),)).apply(read_bundle_config(bundle_folder))
+
+
+def test_only_options_that_are_given_are_changes() -> None:
+    required = ["--bundle", "b", "--input", "i", "--output", "o"]
+    assert Decoding.of(vars(caption_parser().parse_args(required))) == Decoding()
+    options = caption_parser().parse_args(
+        [*required, "--sampler", "nucleus", "--top-p", "0.5", "--max-length", "6"]
+    )
+    changes = dict(Decoding.of(vars(options)).changes)
+    assert changes == {"sampler": "nucleus", "top_p": 0.5, "max_length": 6}
+
+
+def test_a_bundle_without_weights_decodes_only_as_exported(tmp_path: Path) -> None:
+    Decoding().check(tmp_path)
+    with pytest.raises(CaptionerError, match=r"--beam-width: .* has no captioner\.weights\.h5 and"):
+        Decoding((("beam_width", 2),)).check(tmp_path)
