@@ -44,6 +44,9 @@ bench: setup
 	$(BIN)/python -m benchmarks.preprocessing memory --images "$(IMAGES)" --counts $(COUNTS)
 	$(BIN)/python -m benchmarks.preprocessing captions
 	$(BIN)/python -m benchmarks.stages --bundle $(BUNDLE) --images "$(IMAGES)"
+	$(BIN)/python -m benchmarks.captioning loops --bundle $(BUNDLE) --images "$(IMAGES)"
+	$(BIN)/python -m benchmarks.captioning photographs --bundle $(BUNDLE) --count 400
+	$(BIN)/python -m benchmarks.captioning growth --bundle demo/bundle
 	$(BIN)/python -m benchmarks.planning
 	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET))
 	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET) --as-if ResNet101 --steps 3)
