@@ -11,6 +11,7 @@ from pipeline_builders import FINGERPRINT, captioner, read_rows
 
 from pipelines.schemas import CAPTIONED, REJECTED
 
+pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 REASONS = {"bomb", "truncated", "unreadable"}
 
 
