@@ -106,6 +106,52 @@ def _add_feature_options(group: argparse._ArgumentGroup) -> None:
 def caption_parser() -> argparse.ArgumentParser:
     """Options of ``captioner caption``."""
     parser = _parser("caption", f"Caption an archive into Parquet; run again to finish. {_BEAM}")
+    _add_archive_options(parser)
+    parser.add_argument("--output", required=True, help="folder of the captions")
+    _add_work_options(parser)
+    parser.add_argument(
+        "--max-reject-ratio",
+        type=float,
+        default=0.1,
+        help="exit with status 3 if a larger share of images is rejected (default: 0.1)",
+    )
+    _add_selection_options(parser.add_argument_group("which images"))
+    _add_model_options(parser)
+    return parser
+
+
+def plan_parser() -> argparse.ArgumentParser:
+    """Options of ``captioner plan``."""
+    parser = _parser(
+        "plan",
+        "What captioning an archive would take: captions a sample of it on this machine, and tells "
+        "the hours, bytes and cost of all of it. Nothing is kept.",
+    )
+    _add_archive_options(parser)
+    _add_work_options(parser)
+    parser.add_argument(
+        "--sample-images",
+        type=int,
+        default=256,
+        help="images to measure, from all over the archive (default: 256)",
+    )
+    parser.add_argument(
+        "--workers",
+        type=int,
+        nargs="+",
+        default=[1, 8, 100],
+        help="numbers of workers like this machine (default: 1 8 100)",
+    )
+    parser.add_argument(
+        "--price-per-worker-hour",
+        type=float,
+        help="price of a worker for an hour, in any currency (default: no cost is told)",
+    )
+    _add_model_options(parser)
+    return parser
+
+
+def _add_archive_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--bundle", required=True, help="folder made by captioner export")
     parser.add_argument(
         "--input",
@@ -113,7 +159,9 @@ def caption_parser() -> argparse.ArgumentParser:
         action="append",
         help="folder, quoted glob, tar, zip, Parquet, or manifest; may be repeated",
     )
-    parser.add_argument("--output", required=True, help="folder of the captions")
+
+
+def _add_work_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--unit-size", type=int, default=256, help="images in a file of captions (default: 256)"
     )
@@ -121,22 +169,17 @@ def caption_parser() -> argparse.ArgumentParser:
         "--batch-size", type=int, default=32, help="images in a step of the model (default: 32)"
     )
     parser.add_argument(
-        "--max-reject-ratio",
-        type=float,
-        default=0.1,
-        help="exit with status 3 if a larger share of images is rejected (default: 0.1)",
-    )
-    parser.add_argument(
         "--read-timeout-sec",
         type=float,
         default=300.0,
         help="reject an image that takes longer to read and decode (default: 300)",
     )
-    _add_selection_options(parser.add_argument_group("which images"))
+
+
+def _add_model_options(parser: argparse.ArgumentParser) -> None:
     _add_row_options(parser.add_argument_group("what is kept of a caption"))
     _add_engine_options(parser.add_argument_group("what computes the model"))
     _add_decoding_options(parser)
-    return parser
 
 
 def _add_decoding_options(parser: argparse.ArgumentParser) -> None:

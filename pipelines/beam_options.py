@@ -1,6 +1,7 @@
 """Beam's own options, those after ``--``: checked, because Beam itself passes unknown ones over."""
 
 import argparse
+import os
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -30,9 +31,11 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
         arguments.append(f"--runner={DEFAULT_RUNNER}")
     options = PipelineOptions(arguments)
     try:
-        beam.Pipeline(options=options)  # finds the runner and checks what it requires
+        # Finds the runner and checks what it requires.
+        pipeline = beam.Pipeline(options=options)
     except (ValueError, ImportError, AttributeError) as error:
         raise CaptionerError(f"after '--': {error}") from error
+    os.rmdir(pipeline.local_tempdir)  # Beam deletes that of a pipeline that runs
     return options
 
 

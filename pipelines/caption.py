@@ -6,18 +6,16 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable
-from pathlib import Path
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from model.bundle import read_bundle_config
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.account import Account, Outcome, forecast, run_record, summary
 from pipelines.beam_options import make_options
-from pipelines.caption_config import CaptionConfig, check_output, read_config
+from pipelines.caption_config import CaptionConfig, check_model, check_output, read_config
 from pipelines.claims import RUNS, Claim, claim
 from pipelines.failures import dead_workers_told, failures_told
 from pipelines.inference import CommitUnit, Kept, UnitCaptioner
@@ -116,9 +114,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     pipeline_options = make_options(options.beam)
     config = read_config(options)
-    bundle = config.decoding.apply(read_bundle_config(Path(config.bundle)))
-    config.engine.check(Path(config.bundle))
-    config.decoding.check(Path(config.bundle))
+    bundle = check_model(config)
     check_output(config)
     folder = f"{config.output}/model={config.engine.fingerprint(bundle.model_fingerprint)}"
     if config.dry_run:

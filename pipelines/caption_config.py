@@ -5,9 +5,13 @@ import dataclasses
 import math
 import os
 import re
+from pathlib import Path
+from typing import Any
 
 from apache_beam.io.localfilesystem import LocalFileSystem
 
+from model.bundle import read_bundle_config
+from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, read_cpu_info, wants_bfloat16
 from model.errors import CaptionerError
@@ -69,13 +73,32 @@ class CaptionConfig:
 
 def read_config(options: argparse.Namespace) -> CaptionConfig:
     """The configuration that the command's options ask for."""
-    decoding = Decoding.of(vars(options))
-    others = {"input", "beam", "bfloat16", *dict(decoding.changes)}
-    asked = {name: value for name, value in vars(options).items() if name not in others}
+    asked = {name: value for name, value in vars(options).items() if name not in ("input", "beam")}
     asked |= {"bundle": normalise_uri(options.bundle), "output": normalise_uri(options.output)}
+    return CaptionConfig(inputs=tuple(options.input), **take_model_options(asked), **asked)
+
+
+def take_model_options(asked: dict[str, Any]) -> dict[str, Any]:
+    """Fields of `CaptionConfig` about the model, whose options are taken out of `asked`."""
+    decoding = Decoding.of(asked)
+    for name, _ in decoding.changes:
+        del asked[name]
     # Settled here, so that all workers compute alike.
-    asked["engine"] = Engine(options.engine, wants_bfloat16(options.bfloat16, read_cpu_info()))
-    return CaptionConfig(inputs=tuple(options.input), decoding=decoding, **asked)
+    bfloat16 = wants_bfloat16(asked.pop("bfloat16"), read_cpu_info())
+    return {"engine": Engine(asked.pop("engine"), bfloat16), "decoding": decoding}
+
+
+def check_model(config: CaptionConfig) -> BundleConfig:
+    """The model that is asked for, without loading it.
+
+    Raises:
+        CaptionerError: if it is no bundle, or lacks what the engine or the decoding needs.
+    """
+    folder = Path(config.bundle)
+    bundle = config.decoding.apply(read_bundle_config(folder))
+    config.engine.check(folder)
+    config.decoding.check(folder)
+    return bundle
 
 
 def check_output(config: CaptionConfig) -> None:

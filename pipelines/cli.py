@@ -39,6 +39,9 @@ _COMMANDS = {
     "caption": _Command(
         arguments.caption_parser, "pipelines.caption", True, "archive to Parquet captions"
     ),
+    "plan": _Command(
+        arguments.plan_parser, "pipelines.plan", False, "hours, bytes and cost of an archive"
+    ),
     "report": _Command(arguments.report_parser, "pipelines.report", False, "captions to a page"),
     "demo": _Command(
         arguments.demo_parser, "pipelines.demo.run", False, "all of it on generated pictures"

@@ -19,6 +19,8 @@ _ADVICE = {
     errno.EACCES: "give the right to write",
 }
 _TOLD = re.compile(r"CaptionerError: (.+?)(?: \[while running|$)", re.MULTILINE)
+# What Beam adds to the message of an exception of a worker in this process.
+_STEP = re.compile(r" \[while running '[^']*'\]$")
 # Beam's name of the threads that start worker processes and wait for their end.
 _WORKER_THREAD = "run_worker"
 # After it the job ends without cleaning up: all that a killed run leaves is cleaned by the next.
@@ -36,7 +38,8 @@ def failures_told() -> Iterator[None]:
     """
     try:
         yield
-    except CaptionerError:
+    except CaptionerError as error:
+        error.args = (_STEP.sub("", str(error)),)
         raise
     except Exception as error:
         text = str(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,13 @@ RUNNERS = {
     ],
     # It downloads another runner, Prism, unless told of one; where there is none, it does without.
     "DirectRunner": ["--runner=DirectRunner", "--prism_location=/absent/prism"],
+    # As with Flink or Spark: a job service, and a worker that is a process of its own.
+    "PortableRunner": [
+        "--runner=PortableRunner",
+        "--job_endpoint=embed",
+        "--environment_type=beam:env:harness_subprocess_python:v1",
+        f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main",
+    ],
 }
 
 

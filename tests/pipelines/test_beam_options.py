@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 
@@ -71,3 +74,11 @@ def test_a_value_that_beam_does_not_take_is_a_short_error(
         make_options(arguments)
     assert all(word in str(error.value) for word in words)
     assert "usage" not in capfd.readouterr().err
+
+
+def test_checking_the_options_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    make_options([])
+    assert list(tmp_path.iterdir()) == []

@@ -8,10 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import pandas as pd
 import pipeline_builders
-import polars as pl
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
@@ -138,25 +135,6 @@ def test_the_runs_record_tells_what_became_of_the_inputs(
     assert record["duration_sec"] > 0
     assert list(record["stages_sec"]) == list(STAGES)
     assert 0 < sum(record["stages_sec"].values()) < 16 * record["duration_sec"]
-
-
-@pytest.mark.parametrize("reader", ["duckdb", "pandas", "polars", "pyarrow"])
-def test_the_folder_opens_as_one_table(captions: Path, reader: str) -> None:
-    pattern = f"{captions}/**/*.parquet"
-    if reader == "duckdb":
-        query = f"select model, status from read_parquet('{pattern}', hive_partitioning=true)"
-        found = duckdb.sql(query).fetchall()
-    elif reader == "pandas":
-        found = pd.read_parquet(captions, columns=["model", "status"]).values.tolist()
-    elif reader == "polars":
-        frame = pl.read_parquet(pattern, hive_partitioning=True)
-        found = frame.select("model", "status").rows()
-    else:
-        table = pads.dataset(str(captions), partitioning="hive").to_table(["model", "status"])
-        found = [tuple(row.values()) for row in table.to_pylist()]
-    assert len(found) == PICTURES
-    assert {str(model) for model, _ in found} == {FINGERPRINT}
-    assert sum(status == REJECTED for _, status in found) == len(BROKEN)
 
 
 def test_a_second_run_does_nothing_and_says_so(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tensorflow as tf
 from pipeline_builders import caption_arguments, captioner, files_of, write_picture
 
 from pipelines import inference
@@ -98,6 +99,20 @@ def test_a_bundle_without_its_model_is_refused(
     shutil.copy(tiny_bundle / "bundle.json", tmp_path / "bundle")
     line = refused(capfd, tmp_path / "bundle", inputs, tmp_path / "captions")
     assert "saved_model.pb" in line
+
+
+def test_a_bundle_without_the_signature_that_captions_is_refused(
+    tiny_bundle: Path, inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = tmp_path / "bundle"
+    module = tf.Module()
+    module.double = tf.function(lambda x: {"y": 2 * x}, [tf.TensorSpec([None], tf.float32, "x")])
+    tf.saved_model.save(module, bundle, {"serving_default": module.double})
+    shutil.copy(tiny_bundle / "bundle.json", bundle)
+    line = refused(capsys, bundle, inputs, tmp_path / "captions")
+    assert f"{bundle}: got signatures ['serving_default'], expected 'caption_pixels'" in line
+    assert line.endswith("export it again")
+    assert not (tmp_path / "captions").exists()
 
 
 def test_a_file_in_place_of_the_output_is_refused(

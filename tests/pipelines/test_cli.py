@@ -15,7 +15,7 @@ from pipeline_builders import ROOT
 from model.errors import CaptionerError
 from pipelines import cli
 
-COMMANDS = ["preprocess", "describe", "train", "evaluate", "export", "caption", "report", "demo"]
+COMMANDS = "preprocess describe train evaluate export caption plan report demo".split()
 OURS = {
     "preprocess": ["--captions", "c", "--images", "i", "--output", "o"],
     "caption": ["--bundle", "b", "--input", "i", "--output", "o"],
@@ -143,7 +143,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main(["caption", *OURS["caption"]])
 
 
-@pytest.mark.parametrize("command", OURS)
+@pytest.mark.parametrize("command", [*OURS, "plan"])
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_a_command_is_a_module_too(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -69,6 +69,11 @@ def test_other_failures_pass_as_they_are() -> None:
         assert error.value is failure
 
 
+def test_the_step_of_a_worker_in_this_process_is_no_part_of_its_message() -> None:
+    with pytest.raises(CaptionerError, match=r"^/a is gone; wait$"), failures_told():
+        raise CaptionerError("/a is gone; wait [while running 'Commit/ParDo']")
+
+
 def start_worker(how: str | None, seconds: float = 0.2) -> threading.Thread:
     """A thread as Beam's, whose worker process ends soon."""
 

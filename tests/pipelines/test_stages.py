@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 
 import apache_beam as beam
 import pytest
+from apache_beam.ml.inference.base import ModelHandler, RunInference
 
-from pipelines.stages import StageCounters, stage_seconds
+from pipelines.stages import NAMESPACE, StageCounters, busy_seconds, stage_seconds
 
 
 class Spend(beam.DoFn):
@@ -35,3 +37,41 @@ def test_a_runner_without_metrics_tells_nothing() -> None:
             raise NotImplementedError
 
     assert stage_seconds(Silent()) == {}
+
+
+class Sleeper(ModelHandler[float, float, None]):
+    """Takes as long as its elements say."""
+
+    def load_model(self) -> None:
+        time.sleep(0.5)
+
+    def run_inference(
+        self, batch: Sequence[float], model: None, inference_args: dict | None = None
+    ) -> Iterator[float]:
+        for seconds in batch:
+            time.sleep(seconds)
+            yield seconds
+
+    def get_metrics_namespace(self) -> str:
+        return NAMESPACE
+
+
+class Write(beam.DoFn):
+    """Says that it wrote for ten seconds."""
+
+    def setup(self) -> None:
+        self.counters = StageCounters()
+
+    def process(self, element: float) -> Iterator[None]:
+        self.counters.update({"read": 1000.0, "write": 10.0})
+        yield None
+
+
+def test_workers_are_busy_from_a_units_first_byte_until_it_is_written() -> None:
+    pipeline = beam.Pipeline(runner="FnApiRunner")
+    units = pipeline | beam.Create([[0.1], [0.2]])
+    _ = units | RunInference(Sleeper().with_no_batching()) | beam.ParDo(Write())
+    result = pipeline.run()
+    result.wait_until_finish()
+    # Neither the model's loading nor what other threads did meanwhile.
+    assert busy_seconds(result) == pytest.approx(20.3, abs=0.2)
