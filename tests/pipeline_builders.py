@@ -147,8 +147,13 @@ def bundle_config() -> BundleConfig:
     )
 
 
-def write_bundle(folder: Path) -> None:
-    """A bundle of a tiny captioner that was never trained: what it says means nothing."""
+def write_bundle(folder: Path, engine: str = "tensorflow") -> None:
+    """A bundle of a tiny captioner that was never trained: what it says means nothing.
+
+    Args:
+        folder: made.
+        engine: that it can be computed with, beside TensorFlow.
+    """
     # Imported here: TensorFlow takes seconds, and many users of this module do without.
     import keras
 
@@ -162,15 +167,18 @@ def write_bundle(folder: Path) -> None:
         weight.assign(4 * weight)  # so that what it says depends on the picture
     vocabulary = Vocabulary((*SPECIAL_TOKENS, *WORDS))
     graph = CaptionGraph(captioner, vocabulary, config.sampler, config.max_length, config.image)
-    write_saved_model(graph, folder)
+    write_saved_model(graph, folder, engine)
     (folder / "bundle.json").write_text(to_json(config), encoding="utf-8")
 
 
 def caption_arguments(
     bundle: Path, archive: Path, output: Path, *more: str | Path
 ) -> list[str | Path]:
-    """Arguments of ``captioner caption``: units and batches so small that there are several."""
-    sizes = ["--unit-size", "8", "--batch-size", "3"]
+    """Arguments of ``captioner caption``: units and batches so small that there are several.
+
+    In float32, so that any machine says the same.
+    """
+    sizes = ["--unit-size", "8", "--batch-size", "3", "--bfloat16", "off"]
     return ["caption", "--bundle", bundle, "--input", archive, "--output", output, *sizes, *more]
 
 
