@@ -102,7 +102,7 @@ class Bundle:
         self._loaded = tf.saved_model.load(str(folder))
         self._encode = None
         if engine.name == OPENVINO:
-            self._encode = load_encoder(folder, engine.bfloat16, _threads())
+            self._encode = load_encoder(folder, engine.bfloat16, compute_threads())
         name = SIGNATURE if self._encode is None else FEATURES_SIGNATURE
         if name not in self._loaded.signatures:
             raise CaptionerError(
@@ -129,7 +129,7 @@ class Bundle:
         return scores.numpy()
 
 
-def _threads() -> int:
+def compute_threads() -> int:
     """Threads that TensorFlow was told to compute an operation with; 0 if it was not told."""
     told = tf.config.threading.get_intra_op_parallelism_threads()
     return told or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))

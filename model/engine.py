@@ -38,10 +38,13 @@ class Engine:
     bfloat16: bool = False
 
     def fingerprint(self, model_fingerprint: str) -> str:
-        """The fingerprint of captions: the model's, and what else may decide a word."""
-        marks = [self.name] if self.name != TENSORFLOW else []
-        marks += ["bfloat16"] if self.bfloat16 else []
-        return "-".join([model_fingerprint, *marks])
+        """The fingerprint of captions: the model's, and the engine's name unless TensorFlow's.
+
+        Without bfloat16, which may follow the CPU: a run goes on where it ended on any machine.
+        """
+        if self.name == TENSORFLOW:
+            return model_fingerprint
+        return f"{model_fingerprint}-{self.name}"
 
     def check(self, bundle: Path) -> None:
         """Checks that what it needs is installed, and in the bundle.

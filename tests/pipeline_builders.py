@@ -147,8 +147,13 @@ def bundle_config() -> BundleConfig:
     )
 
 
-def write_bundle(folder: Path) -> None:
-    """A bundle of a tiny captioner that was never trained: what it says means nothing."""
+def write_bundle(folder: Path, engine: str = "tensorflow") -> None:
+    """A bundle of a tiny captioner that was never trained: what it says means nothing.
+
+    Args:
+        folder: made.
+        engine: that it can be computed with, beside TensorFlow.
+    """
     # Imported here: TensorFlow takes seconds, and many users of this module do without.
     import keras
 
@@ -162,7 +167,7 @@ def write_bundle(folder: Path) -> None:
         weight.assign(4 * weight)  # so that what it says depends on the picture
     vocabulary = Vocabulary((*SPECIAL_TOKENS, *WORDS))
     graph = CaptionGraph(captioner, vocabulary, config.sampler, config.max_length, config.image)
-    write_saved_model(graph, folder)
+    write_saved_model(graph, folder, engine)
     captioner.save_weights(folder / "captioner.weights.h5")
     words = "".join(f"{token}\n" for token in vocabulary.tokens)
     (folder / "vocabulary.txt").write_text(words, encoding="utf-8")
@@ -172,8 +177,11 @@ def write_bundle(folder: Path) -> None:
 def caption_arguments(
     bundle: Path, archive: Path, output: Path, *more: str | Path
 ) -> list[str | Path]:
-    """Arguments of ``captioner caption``: units and batches so small that there are several."""
-    sizes = ["--unit-size", "8", "--batch-size", "3"]
+    """Arguments of ``captioner caption``: units and batches so small that there are several.
+
+    In float32, so that any machine says the same.
+    """
+    sizes = ["--unit-size", "8", "--batch-size", "3", "--bfloat16", "off"]
     return ["caption", "--bundle", bundle, "--input", archive, "--output", output, *sizes, *more]
 
 

@@ -44,12 +44,14 @@ def test_no_module_of_the_model_imports_beam_tft_or_pipelines() -> None:
     )
     assert "model.train" in names
     code = "import importlib\n" + "\n".join(f"importlib.import_module({n!r})" for n in names)
-    assert imported_by(code, [*BEAM, "tensorflow"]) == ["tensorflow"]
+    assert imported_by(code, [*BEAM, "openvino", "tensorflow"]) == ["tensorflow"]
 
 
-@pytest.mark.parametrize("module", ["model.config", "model.image", "model.arguments"])
+@pytest.mark.parametrize(
+    "module", ["model.config", "model.image", "model.arguments", "model.engine"]
+)
 def test_light_modules_import_no_framework(module: str) -> None:
-    assert imported_by(f"import {module}", [*HEAVY, "pipelines"]) == []
+    assert imported_by(f"import {module}", [*HEAVY, "pipelines", "openvino"]) == []
 
 
 @pytest.mark.parametrize(

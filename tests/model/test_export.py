@@ -165,7 +165,7 @@ def test_an_output_that_exists_is_refused(trained_run: Path, tmp_path: Path) -> 
 def test_a_failed_export_leaves_nothing(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(graph: object, folder: Path) -> None:
+    def fail(graph: object, folder: Path, engine: str) -> None:
         (folder / "variables").mkdir(parents=True)
         (folder / "saved_model.pb").write_bytes(b"half")
         raise OSError("no space left on device")
@@ -190,7 +190,7 @@ def test_metrics_of_the_run_go_into_the_bundle(
     run = tmp_path / "run"
     shutil.copytree(trained_run, run)
     (run / "metrics.json").write_text(json.dumps(metrics))
-    monkeypatch.setattr(exporter, "write_saved_model", lambda _, folder: folder.mkdir())
+    monkeypatch.setattr(exporter, "write_saved_model", lambda _, folder, engine: folder.mkdir())
     assert export(run, tmp_path / "bundle", SamplerConfig()).low_score == -1.5
     assert json.loads((tmp_path / "bundle" / "metrics.json").read_text()) == metrics
     assert "| cider | 0.5000 |" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()

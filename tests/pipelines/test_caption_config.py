@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
+from model.engine import Engine
 from model.errors import CaptionerError
+from pipelines import caption_config
 from pipelines.arguments import caption_parser
 from pipelines.caption_config import CaptionConfig, check_output, read_config
 from pipelines.units import Selection
@@ -50,6 +52,23 @@ def test_every_option_has_its_place() -> None:
     assert (config.inputs, config.output, config.unit_size) == (("/i", "/j"), "/o", 256)
     assert (config.tags, config.num_captions, config.dry_run) == (4, None, False)
     assert config.selection == Selection(sample=0.5, limit=3, retry_rejected=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "flag", "expected"),
+    [
+        ([], "avx2", Engine()),
+        ([], "amx_bf16", Engine(bfloat16=True)),
+        (["--bfloat16", "off"], "amx_bf16", Engine()),
+        (["--bfloat16", "on", "--engine", "openvino"], "avx2", Engine("openvino", bfloat16=True)),
+    ],
+)
+def test_the_engine_is_settled_where_the_command_starts(
+    asked: list[str], flag: str, expected: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(caption_config, "read_cpu_info", lambda: f"flags : fpu {flag}\n")
+    arguments = ["--bundle", "/b", "--input", "/i", "--output", "/o", *asked]
+    assert read_config(caption_parser().parse_args(arguments)).engine == expected
 
 
 def check(source: object, output: object) -> None:

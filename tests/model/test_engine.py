@@ -1,0 +1,159 @@
+"""Tests of what computes a bundle: OpenVINO says what TensorFlow says, and bfloat16 where asked."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import builders
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.bundle import Bundle, ImageCaptions, compute_threads
+from model.config import SamplerConfig
+from model.engine import Engine, load_encoder, wants_bfloat16
+from model.errors import CaptionerError
+from model.export import export
+from model.run_folder import restore_captioner
+
+PICTURES = np.stack(
+    [builders.square_picture(builders.colour_of(i), seed=7000 + i) for i in range(6)]
+)
+OLD_CPU = "processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: fpu avx2 fma avx512_bf16x\n"
+NEW_CPUS = [f"flags\t\t: fpu avx2 {flag} fma\n" for flag in ("avx512_bf16", "amx_bf16")]
+
+
+@pytest.fixture
+def without_openvino(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "openvino", None)
+
+
+@pytest.fixture(scope="session")
+def installed() -> None:
+    # Not imported: how the project imports it decides whom it reports to.
+    if importlib.util.find_spec("openvino") is None:
+        pytest.skip("the package openvino is not installed")
+
+
+@pytest.fixture(scope="module")
+def openvino_bundle(
+    installed: None, trained_run: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The bundle of `trained_run` with what OpenVINO needs; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("openvino") / "bundle"
+    export(trained_run, folder, SamplerConfig(), "openvino")
+    return folder
+
+
+@pytest.fixture
+def _float32_afterwards() -> Iterator[None]:
+    yield
+    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
+
+
+def assert_alike(results: list[ImageCaptions], expected: list[ImageCaptions], atol: float) -> None:
+    def texts(said: list[ImageCaptions]) -> list[list[str]]:
+        return [[caption.text for caption in result.captions] for result in said]
+
+    assert texts(results) == texts(expected)
+    for result, other in zip(results, expected, strict=True):
+        scores = [caption.score for caption in result.captions]
+        np.testing.assert_allclose(scores, [c.score for c in other.captions], atol=atol)
+
+
+@pytest.mark.parametrize("count", [6, 1])
+def test_openvino_says_what_tensorflow_says(
+    openvino_bundle: Path, bundle_folder: Path, count: int
+) -> None:
+    pictures = PICTURES[-count:]
+    results = Bundle(openvino_bundle, Engine("openvino")).caption(pictures)
+    assert_alike(results, Bundle(bundle_folder).caption(pictures), atol=1e-3)
+    assert len({result.captions[0].text for result in results}) == min(count, 4)
+
+
+def test_the_encoder_by_openvino_is_the_runs(openvino_bundle: Path, trained_run: Path) -> None:
+    grid = load_encoder(openvino_bundle, bfloat16=False, threads=1)(PICTURES)
+    expected = np.asarray(restore_captioner(trained_run)[0].encode(PICTURES))
+    np.testing.assert_allclose(grid, expected, atol=1e-4)
+
+
+def test_threads_may_encode_at_the_same_time(openvino_bundle: Path) -> None:
+    encode = load_encoder(openvino_bundle, bfloat16=False, threads=2)
+    batches = [PICTURES[i : i + 3] for i in range(4)] * 5
+    expected = [encode(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(encode, batches))
+    for grid, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(grid, other, atol=1e-5)
+
+
+def test_a_bundle_made_for_openvino_needs_none(
+    openvino_bundle: Path, bundle_folder: Path, without_openvino: None
+) -> None:
+    expected = Bundle(bundle_folder)
+    bundle = Bundle(openvino_bundle)
+    assert bundle.config == expected.config
+    assert_alike(bundle.caption(PICTURES), expected.caption(PICTURES), atol=1e-4)
+
+
+def test_exporting_for_openvino_reports_to_nobody(openvino_bundle: Path) -> None:
+    converter = sys.modules["openvino.tools.ovc.convert_impl"]
+    assert converter.tm.__name__ == "openvino.tools.ovc.telemetry_stub"
+
+
+def test_a_bundle_that_was_not_made_for_openvino_is_refused(
+    installed: None, bundle_folder: Path
+) -> None:
+    expected = r"has no encoder\.xml and no encoder\.bin; .* captioner export --engine openvino"
+    with pytest.raises(CaptionerError, match=expected):
+        Bundle(bundle_folder, Engine("openvino"))
+
+
+def test_openvino_that_is_not_installed_is_named(
+    bundle_folder: Path, trained_run: Path, tmp_path: Path, without_openvino: None
+) -> None:
+    expected = r"openvino is not installed; run pip install 'captioner\[openvino\]'"
+    with pytest.raises(CaptionerError, match=expected):
+        Bundle(bundle_folder, Engine("openvino"))
+    with pytest.raises(CaptionerError, match=expected):
+        export(trained_run, tmp_path / "bundle", SamplerConfig(), "openvino")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_fingerprint_tells_an_engine_that_is_not_tensorflow() -> None:
+    assert Engine().fingerprint("0123") == "0123"
+    assert Engine(bfloat16=True).fingerprint("0123") == "0123"
+    assert Engine("openvino").fingerprint("0123") == "0123-openvino"
+
+
+def test_threads_are_those_that_tensorflow_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    assert compute_threads() == 0
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    assert compute_threads() == 3
+
+
+@pytest.mark.parametrize("cpu", [OLD_CPU, *NEW_CPUS, ""])
+def test_bfloat16_is_as_asked_or_where_the_cpu_has_it(cpu: str) -> None:
+    assert wants_bfloat16("on", cpu)
+    assert not wants_bfloat16("off", cpu)
+    assert wants_bfloat16("auto", cpu) == (cpu in NEW_CPUS)
+
+
+@pytest.mark.usefixtures("_float32_afterwards")
+def test_bfloat16_is_tensorflows_setting_and_captions_stay(bundle_folder: Path) -> None:
+    def setting() -> bool:
+        return tf.config.optimizer.get_experimental_options()[
+            "auto_mixed_precision_onednn_bfloat16"
+        ]
+
+    results = Bundle(bundle_folder, Engine(bfloat16=True)).caption(PICTURES)
+    assert setting()
+    expected = Bundle(bundle_folder).caption(PICTURES)
+    assert not setting()
+    best = [[result.captions[0].text for result in said] for said in (results, expected)]
+    assert best[0] == best[1]
