@@ -130,6 +130,10 @@ class TrainConfig:
     epochs: int = option(12, "passes over the train split by cross-entropy")
     self_critical_epochs: int = option(0, "passes of self-critical training after these")
     batch_size: int = option(16, "images in a step; each brings all its captions")
+    batches_sorted: int = option(
+        16,
+        "batches whose pictures are sorted by their longest caption, to save padding; 1: none",
+    )
     learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (AdamW)")
     self_critical_learning_rate: float = option(5e-5, "peak in self-critical training")
     encoder_learning_rate: float = option(
@@ -151,6 +155,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         for name in (
             "batch_size",
+            "batches_sorted",
             "learning_rate",
             "self_critical_learning_rate",
             "encoder_learning_rate",

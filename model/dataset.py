@@ -10,9 +10,6 @@ from model.features import parse_cached_example, parse_example
 from model.image import check_decoder_version
 from model.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
 
-# So many batches are cut from pictures sorted by the length of their captions.
-_BATCHES_SORTED = 16
-
 
 def read_dataset_info(folder: Path) -> DatasetInfo:
     """What `dataset.json` says.
@@ -113,12 +110,14 @@ def training_batches(
     batch_size: int,
     max_length: int,
     shuffle_seed: int | None,
+    batches_sorted: int = 16,
     shuffle_buffer: int = 2048,
 ) -> tf.data.Dataset:
     """Batches `({"images": uint8[B, H, W, 3], "token_ids": int32[B, N, L]}, int32[B, N, L])`.
 
     N and L are the most captions and tokens in the batch; the rest is padding. Examples with
-    stored features give `"grid": float16[B, P, C]` in place of the images.
+    stored features give `"grid": float16[B, P, C]` in place of the images. Shuffled batches are
+    cut from pictures of `batches_sorted` batches that are sorted by their longest caption.
     """
     pairs = examples.map(
         lambda example: _to_inputs_and_targets(example, max_length),
@@ -128,13 +127,13 @@ def training_batches(
         return pairs.padded_batch(batch_size).prefetch(2)
     # Parsed but undecoded records would be smaller; pictures at 224 px cost 150 kB each.
     pairs = pairs.shuffle(shuffle_buffer, seed=shuffle_seed)
-    window = batch_size * _BATCHES_SORTED
+    window = batch_size * batches_sorted
     # PAD is 0, and pictures and grids all have one size.
     sorted_pairs = pairs.padded_batch(window).map(_sort_by_length).unbatch()
     batches = sorted_pairs.batch(batch_size).map(_trim)
     count = -(-int(examples.cardinality()) // batch_size)
     counted = batches.apply(tf.data.experimental.assert_cardinality(count))
-    return counted.shuffle(_BATCHES_SORTED, seed=shuffle_seed).prefetch(2)
+    return counted.shuffle(batches_sorted, seed=shuffle_seed).prefetch(2)
 
 
 def _sort_by_length(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:

@@ -148,7 +148,11 @@ class Trainer:
         )
         # Another seed for each start: a resumed run does not see the first epochs' order again.
         batches = training_batches(
-            self.examples, train.batch_size, train.max_length, train.seed + progress.epoch
+            self.examples,
+            train.batch_size,
+            train.max_length,
+            train.seed + progress.epoch,
+            train.batches_sorted,
         )
         training.fit(
             batches,

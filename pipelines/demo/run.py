@@ -28,7 +28,7 @@ _DATASET_OPTIONS = "--image-size-px 64 --min-count 1 --split-ratios 0.9,0.05,0.0
 _MODEL_OPTIONS = (
     "--encoder cnn --embedding-dim 64 --units 128 --attention-units 64 --glance-dim 16 "
     "--dropout 0 --batch-size 8 --learning-rate 2e-3 --patience 100 --decoder gru --concepts 0 "
-    "--label-smoothing 0 --averaging 0.9"
+    "--label-smoothing 0 --averaging 0.9 --batches-sorted 1"
 )
 
 
