@@ -71,7 +71,7 @@ class Captioner(keras.Model):
         )
         self.recogniser = None
         if concept_ids:
-            self.recogniser = Recogniser(concept_ids, config.units, config.dropout)
+            self.recogniser = Recogniser(concept_ids, config.hidden_dim, config.dropout)
             self.recogniser.build((None, None, self.image_encoder.channels))
         self.concept_memory = min(config.concept_memory, len(concept_ids))
         told = bool(self.concept_memory)
@@ -127,7 +127,7 @@ def make_decoder(
             patches=encoder.patches,
             concepts=concepts,
             dim=config.embedding_dim,
-            hidden_dim=config.units,
+            hidden_dim=config.hidden_dim,
             heads=config.heads,
             encoder_layers=config.encoder_layers,
             decoder_layers=config.decoder_layers,

@@ -79,7 +79,7 @@ class ModelConfig:
     )
     decoder: str = option("transformer", "'transformer', 'gru' or 'lstm'")
     embedding_dim: int = option(256, "size of a word's embedding; the Transformer's width")
-    hidden_dim: int = option(1024, "size of the inner layers of Transformer and recogniser")
+    hidden_dim: int = option(512, "size of the inner layers of Transformer and recogniser")
     heads: int = option(8, "attention heads of the Transformer")
     encoder_layers: int = option(1, "Transformer layers in which patches look at each other")
     decoder_layers: int = option(2, "Transformer layers of the decoder")

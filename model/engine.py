@@ -67,8 +67,10 @@ DEFAULT_ENGINE = Engine()
 
 
 def check_installed() -> None:
-    """Raises:
-    CaptionerError: if OpenVINO is not installed.
+    """Checks that OpenVINO is there.
+
+    Raises:
+        CaptionerError: if it is not installed.
     """
     if importlib.util.find_spec("openvino") is None:
         raise CaptionerError(

@@ -30,6 +30,7 @@ TINY_RUN = {
     "encoder_weights": "none",
     "embedding_dim": 32,
     "units": 64,
+    "hidden_dim": 64,
     "attention_units": 32,
     "dropout": 0.0,
     "epochs": 12,

@@ -119,6 +119,20 @@ def test_shuffled_batches_hold_captions_of_like_length() -> None:
     assert longest != sorted(longest), "batches come in order of length"
 
 
+def test_batches_may_be_left_unsorted() -> None:
+    token_ids = [[[5] * (1 + i % 16)] for i in range(64)]
+    records = [encode_example(str(i), PNG, ["x"], ids) for i, ids in enumerate(token_ids)]
+    examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
+
+    def spread(batches_sorted: int) -> int:
+        shuffled = training_batches(examples, 8, 20, 1, batches_sorted).as_numpy_iterator()
+        lengths = [np.count_nonzero(targets, axis=2).ravel() for _, targets in shuffled]
+        assert sorted(np.concatenate(lengths)) == sorted(len(ids[0]) + 1 for ids in token_ids)
+        return sum(int(np.ptp(batch)) for batch in lengths)
+
+    assert spread(1) > 3 * spread(8)
+
+
 def test_examples_keep_their_number_through_shuffling(squares: Path) -> None:
     examples = number(read_split(squares, "train", read_dataset_info(squares)))
     pictures = [example["image"].numpy() for example in examples]
