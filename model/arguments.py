@@ -2,8 +2,9 @@
 
 import argparse
 
-from model.config import ModelConfig, SamplerConfig, TrainConfig, add_options
+from model.config import ModelConfig, SamplerConfig, TrainConfig
 from model.engine import ENGINES, TENSORFLOW
+from model.options import add_options
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:

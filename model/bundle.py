@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from model.config import BundleConfig, read_json
+from model.config import BundleConfig
+from model.config_json import read_json
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder
 from model.errors import CaptionerError

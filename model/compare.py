@@ -7,10 +7,11 @@ from typing import Any
 
 from model.bootstrap import difference_intervals
 from model.bundle import BUNDLE_FILE, read_bundle_config
-from model.config import SamplerConfig, from_options
+from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.evaluate import Evaluation, evaluate, load_model, settings, write_document
+from model.options import from_options
 
 COMPARISON_FILE = "comparison.json"
 _SHARED = ("split", "images", "dataset_fingerprint", "tokeniser")

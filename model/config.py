@@ -4,20 +4,12 @@ A field made with `option` becomes a command-line option (``batch_size`` → ``-
 dataclass here is written as JSON beside the artifact that it shaped and read back by the next step.
 """
 
-import argparse
 import dataclasses
-import json
 import math
-import types
-import typing
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
 
 from model.errors import CaptionerError
-
-Config = TypeVar("Config")
+from model.options import option
 
 # What a dataset is made of; here, so that who only looks at it need not import TensorFlow.
 SPLITS = ("train", "validation", "test")
@@ -31,11 +23,6 @@ SAMPLERS = ("beam", "greedy", "nucleus")
 
 # Above this many pixels a file is taken for a decompression bomb (Pillow's own error limit).
 DEFAULT_MAX_PIXELS = 178_956_970
-
-
-def option(default: Any, help: str) -> Any:
-    """A dataclass field that is also a command-line option."""
-    return dataclasses.field(default=default, metadata={"help": help})
 
 
 def _require(condition: bool, message: str) -> None:
@@ -300,101 +287,3 @@ class BundleConfig:
     dataset_fingerprint: str
     low_score: float | None
     concepts: tuple[str, ...] = ()
-
-
-def _as_type(annotation: Any, value: Any, where: str) -> Any:
-    """`value` of a parsed JSON document as the type that a dataclass field is annotated with."""
-    if isinstance(annotation, types.UnionType) and value is not None:
-        (annotation,) = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-    if dataclasses.is_dataclass(annotation) and value is not None:
-        return from_dict(typing.cast(type, annotation), value, where)
-    if typing.get_origin(annotation) is tuple:
-        return tuple(value)
-    return value
-
-
-def from_dict(cls: type[Config], document: Mapping[str, Any], where: str) -> Config:
-    """Builds the dataclass `cls` from a JSON object.
-
-    A field with a default may be missing: a version that did not have it yet wrote the object, and
-    a new field's default is what that version did.
-
-    Raises:
-        CaptionerError: if another key is missing, or one is unknown; the message names `where`.
-    """
-    hints = typing.get_type_hints(cls)
-    optional = {
-        field.name
-        for field in dataclasses.fields(typing.cast(Any, cls))
-        if (field.default, field.default_factory) != (dataclasses.MISSING, dataclasses.MISSING)
-    }
-    unknown, missing = set(document) - set(hints), set(hints) - optional - set(document)
-    if unknown or missing:
-        raise CaptionerError(
-            f"{where}: got keys {sorted(document)}, unknown {sorted(unknown)}, missing "
-            f"{sorted(missing)}; it was written by another version: make it again with this one"
-        )
-    return cls(**{name: _as_type(hints[name], value, where) for name, value in document.items()})
-
-
-def to_json(config: Any) -> str:
-    """The dataclass `config` as an indented JSON document."""
-    return json.dumps(dataclasses.asdict(config), indent=2, sort_keys=True) + "\n"
-
-
-def read_json(cls: type[Config], path: Path, what: str) -> Config:
-    """Reads the dataclass `cls` from the JSON file `path`.
-
-    Raises:
-        CaptionerError: if the file is absent or no JSON; `what` names the artifact expected.
-    """
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise CaptionerError(
-            f"{path.parent} is no {what}: it has no {path.name}; check the path, or make the {what}"
-        ) from error
-    except ValueError as error:
-        raise CaptionerError(
-            f"{path}: expected JSON, got {error}; make the {what} again"
-        ) from error
-    if not isinstance(document, dict):
-        raise CaptionerError(
-            f"{path}: expected a JSON object, got {document!r}; make the {what} again"
-        )
-    return from_dict(cls, document, str(path))
-
-
-def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = None) -> None:
-    """Adds an option to `parser` for every field of `cls` made with `option`.
-
-    Args:
-        unset: what an option that is not given stands for, if not for its default; it is no
-            attribute of the parsed options then.
-    """
-    hints = typing.get_type_hints(cls)
-    group = parser.add_argument_group(cls.__name__.removesuffix("Config").lower())
-    for field in dataclasses.fields(cls):
-        if "help" not in field.metadata:
-            continue
-        group.add_argument(
-            "--" + field.name.replace("_", "-"),
-            type=_parser_of(hints[field.name]),
-            default=argparse.SUPPRESS if unset else field.default,
-            metavar=field.name.rsplit("_", 1)[-1].upper(),
-            help=f"{field.metadata['help']} (default: {unset or field.default})",
-        )
-
-
-def _parser_of(annotation: Any) -> Any:
-    """The function that reads an option's text as `annotation`; ``X | None`` reads 'none'."""
-    if not isinstance(annotation, types.UnionType):
-        return annotation
-    (inner,) = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-    return lambda text: None if text == "none" else inner(text)
-
-
-def from_options(cls: type[Config], options: argparse.Namespace) -> Config:
-    """Builds `cls` from parsed options of the same names."""
-    names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
-    return cls(**{name: getattr(options, name) for name in names if hasattr(options, name)})

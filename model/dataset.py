@@ -4,7 +4,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from model.config import DATASET_FILE, VOCABULARY_FILE, DatasetInfo, read_json
+from model.config import DATASET_FILE, VOCABULARY_FILE, DatasetInfo
+from model.config_json import read_json
 from model.errors import CaptionerError
 from model.features import parse_cached_example, parse_example
 from model.image import check_decoder_version

@@ -18,10 +18,11 @@ from model.average_precision import mean_average_precision
 from model.bundle import BUNDLE_FILE, METRICS_FILE, Bundle, ImageCaptions, to_captions
 from model.caption_graph import CaptionGraph
 from model.caption_statistics import caption_statistics
-from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig, from_options
+from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
 from model.errors import CaptionerError
 from model.metrics import CaptionScores, score_captions
+from model.options import from_options
 from model.run_folder import restore_captioner
 from model.text import tokenise
 from model.vocabulary import read_vocabulary

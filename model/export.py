@@ -24,18 +24,12 @@ from model.bundle import (
 )
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
-from model.config import (
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
-    BundleConfig,
-    RunConfig,
-    SamplerConfig,
-    from_options,
-    to_json,
-)
+from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig, SamplerConfig
+from model.config_json import to_json
 from model.engine import ENCODER_FILES, OPENVINO, TENSORFLOW, check_installed, import_openvino
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
+from model.options import from_options
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 

@@ -17,9 +17,8 @@ from model.config import (
     ModelConfig,
     RunConfig,
     TrainConfig,
-    read_json,
-    to_json,
 )
+from model.config_json import read_json, to_json
 from model.errors import CaptionerError
 from model.image import check_decoder_version
 from model.vocabulary import Vocabulary, read_vocabulary

@@ -22,7 +22,6 @@ from model.config import (
     RunConfig,
     SamplerConfig,
     TrainConfig,
-    from_options,
 )
 from model.dataset import (
     number,
@@ -34,6 +33,7 @@ from model.dataset import (
 )
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
+from model.options import from_options
 from model.run_folder import (
     RUN_FILE,
     dataset_concepts,

@@ -2,8 +2,9 @@
 
 import argparse
 
-from model.config import ImageConfig, SamplerConfig, add_options
+from model.config import ImageConfig, SamplerConfig
 from model.engine import AUTO, BFLOAT16, ENGINES, TENSORFLOW
+from model.options import add_options
 
 CAPTION_FORMATS = (
     "flickr",

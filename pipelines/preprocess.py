@@ -21,8 +21,8 @@ from model.config import (
     VOCABULARY_FILE,
     DatasetInfo,
     FeatureConfig,
-    to_json,
 )
+from model.config_json import to_json
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION
 from pipelines import files

@@ -8,9 +8,10 @@ import os
 
 from apache_beam.io.filesystems import FileSystems
 
-from model.config import SPLITS, ImageConfig, from_options
+from model.config import SPLITS, ImageConfig
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION
+from model.options import from_options
 from pipelines import files
 from pipelines.captions.formats import CaptionColumns, CaptionSource, detect_sources
 from pipelines.encoding import EncoderRequest

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from model.config import DatasetInfo, ImageConfig, to_json
+from model.config import DatasetInfo, ImageConfig
+from model.config_json import to_json
 from model.image import DECODER_VERSION, encode_png
 from model.vocabulary import SPECIAL_TOKENS
 

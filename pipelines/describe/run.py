@@ -8,7 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model.config import DATASET_FILE, FREQUENCIES_FILE, DatasetInfo, read_json
+from model.config import DATASET_FILE, FREQUENCIES_FILE, DatasetInfo
+from model.config_json import read_json
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.describe.counts import count_duplicates, count_examples, count_rejects, count_words

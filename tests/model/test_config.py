@@ -19,13 +19,10 @@ from model.config import (
     RunConfig,
     SamplerConfig,
     TrainConfig,
-    add_options,
-    from_dict,
-    from_options,
-    read_json,
-    to_json,
 )
+from model.config_json import from_dict, read_json, to_json
 from model.errors import CaptionerError
+from model.options import add_options, from_options
 
 SIZES = st.integers(1, 10_000)
 SHARES = st.floats(0, 0.999)

@@ -16,7 +16,8 @@ import pytest
 
 from model import export as exporter
 from model.bundle import Bundle, ImageCaptions, read_bundle_config
-from model.config import SamplerConfig, to_json
+from model.config import SamplerConfig
+from model.config_json import to_json
 from model.errors import CaptionerError
 from model.evaluate import load_model
 from model.export import export, fingerprint

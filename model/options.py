@@ -1,0 +1,49 @@
+"""Fields of dataclasses as command-line options. Imports no framework."""
+
+import argparse
+import dataclasses
+import types
+import typing
+from typing import Any, TypeVar
+
+Config = TypeVar("Config")
+
+
+def option(default: Any, help: str) -> Any:
+    """A dataclass field that is also a command-line option."""
+    return dataclasses.field(default=default, metadata={"help": help})
+
+
+def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = None) -> None:
+    """Adds an option to `parser` for every field of `cls` made with `option`.
+
+    Args:
+        unset: what an option that is not given stands for, if not for its default; it is no
+            attribute of the parsed options then.
+    """
+    hints = typing.get_type_hints(cls)
+    group = parser.add_argument_group(cls.__name__.removesuffix("Config").lower())
+    for field in dataclasses.fields(cls):
+        if "help" not in field.metadata:
+            continue
+        group.add_argument(
+            "--" + field.name.replace("_", "-"),
+            type=_parser_of(hints[field.name]),
+            default=argparse.SUPPRESS if unset else field.default,
+            metavar=field.name.rsplit("_", 1)[-1].upper(),
+            help=f"{field.metadata['help']} (default: {unset or field.default})",
+        )
+
+
+def _parser_of(annotation: Any) -> Any:
+    """The function that reads an option's text as `annotation`; ``X | None`` reads 'none'."""
+    if not isinstance(annotation, types.UnionType):
+        return annotation
+    (inner,) = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+    return lambda text: None if text == "none" else inner(text)
+
+
+def from_options(cls: type[Config], options: argparse.Namespace) -> Config:
+    """Builds `cls` from parsed options of the same names."""
+    names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
+    return cls(**{name: getattr(options, name) for name in names if hasattr(options, name)})
