@@ -267,5 +267,5 @@ def demo_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenes", type=int, default=5500, help="scenes to train on (default: 5500)"
     )
-    parser.add_argument("--epochs", type=int, default=12, help="epochs to train (default: 12)")
+    parser.add_argument("--epochs", type=int, default=7, help="epochs to train (default: 7)")
     return parser

@@ -34,6 +34,15 @@ def make_decoder(kind: str, concepts: bool = False, seed: int = 1) -> Any:
     return layer
 
 
+@pytest.mark.parametrize("cell", [GRUDecoder, LSTMDecoder])
+def test_before_training_nearly_all_that_attention_finds_is_used(cell: type) -> None:
+    sizes = {"embedding_dim": 5, "units": 8, "attention_units": 7, "glance_dim": 0}
+    layer = cell(V, P, False, **sizes, dropout=0.0, embedding_stddev=0.4)
+    layer.build((None, None, C))
+    states = np.random.default_rng(0).normal(size=(100, 8)).clip(-1, 1).astype("float32")
+    assert np.median(np.asarray(layer.context_gate(states))) > 0.9
+
+
 @pytest.fixture(scope="module", params=["gru", "gru, glance", "lstm", "transformer"])
 def decoder(request: pytest.FixtureRequest) -> Any:
     return make_decoder(request.param)
