@@ -24,14 +24,19 @@ def caption_crossentropy(
     Returns:
         a scalar; 0 for a batch of padding alone.
     """
-    log_probs = ops.log_softmax(ops.cast(logits, "float32"), axis=-1)
-    chosen = ops.take_along_axis(log_probs, ops.expand_dims(ops.cast(targets, "int32"), -1), -1)
-    gain = ops.squeeze(chosen, -1)
+    logits = ops.cast(logits, "float32")
+    # Both are fused with their gradients, which is a third of a step of training.
     if smoothing:
-        gain = (1.0 - smoothing) * gain + smoothing * ops.mean(log_probs, axis=-1)
+        vocabulary_size = logits.shape[-1]
+        truth = ops.one_hot(targets, vocabulary_size) * (1.0 - smoothing)
+        each = ops.categorical_crossentropy(
+            truth + smoothing / vocabulary_size, logits, from_logits=True
+        )
+    else:
+        each = ops.sparse_categorical_crossentropy(targets, logits, from_logits=True)
     real = ops.cast(ops.not_equal(targets, PAD), "float32")
     counted = real if weights is None else real * ops.expand_dims(weights, -1)
-    return -ops.sum(gain * counted) / ops.maximum(ops.sum(real), 1.0)
+    return ops.sum(each * counted) / ops.maximum(ops.sum(real), 1.0)
 
 
 def doubly_stochastic(attention: Tensor, targets: Tensor) -> Tensor:

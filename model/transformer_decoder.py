@@ -7,7 +7,7 @@ from keras import ops
 
 from model.layers import embedding
 from model.recurrent_decoder import Concepts, Memory, State
-from model.transformer_layers import DecoderBlock, EncoderBlock
+from model.transformer_layers import DecoderBlock, EncoderBlock, KeysAndValues
 
 Tensor = Any
 # Far below any score, yet finite in half precision.
@@ -23,7 +23,7 @@ class TransformerDecoder(keras.layers.Layer):
     memory. In generation the keys and values of the words so far are kept, not computed again.
 
     Dimensions: B pictures, N captions of a picture, P patches, T concepts, L tokens, V vocabulary,
-    E embedding, D decoder layers.
+    E embedding, H heads, D = E / H.
 
     Args:
         vocabulary_size: V.
@@ -33,7 +33,7 @@ class TransformerDecoder(keras.layers.Layer):
         hidden_dim: size of the feed-forward layers' inner vectors.
         heads: of every attention; divides E.
         encoder_layers: layers in which patches look at each other.
-        decoder_layers: D.
+        decoder_layers: layers in which words look at words and at patches.
         max_length: most tokens of a caption.
         dropout: share of activations dropped in training.
         embedding_stddev: spread of the first embeddings of places.
@@ -61,7 +61,8 @@ class TransformerDecoder(keras.layers.Layer):
         embedding_stddev: float,
     ) -> None:
         super().__init__(name="decoder")
-        self.vocabulary_size, self.patches, self.dim = vocabulary_size, patches, dim
+        self.vocabulary_size, self.patches = vocabulary_size, patches
+        self.dim, self.heads = dim, heads
         self.max_length, self.decoder_layers = max_length, decoder_layers
         # Words are also the output layer: their scale must suit a dot product with unit vectors.
         self.embedding = embedding(vocabulary_size, dim, "embedding", dim**-0.5)
@@ -100,7 +101,7 @@ class TransformerDecoder(keras.layers.Layer):
     def remember(
         self, grid: Tensor, concepts: Concepts | None = None, training: bool = False
     ) -> Memory:
-        """Keys and values of each layer, `[B, 1 + P + T, 2E]`, and `likely` concepts' count."""
+        """Keys and values of each layer by head, `[B, H, 1 + P + T, D]`."""
         dropped = self.drop(grid, training=training)
         patches = self.project(dropped) + self.position(ops.arange(self.patches))
         whole = self.whole(ops.mean(dropped, axis=1, keepdims=True))
@@ -113,17 +114,17 @@ class TransformerDecoder(keras.layers.Layer):
             weighed = words * ops.expand_dims(ops.cast(probabilities, words.dtype), -1)
             memory = ops.concatenate([memory, weighed], axis=1)
         memory = self.norm_memory(memory)
-        return {
-            f"layer_{number}": block.look.remember(memory)
-            for number, block in enumerate(self.decoder)
-        }
+        return _by_name([block.look.remember(memory) for block in self.decoder])
 
     def initial_state(self, memory: Memory) -> State:
-        """No words yet: room for the keys and values `[B, D, L, 2E]` of the longest caption."""
-        batch = ops.shape(memory["layer_0"])[0]
-        shape = (batch, self.decoder_layers, self.max_length, 2 * self.dim)
-        words = ops.zeros(shape, memory["layer_0"].dtype)
-        return {"words": words, "length": ops.zeros((batch,), "int32")}
+        """No words yet: room for keys and values `[B, H, L, D]` of the longest caption, by layer."""
+        batch = ops.shape(memory["keys_0"])[0]
+        shape = (batch, self.heads, self.max_length, self.dim // self.heads)
+        nothing = ops.zeros(shape, memory["keys_0"].dtype)
+        return {
+            "length": ops.zeros((batch,), "int32"),
+            **_by_name([(nothing, nothing)] * self.decoder_layers),
+        }
 
     def step(self, token_ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """Reads a word of each of R captions: `int[R]` to logits `[R, V]` and the new state.
@@ -131,15 +132,16 @@ class TransformerDecoder(keras.layers.Layer):
         `state` has R rows and `memory` B, R a multiple of B, captions of a picture side by side.
         """
         length = state["length"]
-        places = ops.arange(self.max_length)
-        here = ops.expand_dims(ops.equal(places, length[:, None]), -1)
-        mask = ops.where(places > length[:, None], _NEVER, 0.0)[:, None, None, :]
-        vectors, kept = self._read(token_ids, length), []
+        # The newest words stand last, before them room for those that are not written yet.
+        unwritten = ops.arange(self.max_length) < self.max_length - 1 - length[:, None]
+        mask = ops.where(unwritten, _NEVER, 0.0)[:, None, None, :]
+        vectors, recalled = self._read(token_ids, length), []
         for number, block in enumerate(self.decoder):
-            recalled, remembered = state["words"][:, number], memory[f"layer_{number}"]
-            vectors, recalled = block.step(vectors, recalled, here, mask, remembered)
-            kept.append(recalled)
-        return self._predict(vectors), {"words": ops.stack(kept, axis=1), "length": length + 1}
+            vectors, kept = block.step(
+                vectors, _of_layer(state, number), mask, _of_layer(memory, number)
+            )
+            recalled.append(kept)
+        return self._predict(vectors), {"length": length + 1, **_by_name(recalled)}
 
     def call(
         self,
@@ -154,7 +156,8 @@ class TransformerDecoder(keras.layers.Layer):
         mask = ops.where(places > places[:, None], _NEVER, 0.0)
         weights = None
         for number, block in enumerate(self.decoder):
-            vectors, weights = block(vectors, memory[f"layer_{number}"], mask, training=training)
+            remembered = _of_layer(memory, number)
+            vectors, weights = block(vectors, remembered, mask, training=training)
         return self._predict(vectors), weights
 
     def _read(self, token_ids: Tensor, places: Tensor) -> Tensor:
@@ -166,3 +169,15 @@ class TransformerDecoder(keras.layers.Layer):
         table = ops.cast(self.embedding.embeddings, self.compute_dtype)
         logits = ops.matmul(self.norm_output(vectors), ops.transpose(table))
         return ops.cast(logits, "float32") + ops.cast(self.output_bias, "float32")
+
+
+def _by_name(layers: list[KeysAndValues]) -> dict[str, Tensor]:
+    """Keys and values of all layers in one flat dictionary, as samplers and loops want it."""
+    named = {}
+    for number, (keys, values) in enumerate(layers):
+        named[f"keys_{number}"], named[f"values_{number}"] = keys, values
+    return named
+
+
+def _of_layer(named: dict[str, Tensor], number: int) -> KeysAndValues:
+    return named[f"keys_{number}"], named[f"values_{number}"]

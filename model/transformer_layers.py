@@ -1,6 +1,7 @@
 """The layers of a Transformer (Vaswani et al. 2017), normalised at their inputs.
 
-Dimensions: B pictures or captions, Q vectors of each, P vectors of the memory, E embedding.
+Dimensions: B pictures or captions, Q vectors of each, P vectors of the memory, E embedding, H heads,
+D = E / H.
 """
 
 from typing import Any
@@ -11,6 +12,8 @@ from keras import ops
 from model.layers import attend, split_heads
 
 Tensor = Any
+# By head, so that a word at a time need not split them again: `[B, H, P, D]` each.
+KeysAndValues = tuple[Tensor, Tensor]
 
 
 class FeedForward(keras.layers.Layer):
@@ -51,28 +54,25 @@ class SelfAttention(keras.layers.Layer):
         self.mix.build((None, self.dim))
 
     def split(self, vectors: Tensor) -> list[Tensor]:
-        """Queries, keys and values `[B, Q, E]` each."""
-        return ops.split(self.project(self.norm(vectors)), 3, axis=-1)
+        """Queries, keys and values by head, `[B, H, Q, D]` each."""
+        parts = ops.split(self.project(self.norm(vectors)), 3, axis=-1)
+        return [split_heads(part, self.heads) for part in parts]
 
     def merge(
         self,
         vectors: Tensor,
         queries: Tensor,
-        keys: Tensor,
-        values: Tensor,
+        recalled: KeysAndValues,
         mask: Tensor | None,
         training: bool = False,
     ) -> Tensor:
         """`vectors` and what their queries found."""
-        heads = self.heads
-        mixed, _ = attend(
-            split_heads(queries, heads), split_heads(keys, heads), split_heads(values, heads), mask
-        )
+        mixed, _ = attend(queries, *recalled, mask)
         return vectors + self.drop(self.mix(mixed), training=training)
 
     def call(self, vectors: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
         queries, keys, values = self.split(vectors)
-        return self.merge(vectors, queries, keys, values, mask, training)
+        return self.merge(vectors, queries, (keys, values), mask, training)
 
 
 class CrossAttention(keras.layers.Layer):
@@ -91,19 +91,17 @@ class CrossAttention(keras.layers.Layer):
         for layer in (self.norm, self.query, self.project, self.mix):
             layer.build((None, self.dim))
 
-    def remember(self, memory: Tensor) -> Tensor:
-        """Keys and values `[B, P, 2E]`, side by side."""
-        return self.project(memory)
+    def remember(self, memory: Tensor) -> KeysAndValues:
+        """Keys and values of a memory `[B, P, E]`."""
+        keys, values = ops.split(self.project(memory), 2, axis=-1)
+        return split_heads(keys, self.heads), split_heads(values, self.heads)
 
     def call(
-        self, vectors: Tensor, remembered: Tensor, training: bool = False
+        self, vectors: Tensor, remembered: KeysAndValues, training: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Returns the vectors with what they found, and the weights `[B, Q, P]`, heads' mean."""
         queries = split_heads(self.query(self.norm(vectors)), self.heads)
-        keys, values = ops.split(remembered, 2, axis=-1)
-        mixed, weights = attend(
-            queries, split_heads(keys, self.heads), split_heads(values, self.heads)
-        )
+        mixed, weights = attend(queries, *remembered)
         vectors = vectors + self.drop(self.mix(mixed), training=training)
         return vectors, ops.mean(weights, axis=1)
 
@@ -139,9 +137,9 @@ class DecoderBlock(keras.layers.Layer):
             layer.build((None, None, self.dim))
 
     def call(
-        self, words: Tensor, remembered: Tensor, mask: Tensor, training: bool = False
+        self, words: Tensor, remembered: KeysAndValues, mask: Tensor, training: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Captions `[B, N, L, E]` all at once, over the memory `[B, P, 2E]` of their pictures.
+        """Captions `[B, N, L, E]` all at once, over what is remembered of their B pictures.
 
         Returns the new words, and where they looked, `[B, N, L, P]`.
         """
@@ -155,24 +153,28 @@ class DecoderBlock(keras.layers.Layer):
         return ops.reshape(words, (batch, captions, length, self.dim)), ops.reshape(weights, shape)
 
     def step(
-        self, word: Tensor, recalled: Tensor, here: Tensor, mask: Tensor, remembered: Tensor
-    ) -> tuple[Tensor, Tensor]:
+        self, word: Tensor, recalled: KeysAndValues, mask: Tensor, remembered: KeysAndValues
+    ) -> tuple[Tensor, KeysAndValues]:
         """The next word of each of R captions, `[R, E]`.
 
         Args:
             word: `[R, E]`.
-            recalled: keys and values of the words before, `[R, L, 2E]`.
-            here: where this word's go among them, `bool[R, L, 1]`.
-            mask: which of them it may look at, `[R, 1, 1, L]`.
-            remembered: keys and values of B pictures, `[B, P, 2E]`.
+            recalled: keys and values of the L words before, `[R, H, L, D]`, the newest last.
+            mask: which of them it may look at once its own are there too, `[R, 1, 1, L]`.
+            remembered: keys and values of B pictures, `[B, H, P, D]`.
 
         Returns:
-            the new word, and `recalled` with this one.
+            the new word, and `recalled` with this one's in place of the oldest.
         """
         queries, keys, values = self.recall.split(word[:, None])
-        recalled = ops.where(here, ops.concatenate([keys, values], axis=-1), recalled)
-        keys, values = ops.split(recalled, 2, axis=-1)
-        word = self.recall.merge(word[:, None], queries, keys, values, mask)[:, 0]
-        grouped = ops.reshape(word, (ops.shape(remembered)[0], -1, self.dim))
+        recalled = (_push(recalled[0], keys), _push(recalled[1], values))
+        word = self.recall.merge(word[:, None], queries, recalled, mask)[:, 0]
+        grouped = ops.reshape(word, (ops.shape(remembered[0])[0], -1, self.dim))
         grouped, _ = self.look(grouped, remembered)
         return self.think(ops.reshape(grouped, (-1, self.dim))), recalled
+
+
+def _push(recalled: Tensor, newest: Tensor) -> Tensor:
+    """`[R, H, L, D]` without the oldest of L, with `[R, H, 1, D]` at the end."""
+    # Of all ways to write into a tensor of known shape this copies the least.
+    return ops.concatenate([recalled[:, :, 1:], newest], axis=2)

@@ -213,4 +213,5 @@ def test_all_weights_are_saved_and_loaded(kind: str, tmp_path: Any) -> None:
 def test_a_transformer_takes_no_longer_captions_than_it_has_places_for() -> None:
     decoder = make_decoder("transformer")
     state = decoder.initial_state(decoder.remember(grid()))
-    assert tuple(state["words"].shape) == (B, 2, MAX_LENGTH, 2 * 8)
+    for name in ("keys_0", "values_0", "keys_1", "values_1"):
+        assert tuple(state[name].shape) == (B, 2, MAX_LENGTH, 4)

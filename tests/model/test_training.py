@@ -71,7 +71,8 @@ def test_cross_entropy_falls_and_the_averages_follow(decoder: str) -> None:
     config = TrainConfig(label_smoothing=0.0, attention_regularisation=0.1, averaging=0.9)
     training = compiled(CrossEntropyTraining(captioner, config), 60, 0.02)
     losses = [logs["loss"] for logs in step(training, 60)]
-    assert losses[0] == pytest.approx(np.log(V), rel=0.3)
+    # Untrained, it knows nothing, and guesses somewhat worse than by a fair die.
+    assert np.log(V) * 0.9 < losses[0] < np.log(V) * 1.6
     # Each picture has two equally likely captions, which part at their second word.
     assert losses[-1] == pytest.approx(np.log(2) / 3, abs=0.08)
     inputs, targets = batch()
