@@ -117,7 +117,7 @@ class TransformerDecoder(keras.layers.Layer):
         return _by_name([block.look.remember(memory) for block in self.decoder])
 
     def initial_state(self, memory: Memory) -> State:
-        """No words yet: room for keys and values `[B, H, L, D]` of the longest caption, by layer."""
+        """No words yet: room for keys and values `[B, H, L, D]` of the longest caption."""
         batch = ops.shape(memory["keys_0"])[0]
         shape = (batch, self.heads, self.max_length, self.dim // self.heads)
         nothing = ops.zeros(shape, memory["keys_0"].dtype)

@@ -1,7 +1,7 @@
 """The layers of a Transformer (Vaswani et al. 2017), normalised at their inputs.
 
-Dimensions: B pictures or captions, Q vectors of each, P vectors of the memory, E embedding, H heads,
-D = E / H.
+Dimensions: B pictures or captions, Q vectors of each, P vectors of the memory, E embedding, H
+heads, D = E / H.
 """
 
 from typing import Any

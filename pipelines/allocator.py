@@ -23,4 +23,5 @@ def keep_freed_memory() -> bool:
         return False
     # One arena: what a thread gives back is for all of them. No block of its own from the kernel.
     settings = {_ARENA_MAX: 1, _MMAP_MAX: 0, _TRIM_THRESHOLD: _MOST}
-    return all([mallopt(name, value) == 1 for name, value in settings.items()])
+    taken = [mallopt(name, value) == 1 for name, value in settings.items()]
+    return all(taken)

@@ -267,5 +267,5 @@ def demo_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--scenes", type=int, default=5500, help="scenes to train on (default: 5500)"
     )
-    parser.add_argument("--epochs", type=int, default=7, help="epochs to train (default: 7)")
+    parser.add_argument("--epochs", type=int, default=5, help="epochs to train (default: 5)")
     return parser

@@ -22,6 +22,7 @@ from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
 from pipelines import files
+from pipelines.allocator import keep_freed_memory
 from pipelines.archives.containers import close_containers
 from pipelines.batches import BatchCaptioner, Result
 from pipelines.claims import Claim
@@ -167,6 +168,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
 
     def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
+        keep_freed_memory()
         bundle = Bundle(Path(self.bundle), self.engine, self.decoding)
         size_px = bundle.config.image.image_size_px
         caption = BatchCaptioner(bundle.caption, self.batch_size)

@@ -26,9 +26,8 @@ _TABLE_ROWS = 12
 
 _DATASET_OPTIONS = "--image-size-px 64 --min-count 1 --split-ratios 0.9,0.05,0.05"
 _MODEL_OPTIONS = (
-    "--encoder cnn --embedding-dim 64 --units 128 --attention-units 64 --glance-dim 16 "
-    "--dropout 0 --batch-size 8 --learning-rate 2e-3 --patience 100 --decoder gru --concepts 0 "
-    "--label-smoothing 0 --averaging 0.9 --batches-sorted 1"
+    "--encoder cnn --embedding-dim 96 --hidden-dim 192 --heads 6 --dropout 0 --concepts 0 "
+    "--batch-size 8 --batches-sorted 1 --label-smoothing 0 --averaging 0.9 --patience 100"
 )
 
 
