@@ -42,6 +42,26 @@ def check_finite(loss: float, where: str) -> None:
         )
 
 
+class ShowSpeed(keras.callbacks.Callback):
+    """Adds ``captions_per_sec``, so far in the epoch, to what the progress bar shows.
+
+    Args:
+        captions: told in a step, on average.
+    """
+
+    def __init__(self, captions: float) -> None:
+        super().__init__()
+        self.captions = captions
+
+    def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.started = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
+        if logs is not None:
+            seconds = time.perf_counter() - self.started
+            logs["captions_per_sec"] = (batch + 1) * self.captions / seconds
+
+
 class ShowCaptions(keras.callbacks.Callback):
     """Writes some validation pictures with captions and attention maps for TensorBoard.
 

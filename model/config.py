@@ -122,7 +122,7 @@ class TrainConfig:
         "batches whose pictures are sorted by their longest caption, to save padding; 1: none",
     )
     learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (AdamW)")
-    self_critical_learning_rate: float = option(5e-5, "peak in self-critical training")
+    self_critical_learning_rate: float = option(1e-5, "peak in self-critical training")
     encoder_learning_rate: float = option(
         0.01, "learning rate of a fine-tuned encoder, as a share of the rest's"
     )

@@ -12,14 +12,17 @@ from model.errors import CaptionerError
 
 CNN = "cnn"
 _CNN_FILTERS = (32, 64, 128)
+# Statistics of small batches follow the weights within an epoch of a few hundred steps.
+_NORM_MOMENTUM = 0.9
 
 
 class ImageEncoder(keras.layers.Layer):
     """Encodes pictures as a grid of patches, scaled as the chosen network expects.
 
-    ``cnn`` is three stages of Conv3x3, ReLU and MaxPool with 32, 64 and 128 filters, trained from
-    scratch. Any other name is a network of `keras.applications` that stays in inference mode (so
-    that BatchNorm keeps its statistics): frozen, or fine-tuned from one of its layers on.
+    ``cnn`` is three stages of Conv3x3, MaxPool, BatchNorm and ReLU with 32, 64 and 128 filters,
+    trained from scratch. Any other name is a network of `keras.applications` that stays in
+    inference mode (so that BatchNorm keeps its statistics): frozen, or fine-tuned from one of its
+    layers on.
 
     Args:
         name: ``cnn`` or a name in `keras.applications`, e.g. ``MobileNetV2``.
@@ -99,10 +102,13 @@ def _small_cnn(shape: tuple[int, int, int]) -> keras.Model:
     for filters in _CNN_FILTERS:
         network.add(
             layers.Conv2D(
-                filters, 3, padding="same", activation="relu", kernel_initializer="he_normal"
+                filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal"
             )
         )
+        # Before what costs time for every pixel: a quarter of them is left.
         network.add(layers.MaxPooling2D())
+        network.add(layers.BatchNormalization(momentum=_NORM_MOMENTUM))
+        network.add(layers.ReLU())
     return network
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.callbacks import ShowCaptions, StopOnNaN, ValidateAndSave
+from model.callbacks import ShowCaptions, ShowSpeed, StopOnNaN, ValidateAndSave
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
@@ -170,6 +170,7 @@ class Trainer:
         history = "history_self_critical.csv" if critical else "history.csv"
         return [
             StopOnNaN(),
+            ShowSpeed(save.captions / self.steps),
             save,
             ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),
             keras.callbacks.CSVLogger(str(self.folder / history), append=True),

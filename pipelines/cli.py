@@ -95,8 +95,11 @@ def leave(status: int) -> NoReturn:
     """Ends the process, with threads that are stuck in a read or without.
 
     Python's own end would unwind such a thread through C++ that forbids it, and abort now and then.
+    After a failure it might wait for ever for threads of a runner that wait for their workers.
     """
-    if any(thread.name == LEFT_THREAD for thread in threading.enumerate()):
+    others = [t for t in threading.enumerate() if t is not threading.main_thread()]
+    waited_for = status != 0 and any(not thread.daemon for thread in others)
+    if waited_for or any(thread.name == LEFT_THREAD for thread in others):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

@@ -153,3 +153,19 @@ def test_a_command_is_a_module_too(
         runpy.run_module(f"pipelines.{command}", run_name="__main__")
     assert end.value.code == 0
     assert f"usage: captioner {command}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("status", "daemon"), [(2, False), (0, True), (3, True)])
+def test_it_ends_though_a_thread_waits_for_what_does_not_come(status: int, daemon: bool) -> None:
+    """A thread of a runner whose worker never started; and, daemons, what Python ends by itself."""
+    code = f"""
+import threading
+from pipelines.cli import leave
+print("said before", end="")
+threading.Thread(target=threading.Event().wait, daemon={daemon}).start()
+leave({status})
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (status, "said before")
