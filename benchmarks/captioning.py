@@ -32,7 +32,7 @@ def naive_loop(bundle: str, paths: Sequence[str]) -> None:
     """One process: decode a batch, then caption it, by the bundle as exported."""
     import tensorflow as tf
 
-    from model.bundle import SIGNATURE, read_bundle_config
+    from model.bundle_folder import SIGNATURE, read_bundle_config
     from model.image import decode_image
 
     image = read_bundle_config(Path(bundle)).image
@@ -48,7 +48,7 @@ def decode_in_full(bundle: str, paths: Sequence[str]) -> None:
     import tensorflow as tf
     from PIL import Image
 
-    from model.bundle import SIGNATURE, read_bundle_config
+    from model.bundle_folder import SIGNATURE, read_bundle_config
 
     size_px = read_bundle_config(Path(bundle)).image.image_size_px
     loaded = tf.saved_model.load(bundle)

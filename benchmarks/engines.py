@@ -17,7 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measure import alternate
-from model.bundle import SIGNATURE, Bundle, ImageCaptions, to_captions
+from model.bundle import Bundle, to_captions
+from model.bundle_folder import SIGNATURE, ImageCaptions
 from model.engine import ENGINES, Engine
 from pipelines.images import read_image
 from pipelines.records import ImageFile

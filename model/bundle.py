@@ -1,56 +1,47 @@
 """Loading a bundle: TensorFlow alone, none of the model's code unless it is to decode otherwise."""
 
+import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from model.bundle_folder import (
+    FEATURES_SIGNATURE,
+    SIGNATURE,
+    TAGS_SIGNATURE,
+    ImageCaptions,
+    ModelError,
+    Scored,
+    read_bundle_config,
+)
 from model.config import BundleConfig
-from model.config_json import read_json
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder
 from model.errors import CaptionerError
-from model.image import check_decoder_version
 
-BUNDLE_FILE = "bundle.json"
-METRICS_FILE = "metrics.json"
-MODEL_CARD_FILE = "MODEL_CARD.md"
-SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
-FEATURES_SIGNATURE = "caption_features"
-ATTENTION_SIGNATURE = "attend_pixels"
 # Below any mean log-probability of a caption that was really found: an unused place in the beam.
 _NO_CAPTION = -1e5
 
 
-class Scored(NamedTuple):
-    """A caption or a tag and its score."""
-
-    text: str
-    score: float
-
-
-class ImageCaptions(NamedTuple):
-    """What a model says of one picture: captions, best first (at least one), and tags."""
-
-    captions: list[Scored]
-    tags: list[Scored]
-
-
-def read_bundle_config(folder: Path) -> BundleConfig:
-    """What `bundle.json` says, without loading the model.
+@contextlib.contextmanager
+def errors_told() -> Iterator[None]:
+    """Gives the errors of TensorFlow's operations names that are known without TensorFlow.
 
     Raises:
-        CaptionerError: if `folder` is no bundle, or was made for another decoder version.
+        MemoryError: if there was too little memory.
+        ModelError: for any other failure of an operation.
     """
-    config = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
-    check_decoder_version(config.decoder_version, folder)
-    if not (folder / "saved_model.pb").exists():
-        raise CaptionerError(f"{folder} is no bundle: it has no saved_model.pb; export it again")
-    return config
+    try:
+        yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise MemoryError(error.message) from error
+    except tf.errors.OpError as error:
+        raise ModelError(f"{type(error).__name__}: {error.message}") from error
 
 
 def freeze(signature: Any) -> Callable[..., dict[str, tf.Tensor]]:
@@ -116,9 +107,15 @@ class Bundle:
         self._caption = freeze(signature)
 
     def caption(self, images: np.ndarray) -> list[ImageCaptions]:
-        """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order."""
-        seen = images if self._encode is None else self._encode(images)
-        return to_captions(self._caption(seen=tf.constant(seen)), len(images))
+        """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order.
+
+        Raises:
+            ModelError: if the model fails at one of them, or at all.
+            MemoryError: if they are too many at once.
+        """
+        with errors_told():
+            seen = images if self._encode is None else self._encode(images)
+            return to_captions(self._caption(seen=tf.constant(seen)), len(images))
 
     def tag(self, images: np.ndarray) -> np.ndarray:
         """Probabilities `float32[B, K]` of all concepts of `images uint8[B, H, W, 3]`.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from model.bootstrap import difference_intervals
-from model.bundle import BUNDLE_FILE, read_bundle_config
+from model.bundle_folder import BUNDLE_FILE, read_bundle_config
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError

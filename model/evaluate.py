@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from model.average_precision import mean_average_precision
-from model.bundle import BUNDLE_FILE, METRICS_FILE, Bundle, ImageCaptions, to_captions
+from model.bundle import Bundle, to_captions
+from model.bundle_folder import BUNDLE_FILE, METRICS_FILE, ImageCaptions
 from model.caption_graph import CaptionGraph
 from model.caption_statistics import caption_statistics
 from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig

@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from model.bundle import (
+from model.bundle_folder import (
     ATTENTION_SIGNATURE,
     BUNDLE_FILE,
     FEATURES_SIGNATURE,

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from model.bundle import BUNDLE_FILE
+from model.bundle_folder import BUNDLE_FILE
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints
 from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words

@@ -5,16 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import numpy as np
-import tensorflow as tf
 
-from model.bundle import ImageCaptions
+from model.bundle_folder import ImageCaptions, ModelError
 
 # uint8[B, H, W, 3] to one result a picture.
 CaptionBatch = Callable[[np.ndarray], list[ImageCaptions]]
 # What a model says of a picture, or the error that this picture alone causes.
-Result: TypeAlias = ImageCaptions | tf.errors.OpError
-
-_OUT_OF_MEMORY = (tf.errors.ResourceExhaustedError, MemoryError)
+Result: TypeAlias = ImageCaptions | ModelError
 
 
 def caption_batch(caption: CaptionBatch, pixels: Sequence[np.ndarray]) -> list[Result]:
@@ -25,9 +22,7 @@ def caption_batch(caption: CaptionBatch, pixels: Sequence[np.ndarray]) -> list[R
     """
     try:
         return list(caption(np.stack(pixels)))
-    except _OUT_OF_MEMORY:
-        raise
-    except tf.errors.OpError as error:
+    except ModelError as error:
         if len(pixels) == 1:
             return [error]
         half = len(pixels) // 2
@@ -56,7 +51,7 @@ class BatchCaptioner:
             step = pixels[len(results) : len(results) + self.batch_size]
             try:
                 results += caption_batch(self._caption, step)
-            except _OUT_OF_MEMORY as error:
+            except MemoryError as error:
                 if len(step) == 1:
                     raise
                 self._shrink(len(step) // 2, error)

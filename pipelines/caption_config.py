@@ -10,7 +10,7 @@ from typing import Any
 
 from apache_beam.io.localfilesystem import LocalFileSystem
 
-from model.bundle import read_bundle_config
+from model.bundle_folder import read_bundle_config
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, read_cpu_info, wants_bfloat16

@@ -13,11 +13,11 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import tensorflow as tf
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
-from model.bundle import Bundle
+from model.bundle_folder import ModelError
+from model.command import quiet_imports
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
@@ -117,9 +117,8 @@ def _fill(
     kept: Kept,
 ) -> None:
     """Adds to `row` what the model says of the picture, or that it failed."""
-    if isinstance(result, tf.errors.OpError):
-        error = f"{type(result).__name__}: {result.message}"
-        row.update(status=REJECTED, reason="model_error", error=error)
+    if isinstance(result, ModelError):
+        row.update(status=REJECTED, reason="model_error", error=str(result))
         return
     best, *others = result.captions[: kept.num_captions]
     tags = sorted(result.tags, key=lambda tag: -tag.score)[: kept.tags]
@@ -168,13 +167,17 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
 
     def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
+        # Here alone: who plans the work, or finds none left, need not wait for TensorFlow.
+        with quiet_imports():
+            from model.bundle import Bundle
+
         keep_freed_memory()
         bundle = Bundle(Path(self.bundle), self.engine, self.decoding)
         size_px = bundle.config.image.image_size_px
         caption = BatchCaptioner(bundle.caption, self.batch_size)
         blank = np.zeros((size_px, size_px, 3), np.uint8)
         for result in caption([blank] * self.batch_size):
-            if isinstance(result, tf.errors.OpError):
+            if isinstance(result, ModelError):
                 raise result  # the bundle's fault: it would reject every picture
         mark = self.engine.fingerprint(bundle.config.model_fingerprint)
         return LoadedModel(dataclasses.replace(bundle.config, model_fingerprint=mark), caption)

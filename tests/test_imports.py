@@ -48,10 +48,16 @@ def test_no_module_of_the_model_imports_beam_tft_or_pipelines() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["model.config", "model.image", "model.arguments", "model.engine"]
+    "module",
+    ["model.config", "model.image", "model.arguments", "model.engine", "model.bundle_folder"],
 )
 def test_light_modules_import_no_framework(module: str) -> None:
     assert imported_by(f"import {module}", [*HEAVY, "pipelines", "openvino"]) == []
+
+
+@pytest.mark.parametrize("module", ["pipelines.caption", "pipelines.plan"])
+def test_who_plans_the_work_does_not_wait_for_tensorflow(module: str) -> None:
+    assert imported_by(f"import {module}", HEAVY) == ["apache_beam"]
 
 
 @pytest.mark.parametrize(

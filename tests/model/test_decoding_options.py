@@ -8,7 +8,8 @@ import builders
 import numpy as np
 import pytest
 
-from model.bundle import Bundle, read_bundle_config
+from model.bundle import Bundle
+from model.bundle_folder import read_bundle_config
 from model.config import SamplerConfig
 from model.decoding_options import Decoding
 from model.errors import CaptionerError

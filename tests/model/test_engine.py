@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.bundle import Bundle, ImageCaptions, compute_threads
+from model.bundle import Bundle, compute_threads
+from model.bundle_folder import ImageCaptions
 from model.config import SamplerConfig
 from model.engine import Engine, load_encoder, wants_bfloat16
 from model.errors import CaptionerError

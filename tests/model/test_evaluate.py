@@ -14,7 +14,7 @@ import pytest
 
 from model import evaluate as evaluator
 from model.arguments import evaluate_parser
-from model.bundle import Scored
+from model.bundle_folder import Scored
 from model.command import run_command
 from model.config import ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_split

@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 from model import export as exporter
-from model.bundle import Bundle, ImageCaptions, read_bundle_config
+from model.bundle import Bundle
+from model.bundle_folder import ImageCaptions, read_bundle_config
 from model.config import SamplerConfig
 from model.config_json import to_json
 from model.errors import CaptionerError

@@ -1,0 +1,47 @@
+"""A bundle's folder and what it says of a picture: all that can be known without TensorFlow."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from model.config import BundleConfig
+from model.config_json import read_json
+from model.errors import CaptionerError
+from model.image import check_decoder_version
+
+BUNDLE_FILE = "bundle.json"
+METRICS_FILE = "metrics.json"
+MODEL_CARD_FILE = "MODEL_CARD.md"
+SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
+FEATURES_SIGNATURE = "caption_features"
+ATTENTION_SIGNATURE = "attend_pixels"
+
+
+class ModelError(Exception):
+    """An operation of the model failed; the message has its error's name."""
+
+
+class Scored(NamedTuple):
+    """A caption or a tag and its score."""
+
+    text: str
+    score: float
+
+
+class ImageCaptions(NamedTuple):
+    """What a model says of one picture: captions, best first (at least one), and tags."""
+
+    captions: list[Scored]
+    tags: list[Scored]
+
+
+def read_bundle_config(folder: Path) -> BundleConfig:
+    """What `bundle.json` says, without loading the model.
+
+    Raises:
+        CaptionerError: if `folder` is no bundle, or was made for another decoder version.
+    """
+    config = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
+    check_decoder_version(config.decoder_version, folder)
+    if not (folder / "saved_model.pb").exists():
+        raise CaptionerError(f"{folder} is no bundle: it has no saved_model.pb; export it again")
+    return config
