@@ -19,7 +19,7 @@ demo: setup
 
 # A file's tests stay together: they share what is slow to make.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 25
 
 lint: setup
 	$(BIN)/ruff check .
@@ -49,7 +49,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.captioning growth --bundle demo/bundle
 	$(BIN)/python -m benchmarks.planning
 	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET))
-	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET) --as-if ResNet101 --steps 3)
+	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET) --as-if VGG19 --steps 2)
 	$(if $(DATASET),$(BIN)/python -m benchmarks.training stock --dataset $(DATASET))
 	$(if $(RUN),$(BIN)/python -m benchmarks.generation --run $(RUN))
 	$(if $(WEIGHTS),$(BIN)/python -m benchmarks.pixels --images "$(IMAGES)" --encoder-weights $(WEIGHTS))

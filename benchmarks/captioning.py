@@ -62,8 +62,10 @@ def decode_in_full(bundle: str, paths: Sequence[str]) -> None:
 def _best_of(bundle: str, paths: Sequence[str]) -> None:
     from model.bundle import Bundle
     from model.image import decode_image
+    from pipelines.allocator import keep_freed_memory
     from pipelines.threads import map_ahead
 
+    keep_freed_memory()
     loaded = Bundle(Path(bundle))
     image = loaded.config.image
     batch: list[np.ndarray] = []

@@ -1,5 +1,6 @@
 """What tensorflow-transform does to captions: one graph, analysed on the train split alone."""
 
+import dataclasses
 import itertools
 import pickle
 from collections.abc import Callable
@@ -16,14 +17,14 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 from model.errors import CaptionerError
 from model.text import tokenise
 from model.vocabulary import OOV, SPECIAL_TOKENS
-from pipelines.records import CaptionedImage, TokenisedImage
+from pipelines.records import CaptionedImage, PreparedImage, TokenisedImage
 
 VOCABULARY_NAME, FREQUENCIES_NAME = "vocabulary", "vocabulary_frequencies"
 
 _STRINGS = pa.large_list(pa.large_binary())
-# These ride along untouched: TFT sees captions only.
-PASSED_THROUGH = ("image", "split", "texts")
-_SCHEMA = pa.schema([("captions", _STRINGS), *((name, _STRINGS) for name in PASSED_THROUGH)])
+# What rides along untouched: TFT sees captions only.
+PASSED_THROUGH = "image"
+_SCHEMA = pa.schema([("captions", _STRINGS), (PASSED_THROUGH, _STRINGS)])
 
 
 @dataclass(frozen=True)
@@ -59,20 +60,33 @@ def tensor_adapter_config() -> TensorAdapterConfig:
     return TensorAdapterConfig(_SCHEMA, {"captions": representation})
 
 
-def to_record_batch(images: list[CaptionedImage]) -> pa.RecordBatch:
-    """Captioned pictures as the record batch that TFT takes."""
+def to_record_batch(images: list[CaptionedImage], analysed: bool = False) -> pa.RecordBatch:
+    """Captioned pictures as the record batch that TFT takes.
+
+    Args:
+        analysed: for the vocabulary alone: nothing rides along.
+    """
     captions = pa.array([[text.encode() for text in image.captions] for image in images], _STRINGS)
-    records = pa.array([[pickle.dumps(image.image)] for image in images], _STRINGS)
-    splits = pa.array([[image.split.encode()] for image in images], _STRINGS)
-    arrays = [captions, records, splits, captions]
-    return pa.RecordBatch.from_arrays(arrays, schema=_SCHEMA)
+    # The runner holds the batches of all pictures until the vocabulary is known: no byte twice.
+    records = [[] if analysed else [_pack(image)] for image in images]
+    return pa.RecordBatch.from_arrays([captions, pa.array(records, _STRINGS)], schema=_SCHEMA)
+
+
+def _pack(image: CaptionedImage) -> bytes:
+    """All of it but the captions."""
+    return pickle.dumps((dataclasses.astuple(image.image), image.split))
+
+
+def _unpack(packed: bytes, captions: tuple[str, ...]) -> CaptionedImage:
+    record, split = pickle.loads(packed)  # of this very job: no stranger's pickle
+    return CaptionedImage(PreparedImage(*record), split, captions)
 
 
 def make_preprocessing_fn(config: TextConfig) -> Callable[[dict], dict]:
     """The TFT preprocessing function.
 
-    Input: ``captions``, sparse `string[B, (captions)]`. Outputs, ragged: ``token_ids``
-    `int64[B, (tokens of all captions)]` and ``caption_lengths`` `int64[B, (captions)]`.
+    Input: ``captions``, sparse `string[B, (captions)]`. Outputs, ragged: ``texts``, the same;
+    ``token_ids`` `int64[B, (tokens of all captions)]`; ``caption_lengths`` `int64[B, (captions)]`.
     """
     size = config.vocabulary_size
     limits = {
@@ -93,6 +107,7 @@ def make_preprocessing_fn(config: TextConfig) -> Callable[[dict], dict]:
         image_of_token = tf.gather(image_of_caption, ids.value_rowids())
         by_row = tf.RaggedTensor.from_value_rowids
         return {
+            "texts": by_row(captions.values, image_of_caption, nrows=images),
             "token_ids": by_row(ids.values, image_of_token, nrows=images),
             "caption_lengths": by_row(ids.row_lengths(), image_of_caption, nrows=images),
         }
@@ -105,12 +120,10 @@ def from_record_batch(batch: pa.RecordBatch) -> list[TokenisedImage]:
     columns = batch.to_pydict()
     images = []
     for row in range(batch.num_rows):
-        (record,), (split,) = columns["image"][row], columns["split"][row]
-        captions = tuple(text.decode() for text in columns["texts"][row])
+        (record,) = columns[PASSED_THROUGH][row]
         flat, token_ids = iter(columns["token_ids"][row]), []
         for length in columns["caption_lengths"][row]:
             token_ids.append(tuple(itertools.islice(flat, length)))
-        # A record of this very job: no stranger's pickle.
-        image = CaptionedImage(pickle.loads(record), split.decode(), captions)
-        images.append(TokenisedImage(image, tuple(token_ids)))
+        captions = tuple(text.decode() for text in columns["texts"][row])
+        images.append(TokenisedImage(_unpack(record, captions), tuple(token_ids)))
     return images

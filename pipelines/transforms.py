@@ -165,10 +165,10 @@ class TokeniseCaptions(beam.PTransform):
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
         adapter = tensor_adapter_config()
-        with tft_beam.Context(temp_dir=f"{self.folder}/tft", passthrough_keys=set(PASSED_THROUGH)):
+        with tft_beam.Context(temp_dir=f"{self.folder}/tft", passthrough_keys={PASSED_THROUGH}):
             train = images | "Train" >> beam.Filter(lambda image: image.split == SPLITS[0])
             transform_fn = (
-                train | "Batch train" >> _Batch(),
+                train | "Batch train" >> _Batch(analysed=True),
                 adapter,
             ) | tft_beam.AnalyzeDataset(make_preprocessing_fn(self.text))
             batches, _ = (
@@ -182,11 +182,15 @@ class TokeniseCaptions(beam.PTransform):
 class _Batch(beam.PTransform):
     """Captioned pictures to record batches."""
 
+    def __init__(self, analysed: bool = False) -> None:
+        super().__init__()
+        self.analysed = analysed
+
     def expand(self, images: beam.PCollection[CaptionedImage]) -> beam.PCollection:
         return (
             images
             | beam.BatchElements(min_batch_size=1, max_batch_size=_TRANSFORM_BATCH)
-            | beam.Map(to_record_batch)
+            | beam.Map(to_record_batch, self.analysed)
         )
 
 

@@ -195,7 +195,8 @@ def test_record_batches_hold_images_and_ids_without_loss(
     batch = to_record_batch(images)
     one_caption = st.lists(st.integers(4, 99), max_size=5).map(tuple)
     ids = [tuple(data.draw(one_caption) for _ in image.captions) for image in images]
-    # As TFT adds them to the columns that it passes through.
+    # As TFT adds them to the column that it passes through.
+    batch = batch.rename_columns(["texts", "image"])
     batch = batch.append_column("token_ids", [[t for c in image for t in c] for image in ids])
     batch = batch.append_column("caption_lengths", [[len(c) for c in image] for image in ids])
     assert from_record_batch(batch) == [
