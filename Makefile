@@ -17,10 +17,9 @@ setup: .venv/.done
 demo: setup
 	$(BIN)/captioner demo --output demo
 
-# A file's tests stay together: they share what is slow to make. Not the files with the fewest tests last:
-# those are the slowest.
+# A file's tests stay together: they share what is slow to make.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 25
 
 lint: setup
 	$(BIN)/ruff check .
