@@ -19,7 +19,7 @@ demo: setup
 
 # A file's tests stay together: they share what is slow to make.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --durations 25
+	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: setup
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ def naive_loop(bundle: Bundle, paths: list[str], batch_size: int) -> None:
     """Decode a batch, then caption it: one thread, nothing overlaps."""
     for start in range(0, len(paths), batch_size):
         reads = [
-            read_image(ImageFile(path, path, 0), bundle.config.image)
+            read_image(ImageFile(path, path, 0), bundle.config.image, hashed=True)
             for path in paths[start : start + batch_size]
         ]
         bundle.caption(np.stack([read.decoded.pixels for read in reads if read.decoded]))
@@ -33,7 +33,7 @@ def naive_loop(bundle: Bundle, paths: list[str], batch_size: int) -> None:
 
 def decode_only(bundle: Bundle, paths: list[str]) -> None:
     for _ in map_ahead(
-        lambda path: read_image(ImageFile(path, path, 0), bundle.config.image), paths
+        lambda path: read_image(ImageFile(path, path, 0), bundle.config.image, hashed=True), paths
     ):
         pass
 

@@ -96,8 +96,8 @@ class Captioner(keras.Model):
             grid = ops.cast(inputs["grid"], self.compute_dtype)
         else:
             grid = self.encode(inputs["images"], training)
-        concepts, tag_logits = self._recognise(grid, training)
-        logits, attention = self.decoder(grid, inputs["token_ids"], concepts, training=training)
+        memory, tag_logits = self.look(grid, training)
+        logits, attention = self.decoder.tell(memory, inputs["token_ids"], training)
         return Outputs(logits, attention, tag_logits)
 
     def _recognise(self, grid: Tensor, training: bool) -> tuple[tuple | None, Tensor | None]:

@@ -165,7 +165,12 @@ class RecurrentDecoder(keras.layers.Layer):
         concepts: Concepts | None = None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        memory = self.remember(grid, concepts, training)
+        return self.tell(self.remember(grid, concepts, training), token_ids, training)
+
+    def tell(
+        self, memory: Memory, token_ids: Tensor, training: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What `call` returns, of pictures that are remembered."""
         captions = ops.shape(token_ids)[1]
         first = {
             name: ops.repeat(ops.expand_dims(value, 1), captions, axis=1)

@@ -101,6 +101,11 @@ class SelfCriticalTraining(Training):
     Better Variant of Self-Critical Sequence Training"), in place of the greedy caption. END counts
     as a token of the reward, so that captions learn to end where their references do.
 
+    Dropout is drawn once a step, in what is remembered of the pictures, for drawing captions and
+    for learning from them: the train split's pictures are not learnt by heart so soon. Were it
+    drawn twice, the captions would be another network's, whose worse ones are pushed away without
+    end.
+
     Args:
         captioner: the model, trained by cross-entropy before.
         config: how it is trained.
@@ -127,20 +132,18 @@ class SelfCriticalTraining(Training):
             grid = self.captioner.encode(inputs["images"])
         else:
             grid = tf.cast(inputs["grid"], self.captioner.compute_dtype)
-        memory, _ = self.captioner.look(grid)
-        drawn = self.captioner.write(memory, self.sampler).token_ids
-        rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)
-        rewards = tf.ensure_shape(rewards, [None, self.config.self_critical_samples])
         count = float(self.config.self_critical_samples)
-        others = (tf.reduce_sum(rewards, 1, keepdims=True) - rewards) / (count - 1.0)
         variables = self.trained_variables()
-        told = tf.concat([tf.fill(tf.shape(drawn[:, :, :1]), START), drawn[:, :, :-1]], axis=2)
-        told = tf.where(told == END, PAD, told)
         with tf.GradientTape() as tape:
-            # Without dropout, as they were drawn: of another network's captions, the worse ones
-            # can be pushed away without end.
-            outputs = self({"grid": grid, "token_ids": told})
-            loss = caption_crossentropy(drawn, outputs.logits, weights=rewards - others)
+            memory, _ = self.captioner.look(grid, training=True)
+            with tape.stop_recording():
+                drawn = self.captioner.write(memory, self.sampler).token_ids
+                rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)
+                rewards = tf.ensure_shape(rewards, [None, self.config.self_critical_samples])
+                others = (tf.reduce_sum(rewards, 1, keepdims=True) - rewards) / (count - 1.0)
+            told = tf.concat([tf.fill(tf.shape(drawn[:, :, :1]), START), drawn[:, :, :-1]], axis=2)
+            logits, _ = self.captioner.decoder.tell(memory, tf.where(told == END, PAD, told))
+            loss = caption_crossentropy(drawn, logits, weights=rewards - others)
             scaled = self.scale(loss)
         self.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
         words = tf.reduce_sum(tf.cast(drawn > END, tf.float32), axis=2)

@@ -150,7 +150,12 @@ class TransformerDecoder(keras.layers.Layer):
         concepts: Concepts | None = None,
         training: bool = False,
     ) -> tuple[Tensor, Tensor]:
-        memory = self.remember(grid, concepts, training)
+        return self.tell(self.remember(grid, concepts, training), token_ids, training)
+
+    def tell(
+        self, memory: Memory, token_ids: Tensor, training: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """What `call` returns, of pictures that are remembered."""
         places = ops.arange(ops.shape(token_ids)[2])
         vectors = self.drop(self._read(token_ids, places), training=training)
         mask = ops.where(places > places[:, None], _NEVER, 0.0)

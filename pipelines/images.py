@@ -28,7 +28,8 @@ class ReadImage:
         reason: `missing`, `unreadable`, `stalled` or another reason of `ImageError`; None if
             decoded.
         error: the message that goes with the reason.
-        sha256: of the file's bytes, in hexadecimal; None if it could not be read.
+        sha256: of the file's bytes, in hexadecimal; None if it was not asked for, or could not be
+            read.
         byte_size: bytes read; None if it could not be read.
         read_sec: time that reading took.
         decode_sec: time that decoding took.
@@ -43,8 +44,14 @@ class ReadImage:
     decode_sec: float = 0.0
 
 
-def read_image(image: ImageFile, config: ImageConfig) -> ReadImage:
-    """Reads and decodes one picture; a picture that fails is a result, not an exception."""
+def read_image(image: ImageFile, config: ImageConfig, hashed: bool = False) -> ReadImage:
+    """Reads and decodes one picture; a picture that fails is a result, not an exception.
+
+    Args:
+        image: where it lies.
+        config: size of the pictures.
+        hashed: whether the file's SHA-256 is wanted.
+    """
     if image.flaw:
         flaw, _, message = image.flaw.partition(": ")
         return ReadImage(None, flaw, message, None, None)
@@ -59,7 +66,7 @@ def read_image(image: ImageFile, config: ImageConfig) -> ReadImage:
         message = f"{type(failure).__name__}: {failure}"
         return ReadImage(None, "missing" if missing else "unreadable", message, None, None)
     was_read = time.perf_counter()
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = hashlib.sha256(data).hexdigest() if hashed else None
     decoded, reason, error = _decode(data, config)
     seconds = (was_read - started, time.perf_counter() - was_read)
     return ReadImage(decoded, reason, error, sha256, len(data), *seconds)
@@ -89,7 +96,9 @@ def read_ahead(
         message = f"it could not be read in {limit_sec:g} s (--read-timeout-sec)"
         return ReadImage(None, STALLED, message, None, None)
 
-    reads = map_ahead(lambda image: read_image(image, config), images, THREADS, limit_sec, stalled)
+    reads = map_ahead(
+        lambda image: read_image(image, config, hashed=True), images, THREADS, limit_sec, stalled
+    )
     in_a_row = 0
     for image, read in zip(images, reads, strict=True):
         in_a_row = in_a_row + 1 if read.reason == STALLED else 0

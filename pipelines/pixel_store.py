@@ -55,7 +55,7 @@ def _encode(image: ImageFile, config: ImageConfig) -> _Encoded:
     if read.decoded is None:
         return _Encoded(read, b"", "", "")
     pixels = read.decoded.pixels
-    digest = hashlib.sha256(pixels.tobytes()).hexdigest()
+    digest = hashlib.sha256(pixels).hexdigest()
     return _Encoded(read, encode_png(pixels), digest, perceptual_hash(pixels))
 
 

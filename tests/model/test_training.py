@@ -22,7 +22,9 @@ V, LENGTH, BATCH = 12, 6, 4
 CAPTIONS = [[[5, 6], [5, 7]], [[8, 6], [8, 9]], [[10, 6], [10, 9]], [[11, 7], [11, 6]]]
 
 
-def make_captioner(decoder: str = "transformer", concepts: tuple[int, ...] = ()) -> Captioner:
+def make_captioner(
+    decoder: str = "transformer", concepts: tuple[int, ...] = (), dropout: float = 0.0
+) -> Captioner:
     keras.utils.set_random_seed(1)
     config = ModelConfig(
         encoder="cnn",
@@ -35,7 +37,7 @@ def make_captioner(decoder: str = "transformer", concepts: tuple[int, ...] = ())
         heads=2,
         decoder_layers=1,
         concept_memory=2,
-        dropout=0.0,
+        dropout=dropout,
     )
     return build_captioner(config, ImageConfig(16), V, concepts, max_length=LENGTH)
 
@@ -145,3 +147,31 @@ def test_the_recogniser_and_the_encoder_stay_in_self_critical_training() -> None
     step(self_critical(captioner, Wants(7), 3), 3)
     for weight, value in zip(kept, before, strict=True):
         np.testing.assert_array_equal(weight, value)
+
+
+def test_captions_are_drawn_and_learnt_under_one_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
+    captioner = make_captioner(dropout=0.5)
+    look, write, tell = captioner.look, captioner.write, captioner.decoder.tell
+    seen: dict[str, list] = {"look": [], "write": [], "tell": []}
+
+    def spy(name: str, method: Any) -> Any:
+        def called(first: Any, *rest: Any, **named: Any) -> Any:
+            returned = method(first, *rest, **named)
+            seen[name].append(returned[0] if name == "look" else first)
+            return returned
+
+        return called
+
+    for owner, name, method in (
+        (captioner, "look", look),
+        (captioner, "write", write),
+        (captioner.decoder, "tell", tell),
+    ):
+        monkeypatch.setattr(owner, name, spy(name, method))
+    step(self_critical(captioner, Wants(7), 1), 1)
+    (memory,) = seen["look"]
+    assert [id(used) for used in seen["write"] + seen["tell"]] == [id(memory)] * 2
+    monkeypatch.undo()
+    grid = batch()[0]["grid"]
+    dropped, whole = (captioner.look(grid, training=training)[0] for training in (True, False))
+    assert np.abs(np.asarray(dropped["values_0"]) - np.asarray(whole["values_0"])).max() > 0.01

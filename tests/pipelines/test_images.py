@@ -23,7 +23,7 @@ CONFIG = ImageConfig(32, max_pixels=10_000)
 
 
 def read_file(uri: str, config: ImageConfig) -> ReadImage:
-    return read_image(ImageFile(uri, Path(uri).name, 0), config)
+    return read_image(ImageFile(uri, Path(uri).name, 0), config, hashed=True)
 
 
 @pytest.fixture
