@@ -117,23 +117,31 @@ class TransformerDecoder(keras.layers.Layer):
         return _by_name([block.look.remember(memory) for block in self.decoder])
 
     def initial_state(self, memory: Memory) -> State:
-        """No words yet: keys and values `[B, H, 0, D]`, which grow by one with each."""
-        keys = memory["keys_0"]
-        # Not a slice `:0`, whose size would be known: a loop may not change what is known.
-        nothing = keys[:, :, : ops.shape(keys)[0] * 0]
-        return _by_name([(nothing, nothing)] * self.decoder_layers)
+        """No words yet: room for keys and values `[B, H, L, D]` of the longest caption."""
+        batch = ops.shape(memory["keys_0"])[0]
+        shape = (batch, self.heads, self.max_length, self.dim // self.heads)
+        nothing = ops.zeros(shape, memory["keys_0"].dtype)
+        return {
+            "length": ops.zeros((batch,), "int32"),
+            **_by_name([(nothing, nothing)] * self.decoder_layers),
+        }
 
     def step(self, token_ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """Reads a word of each of R captions: `int[R]` to logits `[R, V]` and the new state.
 
         `state` has R rows and `memory` B, R a multiple of B, captions of a picture side by side.
         """
-        read = ops.convert_to_tensor(ops.shape(state["keys_0"])[2])
-        vectors, recalled = self._read(token_ids, read), []
+        length = state["length"]
+        # The newest words stand last, before them room for those that are not written yet.
+        unwritten = ops.arange(self.max_length) < self.max_length - 1 - length[:, None]
+        mask = ops.where(unwritten, _NEVER, 0.0)[:, None, None, :]
+        vectors, recalled = self._read(token_ids, length), []
         for number, block in enumerate(self.decoder):
-            vectors, kept = block.step(vectors, _of_layer(state, number), _of_layer(memory, number))
+            vectors, kept = block.step(
+                vectors, _of_layer(state, number), mask, _of_layer(memory, number)
+            )
             recalled.append(kept)
-        return self._predict(vectors), _by_name(recalled)
+        return self._predict(vectors), {"length": length + 1, **_by_name(recalled)}
 
     def call(
         self,

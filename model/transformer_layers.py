@@ -63,7 +63,7 @@ class SelfAttention(keras.layers.Layer):
         vectors: Tensor,
         queries: Tensor,
         recalled: KeysAndValues,
-        mask: Tensor | None = None,
+        mask: Tensor | None,
         training: bool = False,
     ) -> Tensor:
         """`vectors` and what their queries found."""
@@ -153,24 +153,28 @@ class DecoderBlock(keras.layers.Layer):
         return ops.reshape(words, (batch, captions, length, self.dim)), ops.reshape(weights, shape)
 
     def step(
-        self, word: Tensor, recalled: KeysAndValues, remembered: KeysAndValues
+        self, word: Tensor, recalled: KeysAndValues, mask: Tensor, remembered: KeysAndValues
     ) -> tuple[Tensor, KeysAndValues]:
         """The next word of each of R captions, `[R, E]`.
 
         Args:
             word: `[R, E]`.
-            recalled: keys and values of the T words before, `[R, H, T, D]`.
+            recalled: keys and values of the L words before, `[R, H, L, D]`, the newest last.
+            mask: which of them it may look at once its own are there too, `[R, 1, 1, L]`.
             remembered: keys and values of B pictures, `[B, H, P, D]`.
 
         Returns:
-            the new word, and `recalled` with its own, `[R, H, T + 1, D]`.
+            the new word, and `recalled` with this one's in place of the oldest.
         """
         queries, keys, values = self.recall.split(word[:, None])
-        recalled = (
-            ops.concatenate([recalled[0], keys], axis=2),
-            ops.concatenate([recalled[1], values], axis=2),
-        )
-        word = self.recall.merge(word[:, None], queries, recalled)[:, 0]
+        recalled = (_push(recalled[0], keys), _push(recalled[1], values))
+        word = self.recall.merge(word[:, None], queries, recalled, mask)[:, 0]
         grouped = ops.reshape(word, (ops.shape(remembered[0])[0], -1, self.dim))
         grouped, _ = self.look(grouped, remembered)
         return self.think(ops.reshape(grouped, (-1, self.dim))), recalled
+
+
+def _push(recalled: Tensor, newest: Tensor) -> Tensor:
+    """`[R, H, L, D]` without the oldest of L, with `[R, H, 1, D]` at the end."""
+    # Of all ways to write into a tensor of known shape this copies the least.
+    return ops.concatenate([recalled[:, :, 1:], newest], axis=2)

@@ -59,9 +59,9 @@ class Validator:
             else:
                 grid = captioner.encode(inputs["images"])
             memory, _ = captioner.look(grid)
-            logits, _ = captioner.decoder.tell(memory, inputs["token_ids"])
+            outputs = captioner({"grid": grid, "token_ids": inputs["token_ids"]})
             tokens = tf.reduce_sum(tf.cast(targets != PAD, tf.float32))
-            loss = caption_crossentropy(targets, logits) * tokens
+            loss = caption_crossentropy(targets, outputs.logits) * tokens
             return captioner.write(memory, sampler).token_ids[:, 0], loss, tokens
 
         self.measure = measure

@@ -206,7 +206,7 @@ def make_thumbnail(picture: DecodedImage) -> Image.Image:
 def make_card(row: Row, image: ImageFile, config: ImageConfig) -> Card:
     """Reads the picture of a row; one that is gone or not the same any more is not shown."""
     try:
-        picture = read_image(image, config)
+        picture = read_image(image, config, hashed=True)
     except ValueError:  # a URI of a file system that is not installed here, or no path at all
         picture = None
     if picture is None or picture.sha256 is None:
