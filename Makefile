@@ -17,7 +17,8 @@ setup: .venv/.done
 demo: setup
 	$(BIN)/captioner demo --output demo
 
-# A file's tests stay together: they share what is slow to make.
+# A file's tests stay together: they share what is slow to make. Else reordered, a file of one slow test
+# would run last and alone.
 test: setup
 	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
 

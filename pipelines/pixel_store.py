@@ -46,7 +46,7 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     """The 64-bit pHash (Zauner 2010, section 3.2.1) of `pixels uint8[H, W, 3]`, in hexadecimal."""
     size = (_HASH_SIDE_PX, _HASH_SIDE_PX)
     # A box filter costs a fraction of the filter that imagehash would use on the whole picture, and
-    # whole boxes of grey a fifth of that.
+    # whole boxes of grey less than half of that.
     grey = Image.fromarray(pixels).convert("L")
     return str(imagehash.phash(grey.resize(size, Image.Resampling.BOX, reducing_gap=1.0)))
 

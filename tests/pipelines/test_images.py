@@ -41,6 +41,7 @@ def test_a_sound_picture_is_read_whole(picture: Path) -> None:
     assert read.decoded is not None
     assert (read.decoded.width_px, read.decoded.height_px, read.decoded.format) == (90, 60, "JPEG")
     np.testing.assert_array_equal(read.decoded.pixels, decode_image(data, CONFIG).pixels)
+    assert read_image(ImageFile(str(picture), picture.name, 0), CONFIG).sha256 is None
 
 
 @pytest.mark.parametrize(
