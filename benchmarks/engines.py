@@ -2,15 +2,19 @@
 
     python -m benchmarks.engines --bundle work/bundle --images 'photographs/*.jpg'
 
+    python -m benchmarks.engines --bundle work/bundle --dataset work/dataset
+
 The bundle is one of ``captioner export --engine openvino``. All contenders caption the same decoded
-pictures in turn, `--rounds` times, in one process of `--threads`; medians are printed, and on how
-many pictures each says what the bundle says as it was saved.
+pictures in turn, `--rounds` times, each in a process of its own of `--threads`; medians are printed
+and on how many pictures each says what the bundle says as it was saved. In bfloat16 too, where this
+CPU has it. The pictures of a dataset are its validation split's; then CIDEr is told as well.
 """
 
 import argparse
 import glob
-from collections.abc import Callable
-from functools import partial
+import multiprocessing
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +23,9 @@ import tensorflow as tf
 from benchmarks.measure import alternate
 from model.bundle import Bundle, to_captions
 from model.bundle_folder import SIGNATURE, ImageCaptions
-from model.engine import ENGINES, Engine
+from model.dataset import read_dataset_info, read_split
+from model.engine import AUTO, ENGINES, Engine, read_cpu_info, wants_bfloat16
+from model.metrics import score_captions
 from pipelines.images import read_image
 from pipelines.records import ImageFile
 from pipelines.threads import map_ahead
@@ -37,38 +43,75 @@ def as_saved(folder: Path) -> Captioner:
     return caption
 
 
-def read_batches(bundle: Bundle, pattern: str, count: int, size: int) -> list[np.ndarray]:
-    paths = sorted(glob.glob(pattern, recursive=True))[:count]
+def read_pictures(bundle: Bundle, options: argparse.Namespace) -> Iterator[np.ndarray]:
+    """The decoded pictures of the dataset's validation split, or of files."""
+    if options.dataset:
+        examples = read_split(options.dataset, "validation", read_dataset_info(options.dataset))
+        yield from (example["image"].numpy() for example in examples.take(options.count))
+        return
+    paths = sorted(glob.glob(options.images, recursive=True))[: options.count]
     reads = map_ahead(lambda path: read_image(ImageFile(path, path, 0), bundle.config.image), paths)
-    pixels = [read.decoded.pixels for read in reads if read.decoded]
-    return [np.stack(pixels[start : start + size]) for start in range(0, len(pixels), size)]
+    yield from (read.decoded.pixels for read in reads if read.decoded)
 
 
-def best_captions(caption: Captioner, batches: list[np.ndarray]) -> list[str]:
-    return [result.captions[0].text for batch in batches for result in caption(batch)]
+def cider(said: list[str], dataset: Path) -> float:
+    """CIDEr of captions of the first pictures of the validation split, times 100."""
+    examples = read_split(dataset, "validation", read_dataset_info(dataset)).take(len(said))
+    references = [
+        [caption.decode() for caption in example["captions"].numpy()] for example in examples
+    ]
+    named = {str(number): captions for number, captions in enumerate(references)}
+    candidates = dict(zip(named, said, strict=True))
+    return 100 * score_captions(candidates, named).values()["cider"]
+
+
+def contend(ours: Connection, options: argparse.Namespace, engine: Engine | None) -> None:
+    """Captions the pictures whenever it is asked to, and answers with the best captions."""
+    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
+    bundle = Bundle(options.bundle, engine or Engine())
+    caption = bundle.caption if engine else as_saved(options.bundle)
+    pixels, size = list(read_pictures(bundle, options)), options.batch_size
+    batches = [np.stack(pixels[start : start + size]) for start in range(0, len(pixels), size)]
+    while ours.recv():
+        ours.send([result.captions[0].text for batch in batches for result in caption(batch)])
+
+
+def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[bool], list[str]]:
+    """A contender in a process of its own, as TensorFlow's bfloat16 is a whole process's."""
+    ours, theirs = multiprocessing.Pipe()
+    multiprocessing.get_context("spawn").Process(
+        target=contend, args=(theirs, options, engine), daemon=True
+    ).start()
+
+    def ask(again: bool = True) -> list[str]:
+        ours.send(again)
+        return ours.recv() if again else []
+
+    return ask
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--images", required=True, help="quoted glob")
+    pictures = parser.add_mutually_exclusive_group(required=True)
+    pictures.add_argument("--images", help="quoted glob")
+    pictures.add_argument("--dataset", type=Path)
     parser.add_argument("--count", type=int, default=400)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    tf.config.threading.set_intra_op_parallelism_threads(options.threads)
-    tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    bundles = {engine: Bundle(options.bundle, Engine(engine)) for engine in ENGINES}
-    contenders: dict[str, Captioner] = {"as saved": as_saved(options.bundle)}
-    contenders |= {engine: bundle.caption for engine, bundle in bundles.items()}
-    batches = read_batches(bundles["tensorflow"], options.images, options.count, options.batch_size)
+    engines: dict[str, Engine | None] = {"as saved": None}
+    engines |= {engine: Engine(engine) for engine in ENGINES}
+    if wants_bfloat16(AUTO, read_cpu_info()):
+        engines |= {f"{engine}, bfloat16": Engine(engine, bfloat16=True) for engine in ENGINES}
+    contenders = {name: start(options, engine) for name, engine in engines.items()}
     # What it says is wanted, and graphs are traced meanwhile.
-    said = {name: best_captions(caption, batches) for name, caption in contenders.items()}
-    seconds = alternate(
-        {name: partial(best_captions, caption, batches) for name, caption in contenders.items()},
-        options.rounds,
-    )
+    said = {name: ask() for name, ask in contenders.items()}
+    seconds = alternate(contenders, options.rounds)
+    for ask in contenders.values():
+        ask(again=False)
     first, *_ = said.values()
     print(
         f"{len(first)} images, batches of {options.batch_size}, {options.threads} threads, medians "
@@ -77,8 +120,9 @@ def main() -> None:
     for name, value in seconds.items():
         same = sum(one == other for one, other in zip(said[name], first, strict=True))
         print(
-            f"  {name:<12} {len(first) / value:8.1f} images/s "
+            f"  {name:<21} {len(first) / value:8.1f} images/s "
             f"{seconds['as saved'] / value:6.2f} x  the same caption of {same} images"
+            + (f", CIDEr {cider(said[name], options.dataset):.2f}" if options.dataset else "")
         )
 
 

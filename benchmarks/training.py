@@ -25,7 +25,7 @@ from benchmarks.measure import alternate
 from benchmarks.stock import build_stock, one_row_a_caption
 from model.captioner import Captioner, build_captioner
 from model.config import ENCODER_WEIGHTS_FILE, DatasetInfo, ModelConfig, TrainConfig
-from model.dataset import read_dataset_info, read_split, training_batches
+from model.dataset import number, read_dataset_info, read_split, training_batches
 from model.optimiser import make_optimiser
 from model.training import CrossEntropyTraining
 
@@ -48,9 +48,11 @@ def train_function(captioner: Captioner, train: TrainConfig) -> CrossEntropyTrai
 
 def batches(dataset: Path, info: DatasetInfo, train: TrainConfig, cached: bool) -> tf.data.Dataset:
     """Endless batches, so that no round pays for the start of a pipeline."""
-    examples = read_split(dataset, "train", info, cached)
+    examples = number(read_split(dataset, "train", info, cached))
     # A small buffer: both would spend the same time on filling a large one.
-    data = training_batches(examples, train.batch_size, train.max_length, 1, shuffle_buffer=64)
+    data = training_batches(
+        number(examples), train.batch_size, train.max_length, 1, shuffle_buffer=64
+    )
     return data.repeat()
 
 
@@ -61,7 +63,8 @@ def with_grids(data: tf.data.Dataset, shape: tuple[int, int]) -> tf.data.Dataset
 
     def replace(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:
         grid = tf.repeat(one, tf.shape(targets)[0], axis=0)
-        return {"grid": grid, "token_ids": inputs["token_ids"]}, targets
+        kept = {name: inputs[name] for name in ("index", "token_ids")}
+        return {"grid": grid, **kept}, targets
 
     return data.map(replace)
 

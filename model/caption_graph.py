@@ -60,8 +60,10 @@ class CaptionGraph(keras.Model):
 
     def tag_pixels(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities `float32[B, K]` of all concepts, in the order of `bundle.json`."""
-        _, tag_logits = self.captioner.look(self.captioner.encode(images))
-        return tf.sigmoid(tag_logits)
+        recogniser = self.captioner.recogniser
+        assert recogniser is not None, "a bundle without a recogniser has no such signature"
+        each = recogniser(self.captioner.encode(images))
+        return tf.sigmoid(recogniser.together(each))
 
     def attend_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Where the decoder looked while it wrote each word of the best caption.
@@ -99,7 +101,7 @@ class CaptionGraph(keras.Model):
                 "tag_scores": tf.zeros([batch, 0], tf.float32),
             }
         count = min(_TAGS, len(recogniser.concept_ids))
-        token_ids, scores = recogniser.likeliest(tag_logits, count)
+        token_ids, scores = recogniser.likeliest(recogniser.together(tag_logits), count)
         return {"tags": tf.gather(self.words, token_ids), "tag_scores": scores}
 
     def caption_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:

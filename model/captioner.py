@@ -27,7 +27,7 @@ class Outputs(NamedTuple):
     Attributes:
         logits: `float32[B, N, L, V]` of the tokens that follow each.
         attention: `float[B, N, L, M]`, where in the memory each word looked.
-        tag_logits: `float32[B, K]` of the concepts; None without a recogniser.
+        tag_logits: `float32[B, F, K]` of the concepts, each recogniser's; None without one.
     """
 
     logits: Tensor
@@ -39,7 +39,7 @@ class Captioner(keras.Model):
     """Encodes a picture once, names what it shows, and decodes captions of it.
 
     Dimensions: B pictures, H W pixels, P patches, C channels, N captions of a picture, L tokens,
-    V vocabulary, K concepts.
+    V vocabulary, F folds of the recogniser, K concepts.
 
     Args:
         config: architecture.
@@ -50,7 +50,7 @@ class Captioner(keras.Model):
 
     Call with ``{"images": uint8[B, H, W, 3], "token_ids": int[B, N, L]}``; returns `Outputs`.
     Features that a frozen encoder computed before take the place of the images as
-    ``"grid": float[B, P, C]``. Example::
+    ``"grid": float[B, P, C]``. In training ``"index": int[B]`` numbers the pictures. Example::
 
         captioner = Captioner(ModelConfig(encoder="cnn"), ImageConfig(64), 50, (), max_length=20)
         memory, _ = captioner.look(captioner.encode(images))
@@ -71,7 +71,9 @@ class Captioner(keras.Model):
         )
         self.recogniser = None
         if concept_ids:
-            self.recogniser = Recogniser(concept_ids, config.hidden_dim, config.dropout)
+            self.recogniser = Recogniser(
+                concept_ids, config.hidden_dim, config.dropout, config.concept_folds
+            )
             self.recogniser.build((None, None, self.image_encoder.channels))
         self.concept_memory = min(config.concept_memory, len(concept_ids))
         told = bool(self.concept_memory)
@@ -82,9 +84,15 @@ class Captioner(keras.Model):
         """Grids `[B, P, C]` of `images uint8[B, H, W, 3]`."""
         return self.image_encoder(images, training=training)
 
-    def look(self, grid: Tensor, training: bool = False) -> tuple[Memory, Tensor | None]:
-        """What the decoder needs of each picture, and the logits of its concepts."""
-        concepts, tag_logits = self._recognise(grid, training)
+    def look(
+        self, grid: Tensor, training: bool = False, index: Tensor | None = None
+    ) -> tuple[Memory, Tensor | None]:
+        """What the decoder needs of each picture, and the logits of its concepts `[B, F, K]`.
+
+        Args:
+            index: numbers of the pictures, `int[B]`, where the recogniser learns from them.
+        """
+        concepts, tag_logits = self._recognise(grid, training, index)
         return self.decoder.remember(grid, concepts, training), tag_logits
 
     def write(self, memory: Memory, sampler: Sampler) -> Samples:
@@ -96,20 +104,26 @@ class Captioner(keras.Model):
             grid = ops.cast(inputs["grid"], self.compute_dtype)
         else:
             grid = self.encode(inputs["images"], training)
-        memory, tag_logits = self.look(grid, training)
+        memory, tag_logits = self.look(grid, training, inputs.get("index"))
         logits, attention = self.decoder.tell(memory, inputs["token_ids"], training)
         return Outputs(logits, attention, tag_logits)
 
-    def _recognise(self, grid: Tensor, training: bool) -> tuple[tuple | None, Tensor | None]:
+    def _recognise(
+        self, grid: Tensor, training: bool, index: Tensor | None
+    ) -> tuple[tuple | None, Tensor | None]:
         """The likeliest concepts, for the decoder, and the logits of all."""
         if self.recogniser is None:
             return None, None
-        tag_logits = self.recogniser(grid, training=training)
+        each = self.recogniser(grid, training=training)
         if not self.concept_memory:
-            return None, tag_logits
+            return None, each
+        if index is None:
+            seen = self.recogniser.together(each)
+        else:
+            seen = self.recogniser.unknowing(each, index)
         # The decoder's wishes must not bend what the recogniser calls true.
-        seen = ops.stop_gradient(tag_logits)
-        return self.recogniser.likeliest(seen, self.concept_memory), tag_logits
+        seen = ops.stop_gradient(seen)
+        return self.recogniser.likeliest(seen, self.concept_memory), each
 
 
 def make_decoder(

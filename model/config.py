@@ -81,6 +81,9 @@ class ModelConfig:
     concept_memory: int = option(
         12, "likeliest concepts that the decoder is told; 0: the recogniser gives tags alone"
     )
+    concept_folds: int = option(
+        4, "recognisers, each of which leaves out a share of the pictures; 1: one, of all"
+    )
     dropout: float = option(0.3, "share of activations dropped in training")
 
     def __post_init__(self) -> None:
@@ -99,6 +102,7 @@ class ModelConfig:
             "decoder_layers",
             "units",
             "attention_units",
+            "concept_folds",
         ):
             value = getattr(self, name)
             _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")

@@ -50,12 +50,18 @@ def doubly_stochastic(attention: Tensor, targets: Tensor) -> Tensor:
     return ops.mean(ops.square(1.0 - ops.sum(attention * real, axis=2)))
 
 
-def tag_crossentropy(labels: Tensor, logits: Tensor) -> Tensor:
-    """Binary cross-entropy, the mean over pictures of the sum over concepts, in nats.
+def tag_crossentropy(labels: Tensor, logits: Tensor, learning: Tensor) -> Tensor:
+    """Binary cross-entropy: the mean over pictures of the sum over concepts, in nats.
 
     Args:
         labels: `float[B, K]`.
-        logits: `float[B, K]`.
+        logits: `float[B, F, K]`, each recogniser's.
+        learning: `float[B, F]`, 1 where a recogniser learns from a picture, else 0.
+
+    Returns:
+        a scalar, the sum over recognisers of what they learn from; of one that learns from all but
+        a few pictures about as much as if there were no other.
     """
-    each = keras.losses.binary_crossentropy(labels, logits, from_logits=True)
-    return ops.mean(each) * labels.shape[-1]
+    truth = ops.broadcast_to(ops.expand_dims(labels, 1), ops.shape(logits))
+    each = keras.losses.binary_crossentropy(truth, logits, from_logits=True)
+    return ops.mean(ops.sum(each * learning, axis=1)) * labels.shape[-1]

@@ -72,7 +72,7 @@ class Training(keras.Model):
 class CrossEntropyTraining(Training):
     """Teacher forcing: every caption of a picture, told word by word, and the concepts in them.
 
-    Call with batches `({"images" | "grid", "token_ids"}, targets int[B, N, L])`.
+    Call with batches `({"images" | "grid", "index" int[B], "token_ids"}, targets int[B, N, L])`.
     """
 
     def train_step(self, data: tuple) -> dict[str, Tensor]:
@@ -83,8 +83,9 @@ class CrossEntropyTraining(Training):
             loss = caption_crossentropy(targets, outputs.logits, self.config.label_smoothing)
             total = loss
             if self.captioner.recogniser is not None:
-                labels = self.captioner.recogniser.labels(targets)
-                total += _TAG_SHARE * tag_crossentropy(labels, outputs.tag_logits)
+                recogniser = self.captioner.recogniser
+                labels, learning = recogniser.labels(targets), recogniser.learning(inputs["index"])
+                total += _TAG_SHARE * tag_crossentropy(labels, outputs.tag_logits, learning)
             if self.config.attention_regularisation:
                 term = doubly_stochastic(outputs.attention, targets)
                 total += self.config.attention_regularisation * term
@@ -135,7 +136,7 @@ class SelfCriticalTraining(Training):
         count = float(self.config.self_critical_samples)
         variables = self.trained_variables()
         with tf.GradientTape() as tape:
-            memory, _ = self.captioner.look(grid, training=True)
+            memory, _ = self.captioner.look(grid, training=True, index=inputs["index"])
             with tape.stop_recording():
                 drawn = self.captioner.write(memory, self.sampler).token_ids
                 rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)

@@ -3,7 +3,7 @@
 import argparse
 
 from model.config import ImageConfig, SamplerConfig
-from model.engine import AUTO, BFLOAT16, ENGINES, TENSORFLOW
+from model.engine import BFLOAT16, ENGINES, OFF, TENSORFLOW
 from model.options import add_options
 
 CAPTION_FORMATS = (
@@ -205,10 +205,10 @@ def _add_engine_options(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--bfloat16",
-        default=AUTO,
+        default=OFF,
         choices=BFLOAT16,
-        help="compute in bfloat16; 'auto' does where the CPU that the command starts on has it "
-        f"(default: {AUTO})",
+        help="compute in bfloat16, faster and less exact; 'auto' does where the CPU that the "
+        f"command starts on has it (default: {OFF})",
     )
 
 

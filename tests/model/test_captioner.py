@@ -37,7 +37,7 @@ def sizes(captioner: Captioner, name: str) -> set[int]:
 def test_inner_layers_of_transformer_and_recogniser_have_the_size_asked_for() -> None:
     captioner = built(decoder="transformer")
     assert sizes(captioner, "widen") == {24}
-    assert sizes(captioner, "recogniser/hidden") == {24}
+    assert sizes(captioner, "recogniser/hidden_0") == {24}
 
 
 @pytest.mark.parametrize(("decoder", "gates"), [("gru", 3), ("lstm", 4)])

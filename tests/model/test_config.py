@@ -38,6 +38,7 @@ CONFIGS = {
         heads=st.sampled_from([1, 2, 4]),
         hidden_dim=SIZES,
         concepts=st.integers(0, 999),
+        concept_folds=SIZES,
         units=SIZES,
         attention_units=SIZES,
         glance_dim=st.integers(0, 99),

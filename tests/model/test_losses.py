@@ -71,7 +71,10 @@ def test_looking_everywhere_once_costs_nothing() -> None:
     assert float(doubly_stochastic(stare, targets)) == pytest.approx(1.0)
 
 
-def test_tags_cost_the_sum_over_concepts() -> None:
-    labels, logits = np.array([[1.0, 0.0]], "float32"), np.array([[0.0, -2.0]], "float32")
-    expected = math.log(2) + math.log(1 + math.exp(-2))
-    assert float(tag_crossentropy(labels, logits)) == pytest.approx(expected, rel=1e-5)
+def test_tags_cost_the_sum_over_concepts_and_over_recognisers_that_learn() -> None:
+    labels = np.array([[1.0, 0.0], [0.0, 0.0]], "float32")
+    logits = np.array([[[0.0, -2.0], [5.0, 5.0]], [[0.0, 0.0], [0.0, -2.0]]], "float32")
+    learning = np.array([[1.0, 0.0], [1.0, 1.0]], "float32")
+    low, even = math.log(1 + math.exp(-2)), math.log(2)
+    expected = (even + low + 2 * even + even + low) / 2
+    assert float(tag_crossentropy(labels, logits, learning)) == pytest.approx(expected, rel=1e-5)

@@ -88,8 +88,34 @@ def test_concepts_are_learnt_beside_captions() -> None:
     training = compiled(CrossEntropyTraining(captioner, TrainConfig(averaging=0.0)), 80, 0.02)
     step(training, 80)
     inputs, targets = batch()
-    found = np.asarray(captioner(inputs).tag_logits) > 0
-    np.testing.assert_array_equal(found, np.asarray(captioner.recogniser.labels(targets)) > 0)
+    recogniser = captioner.recogniser
+    labels = np.asarray(recogniser.labels(targets)) > 0
+    each = np.asarray(captioner(inputs).tag_logits) > 0
+    for picture, learns in enumerate(np.asarray(recogniser.learning(inputs["index"])) > 0):
+        np.testing.assert_array_equal(
+            each[picture, learns], np.tile(labels[picture], (learns.sum(), 1))
+        )
+
+
+def test_the_decoder_is_told_concepts_by_who_does_not_know_the_picture() -> None:
+    captioner = make_captioner(concepts=(5, 8, 9))
+    inputs, _ = batch()
+    each = np.asarray(captioner.recogniser(inputs["grid"]))
+    given: list[np.ndarray] = []
+    likeliest = captioner.recogniser.likeliest
+
+    def spy(logits: Any, count: int) -> Any:
+        given.append(np.asarray(logits))
+        return likeliest(logits, count)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(captioner.recogniser, "likeliest", spy)
+        captioner(inputs)
+        captioner.look(inputs["grid"], index=inputs["index"])
+        captioner.look(inputs["grid"])
+    known = each[np.arange(BATCH), np.arange(BATCH) % 4]
+    for found, expected in zip(given, [known, known, each.mean(axis=1)], strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def self_critical(captioner: Captioner, reward: Any, steps: int) -> SelfCriticalTraining:
