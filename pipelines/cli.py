@@ -1,6 +1,7 @@
 """The console command ``captioner``: each subcommand is imported when it is called."""
 
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -11,7 +12,6 @@ from typing import NamedTuple, NoReturn
 from model import arguments as model_arguments
 from model.command import USER_ERROR, quiet_imports, run_command
 from pipelines import arguments
-from pipelines.threads import LEFT_THREAD
 
 
 class _Command(NamedTuple):
@@ -92,14 +92,14 @@ def console() -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process, with threads that are stuck in a read or without.
+    """Ends the process, whatever threads are left: of a runner, or stuck in a read.
 
-    Python's own end would unwind such a thread through C++ that forbids it, and abort now and then.
-    After a failure it might wait for ever for threads of a runner that wait for their workers.
+    Python's own end would unwind a thread that is just in C++ code, which forbids it, and abort now
+    and then although all is done. After a failure it might wait for ever for threads of a runner
+    that wait for their workers.
     """
-    others = [t for t in threading.enumerate() if t is not threading.main_thread()]
-    waited_for = status != 0 and any(not thread.daemon for thread in others)
-    if waited_for or any(thread.name == LEFT_THREAD for thread in others):
+    if threading.active_count() > 1:
+        logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

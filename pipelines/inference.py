@@ -33,6 +33,7 @@ from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
 from pipelines.stages import CAPTION, DECODE, NAMESPACE, READ, STAGES, WRITE, StageCounters
 from pipelines.triage import flags_of
 from pipelines.units import unit_uri
+from pipelines.worker_end import end_at_once
 
 
 @dataclass(frozen=True)
@@ -172,6 +173,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
             from model.bundle import Bundle
 
         keep_freed_memory()
+        end_at_once()
         bundle = Bundle(Path(self.bundle), self.engine, self.decoding)
         size_px = bundle.config.image.image_size_px
         caption = BatchCaptioner(bundle.caption, self.batch_size)

@@ -14,8 +14,6 @@ Result = TypeVar("Result")
 # Pillow and file reads release the GIL: threads decode while the caller computes.
 THREADS = min(16, os.cpu_count() or 1)
 AHEAD_PER_THREAD = 4
-# The name of a thread that is left to itself; it may be stuck for ever.
-LEFT_THREAD = "left_to_itself"
 
 
 def map_ahead(
@@ -124,9 +122,6 @@ class _Pool(Generic[Item, Result]):
     def abandon(self, task: _Task[Item, Result]) -> None:
         """Leaves the thread that works on `task` to itself, for another one."""
         task.abandoned = True
-        for thread, working_on in self._of.items():
-            if working_on is task:
-                thread.name = LEFT_THREAD
         self._start()
 
     def close(self) -> None:
