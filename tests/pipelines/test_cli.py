@@ -155,7 +155,7 @@ def test_a_command_is_a_module_too(
     assert f"usage: captioner {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("status", "daemon"), [(2, False), (0, True), (3, True)])
+@pytest.mark.parametrize(("status", "daemon"), [(2, False), (0, False), (0, True), (3, True)])
 def test_it_ends_though_a_thread_waits_for_what_does_not_come(status: int, daemon: bool) -> None:
     """A thread of a runner whose worker never started; and, daemons, what Python ends by itself."""
     code = f"""
