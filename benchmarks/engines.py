@@ -83,6 +83,7 @@ def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[bool]
     multiprocessing.get_context("spawn").Process(
         target=contend, args=(theirs, options, engine), daemon=True
     ).start()
+    theirs.close()  # else nobody would be told that the process died
 
     def ask(again: bool = True) -> list[str]:
         ours.send(again)

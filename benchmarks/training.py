@@ -50,9 +50,7 @@ def batches(dataset: Path, info: DatasetInfo, train: TrainConfig, cached: bool) 
     """Endless batches, so that no round pays for the start of a pipeline."""
     examples = number(read_split(dataset, "train", info, cached))
     # A small buffer: both would spend the same time on filling a large one.
-    data = training_batches(
-        number(examples), train.batch_size, train.max_length, 1, shuffle_buffer=64
-    )
+    data = training_batches(examples, train.batch_size, train.max_length, 1, shuffle_buffer=64)
     return data.repeat()
 
 

@@ -59,8 +59,7 @@ def tag_crossentropy(labels: Tensor, logits: Tensor, learning: Tensor) -> Tensor
         learning: `float[B, F]`, 1 where a recogniser learns from a picture, else 0.
 
     Returns:
-        a scalar, the sum over recognisers of what they learn from; of one that learns from all but
-        a few pictures about as much as if there were no other.
+        a scalar, the sum over the recognisers.
     """
     truth = ops.broadcast_to(ops.expand_dims(labels, 1), ops.shape(logits))
     each = keras.losses.binary_crossentropy(truth, logits, from_logits=True)

@@ -70,8 +70,6 @@ class Recogniser(keras.layers.Layer):
 
     def unknowing(self, each: Tensor, index: Tensor) -> Tensor:
         """What those say that did not learn from the pictures number `index int[B]`, `[B, K]`."""
-        if self.folds == 1:
-            return each[:, 0]
         own = ops.one_hot(index % self.folds, self.folds, dtype=each.dtype)
         return ops.sum(each * ops.expand_dims(own, -1), axis=1)
 

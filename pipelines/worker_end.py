@@ -8,20 +8,15 @@ import sys
 _HARNESS = "apache_beam.runners.worker.sdk_worker_main"
 
 
-def end_at_once() -> bool:
+def end_at_once() -> None:
     """Makes this process, if it is a worker's, end without taking TensorFlow apart first.
 
     That takes seconds, in one worker after the other, though everything has been committed and
     Beam's harness has sent its last log.
-
-    Returns:
-        whether it is a worker's process.
     """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is None or spec.name != _HARNESS:
-        return False
-    atexit.register(_end)
-    return True
+    if spec is not None and spec.name == _HARNESS:
+        atexit.register(_end)
 
 
 def _end() -> None:

@@ -179,9 +179,11 @@ def test_captions_are_drawn_and_learnt_under_one_dropout(monkeypatch: pytest.Mon
     captioner = make_captioner(dropout=0.5)
     look, write, tell = captioner.look, captioner.write, captioner.decoder.tell
     seen: dict[str, list] = {"look": [], "write": [], "tell": []}
+    indices: list[Any] = []  # by which the recogniser that does not know a picture is chosen
 
     def spy(name: str, method: Any) -> Any:
         def called(first: Any, *rest: Any, **named: Any) -> Any:
+            indices.extend(named[key] for key in ("index",) if key in named)
             returned = method(first, *rest, **named)
             seen[name].append(returned[0] if name == "look" else first)
             return returned
@@ -195,7 +197,8 @@ def test_captions_are_drawn_and_learnt_under_one_dropout(monkeypatch: pytest.Mon
     ):
         monkeypatch.setattr(owner, name, spy(name, method))
     step(self_critical(captioner, Wants(7), 1), 1)
-    (memory,) = seen["look"]
+    (memory,), (index,) = seen["look"], indices
+    assert tuple(index.shape) == (BATCH,)
     assert [id(used) for used in seen["write"] + seen["tell"]] == [id(memory)] * 2
     monkeypatch.undo()
     grid = batch()[0]["grid"]

@@ -157,7 +157,7 @@ def test_a_command_is_a_module_too(
 
 @pytest.mark.parametrize(("status", "daemon"), [(2, False), (0, False), (0, True), (3, True)])
 def test_it_ends_though_a_thread_waits_for_what_does_not_come(status: int, daemon: bool) -> None:
-    """A thread of a runner whose worker never started; and, daemons, what Python ends by itself."""
+    """A thread of a runner whose worker never started, or any that is left when all is done."""
     code = f"""
 import threading
 from pipelines.cli import leave
