@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from keras import ops
 
 from model.config import SamplerConfig
-from model.constraints import NEVER, constraints_of, is_possible
+from model.constraints import NEVER, constraints_of, forbid, is_possible, one_of
 from model.decoding import (
     Samples,
     State,
     Step,
     Tensor,
     length_of,
-    log_probs_of,
     repeat_rows,
     rows_of,
 )
@@ -82,12 +81,18 @@ class BeamSampler:
             state: State,
         ) -> tuple:
             logits, state = step(ops.reshape(last, (-1,)), state, memory)
+            logits = ops.cast(logits, "float32")
+            # Less the norm, a total plus a token's logit is the total with that token: the norm of
+            # a beam changes nothing in the order of its tokens, so that only few are added up.
+            norms = ops.reshape(ops.logsumexp(logits, axis=-1), (batch, width))
             so_far = ops.reshape(live, (-1, length))
-            log_probs = self.constraints(log_probs_of(logits), so_far, t)
-            log_probs = ops.reshape(log_probs, (batch, width, ops.shape(log_probs)[-1]))
-            totals = ops.expand_dims(live_totals, -1) + log_probs
-            ended, ranks = self._end(t, live, totals[:, :, END], ended, ranks)
-            last, live, live_totals, state = self._grow(t, live, totals, state)
+            never = self.constraints.forbidden(so_far, t, logits.shape[-1])
+            bases = live_totals - norms
+            end_logits = forbid(logits[:, END], never[..., END])
+            end_totals = bases + ops.reshape(end_logits, (batch, width))
+            ended, ranks = self._end(t, live, end_totals, ended, ranks)
+            words = forbid(logits, ops.logical_or(never, one_of((END,), logits.shape[-1])))
+            last, live, live_totals, state = self._grow(t, live, bases, words, state)
             return t + 1, last, live, live_totals, ended, ranks, state
 
         _, _, _, _, ended, ranks, _ = ops.while_loop(unfinished, body, loop)
@@ -107,15 +112,18 @@ class BeamSampler:
         return ops.take_along_axis(captions, ops.expand_dims(chosen, -1), axis=1), ranks
 
     def _grow(
-        self, t: Tensor, live: Tensor, totals: Tensor, state: State
+        self, t: Tensor, live: Tensor, bases: Tensor, logits: Tensor, state: State
     ) -> tuple[Tensor, Tensor, Tensor, State]:
-        """Keeps the best K ways to go on from the live beams, END excepted."""
-        batch, vocabulary_size = ops.shape(totals)[0], ops.shape(totals)[-1]
-        no_end = ops.where(ops.arange(vocabulary_size) == END, NEVER, totals)
-        totals, chosen = ops.top_k(ops.reshape(no_end, (batch, -1)), self.width)
-        beam, token = chosen // vocabulary_size, ops.cast(chosen % vocabulary_size, "int32")
+        """Keeps the best K ways to go on from the live beams, by `bases [B, K] + logits [R, V]`."""
+        batch, width = ops.shape(bases)[0], self.width
+        each = min(width, logits.shape[-1])
+        logits, tokens = ops.top_k(logits, each)
+        totals = ops.expand_dims(bases, -1) + ops.reshape(logits, (batch, width, each))
+        totals, chosen = ops.top_k(ops.reshape(totals, (batch, -1)), width)
+        tokens = ops.take_along_axis(ops.reshape(tokens, (batch, -1)), chosen, axis=1)
+        token, beam = ops.cast(tokens, "int32"), chosen // each
         live = ops.take_along_axis(live, ops.expand_dims(beam, -1), axis=1)
         live = ops.where(ops.arange(self.max_length) == t, ops.expand_dims(token, -1), live)
-        rows = ops.reshape(beam + ops.expand_dims(ops.arange(batch) * self.width, -1), (-1,))
+        rows = ops.reshape(beam + ops.expand_dims(ops.arange(batch) * width, -1), (-1,))
         state = {name: ops.take(value, rows, axis=0) for name, value in state.items()}
         return token, live, totals, state

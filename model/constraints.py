@@ -1,6 +1,7 @@
-"""What a caption may not say, as functions from log-probabilities to log-probabilities.
+"""What a caption may not say, as masks over the vocabulary.
 
-What is allowed keeps its log-probability, what is not has `NEVER`; at least END stays possible.
+A mask is `bool[V]` where it is the same for all captions, else `bool[R, V]`. What is allowed keeps
+its log-probability, what is not has `NEVER`; at least END stays possible.
 
 Dimensions: R captions that grow, L tokens of the longest caption, V vocabulary.
 """
@@ -39,11 +40,19 @@ class Constraints:
     banned: tuple[int, ...] = ()
 
     def __call__(self, log_probs: Tensor, tokens: Tensor, t: Tensor) -> Tensor:
-        log_probs = forbid(log_probs, (*UNWRITABLE, *self.banned))
+        return forbid(log_probs, self.forbidden(tokens, t, ops.shape(log_probs)[-1]))
+
+    def forbidden(self, tokens: Tensor, t: Tensor, vocabulary_size: int) -> Tensor:
+        """The mask of what may not stand at place `t` after `tokens int32[R, L]`."""
+        # Of one row as long as can be: a pass over all captions is a twentieth of a step.
+        never = ops.logical_or(
+            one_of((*UNWRITABLE, *self.banned), vocabulary_size),
+            all_but_end(tokens, t, vocabulary_size),
+        )
         if self.no_repeat_ngram:
-            log_probs = forbid_repeats(log_probs, tokens, t, self.no_repeat_ngram)
-        log_probs = end_at_last(log_probs, tokens, t)
-        return forbid_early_end(log_probs, t, self.min_length) if self.min_length else log_probs
+            repeating = repeats(tokens, t, self.no_repeat_ngram, vocabulary_size)
+            never = ops.logical_or(never, repeating)
+        return ops.logical_or(never, early_end(never, t, self.min_length))
 
 
 # PAD, START and OOV are forbidden even so.
@@ -55,22 +64,25 @@ def constraints_of(config: SamplerConfig, banned: Sequence[int] = ()) -> Constra
     return Constraints(config.min_length, config.no_repeat_ngram, tuple(banned))
 
 
-def forbid(log_probs: Tensor, token_ids: Sequence[int]) -> Tensor:
-    """`float32[R, V]` in which none of `token_ids` can be chosen."""
-    indices = ops.convert_to_tensor([[token_id] for token_id in token_ids], "int32")
-    times = ops.scatter(indices, ops.ones((len(token_ids),)), (ops.shape(log_probs)[-1],))
-    return ops.where(times > 0, NEVER, log_probs)
+def forbid(log_probs: Tensor, mask: Tensor) -> Tensor:
+    """`float32[R, V]` in which nothing of the mask can be chosen."""
+    return ops.where(mask, NEVER, log_probs)
 
 
-def forbid_repeats(log_probs: Tensor, tokens: Tensor, t: Tensor, n: int) -> Tensor:
-    """`float32[R, V]` in which no token can be chosen that makes n tokens in a row a second time.
+def one_of(token_ids: Sequence[int], vocabulary_size: int) -> Tensor:
+    """The mask of `token_ids`."""
+    return ops.any(ops.arange(vocabulary_size)[:, None] == ops.convert_to_tensor(token_ids), axis=1)
+
+
+def repeats(tokens: Tensor, t: Tensor, n: int, vocabulary_size: int) -> Tensor:
+    """The mask of tokens that make n tokens in a row a second time.
 
     The last n - 1 tokens are compared with all as many in a row that have a token after them, and
-    where they are equal that token is forbidden.
+    where they are equal that token is in the mask.
     """
-    (rows, vocabulary_size), length = ops.shape(log_probs), tokens.shape[1]
+    rows, length = ops.shape(tokens)[0], tokens.shape[1]
     if n > length:
-        return log_probs
+        return ops.zeros((rows, vocabulary_size), "bool")
     starts = ops.arange(length - n + 1)
     repeated = ops.broadcast_to(starts + n - 1 < t, (rows, length - n + 1))
     for offset in range(n - 1):
@@ -82,27 +94,22 @@ def forbid_repeats(log_probs: Tensor, tokens: Tensor, t: Tensor, n: int) -> Tens
     row = ops.broadcast_to(ops.expand_dims(ops.arange(rows), -1), (rows, length - n + 1))
     indices = ops.stack([row, tokens[:, n - 1 :]], axis=-1)
     times = ops.scatter(indices, ops.cast(repeated, "float32"), (rows, vocabulary_size))
-    return ops.where(times > 0, NEVER, log_probs)
+    return times > 0
 
 
-def end_at_last(log_probs: Tensor, tokens: Tensor, t: Tensor) -> Tensor:
-    """`float32[R, V]` in which END alone can be chosen for the last token of the longest."""
+def all_but_end(tokens: Tensor, t: Tensor, vocabulary_size: int) -> Tensor:
+    """The mask of all tokens but END, at the last place of `tokens int32[R, L]` alone."""
     last = ops.equal(t, tokens.shape[1] - 1)
-    return ops.where(ops.logical_and(last, ops.logical_not(_is_end(log_probs))), NEVER, log_probs)
+    return ops.logical_and(last, ops.arange(vocabulary_size) != END)
 
 
-def forbid_early_end(log_probs: Tensor, t: Tensor, min_length: int) -> Tensor:
-    """`float32[R, V]` in which END cannot be chosen before `min_length`, unless all else cannot."""
-    is_end = _is_end(log_probs)
-    words = ops.max(ops.where(is_end, NEVER, log_probs), axis=-1, keepdims=True)
-    early = ops.logical_and(t < min_length, is_possible(words))
-    return ops.where(ops.logical_and(early, is_end), NEVER, log_probs)
+def early_end(never: Tensor, t: Tensor, min_length: int) -> Tensor:
+    """The mask of END before place `min_length`, where the mask `never` leaves anything else."""
+    is_end = ops.arange(never.shape[-1]) == END
+    words = ops.any(ops.logical_not(ops.logical_or(never, is_end)), axis=-1, keepdims=True)
+    return ops.logical_and(is_end, ops.logical_and(t < min_length, words))
 
 
 def is_possible(log_probs: Tensor) -> Tensor:
     """Where log-probabilities, or sums of them, are of what is allowed."""
     return log_probs > NEVER / 2
-
-
-def _is_end(log_probs: Tensor) -> Tensor:
-    return ops.equal(ops.arange(ops.shape(log_probs)[-1]), END)

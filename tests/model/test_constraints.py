@@ -6,17 +6,19 @@ import numpy as np
 import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from toy_decoder import WORDS, V, choices, repeats
+from toy_decoder import WORDS, V, choices
+from toy_decoder import repeats as has_repeats
 
 from model.config import SamplerConfig
 from model.constraints import (
     NEVER,
     Constraints,
+    all_but_end,
     constraints_of,
-    end_at_last,
+    early_end,
     forbid,
-    forbid_early_end,
-    forbid_repeats,
+    one_of,
+    repeats,
 )
 from model.vocabulary import END, PAD
 
@@ -49,14 +51,14 @@ def allowed(before: np.ndarray, after: object) -> list[list[int]]:
 def test_what_is_forbidden_cannot_be_chosen(seed: int, token_ids: list[int]) -> None:
     log_probs = some_log_probs(seed)
     rest = sorted(set(range(V)) - set(token_ids))
-    assert allowed(log_probs, forbid(log_probs, token_ids)) == [rest] * R
+    assert allowed(log_probs, forbid(log_probs, one_of(token_ids, V))) == [rest] * R
 
 
 @settings(max_examples=50)
 @given(seeds, places, lengths)
 def test_what_makes_an_ngram_a_second_time_is_forbidden(seed: int, t: int, n: int) -> None:
     log_probs, tokens = some_log_probs(seed), some_tokens(seed, t)
-    found = allowed(log_probs, forbid_repeats(log_probs, tokens, t, n))
+    found = allowed(log_probs, forbid(log_probs, repeats(tokens, t, n, V)))
     for row, possible in zip(tokens[:, :t].tolist(), found, strict=True):
         written = {tuple(row[i : i + n]) for i in range(t - n + 1)}
         expected = [k for k in range(V) if tuple([*row, k][-n:]) not in written or t < n - 1]
@@ -67,14 +69,17 @@ def test_what_makes_an_ngram_a_second_time_is_forbidden(seed: int, t: int, n: in
 def test_the_last_place_is_for_the_end(seed: int, t: int) -> None:
     log_probs, tokens = some_log_probs(seed), some_tokens(seed, t)
     expected = [END] if t == L - 1 else list(range(V))
-    assert allowed(log_probs, end_at_last(log_probs, tokens, t)) == [expected] * R
+    assert allowed(log_probs, forbid(log_probs, all_but_end(tokens, t, V))) == [expected] * R
 
 
 @given(seeds, places, lengths)
 def test_an_end_comes_not_before_its_time(seed: int, t: int, min_length: int) -> None:
     log_probs = some_log_probs(seed)
-    log_probs[0, np.arange(V) != END] = NEVER
-    only_end, *found = allowed(log_probs, forbid_early_end(log_probs, t, min_length))
+    never = np.zeros((R, V), bool)
+    never[0, np.arange(V) != END] = True
+    only_end, *found = allowed(
+        log_probs, forbid(log_probs, never | early_end(never, t, min_length))
+    )
     assert only_end == [END]
     expected = [k for k in range(V) if k != END or t >= min_length]
     assert found == [expected] * (R - 1)
@@ -121,11 +126,11 @@ def test_a_graph_whose_sizes_are_unknown_gives_the_same(
 
 
 def test_the_plain_rule_of_repeats_is_right() -> None:
-    assert repeats([4, 5, 4, 5], 2)
-    assert repeats([4, 4, 4], 2)
-    assert repeats([4, 5, 6, 4], 1)
-    assert not repeats([4, 5, 4, 6], 2)
-    assert not repeats([4], 2)
+    assert has_repeats([4, 5, 4, 5], 2)
+    assert has_repeats([4, 4, 4], 2)
+    assert has_repeats([4, 5, 6, 4], 1)
+    assert not has_repeats([4, 5, 4, 6], 2)
+    assert not has_repeats([4], 2)
 
 
 def test_they_are_those_of_the_configuration() -> None:
