@@ -1,8 +1,13 @@
-"""The folder of a dataset: staged beside its place, moved there whole, `dataset.json` last."""
+"""The folder of a dataset: staged beside its place, moved there whole, `dataset.json` last.
+
+Each run stages in a folder of its own, and deletes those of all others before it reads anything. A
+run publishes only while its own is there: of two runs into one output, the later one goes on.
+"""
 
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import Callable, Iterator
 
 from apache_beam.io.filesystems import FileSystems
@@ -12,8 +17,10 @@ from model.errors import CaptionerError
 from pipelines import files
 
 _STAGING = "_incomplete"
-# There while files are moved out of the staging folder: what lies beside it is ours then.
+# There while files are moved out of a staging folder: what lies beside `_STAGING` is ours then.
 _MOVING = "moving"
+# In a run's staging folder: without it the run may not publish.
+_CLAIM = "claim"
 
 
 def is_done(output: str, request: Callable[[], str]) -> bool:
@@ -42,35 +49,80 @@ def is_done(output: str, request: Callable[[], str]) -> bool:
             f"--output {output} holds files that are no dataset, e.g. {foreign[0]}; choose "
             "another folder or empty this one"
         )
-    if foreign:
-        FileSystems.delete(foreign)
     return False
 
 
 @contextlib.contextmanager
 def staging_folder(output: str) -> Iterator[str]:
-    """A folder under `output` for all that is written before the end; gone afterwards."""
+    """A folder of this run below `output` for all that is written before the end; gone afterwards.
+
+    Raises:
+        CaptionerError: if another run took `output` over meanwhile.
+    """
     existed = files.is_local(output) and os.path.isdir(output)
-    staging = FileSystems.join(output, _STAGING)
-    files.delete_tree(staging)
+    all_staging = FileSystems.join(output, _STAGING)
+    staging = FileSystems.join(all_staging, uuid.uuid4().hex)
+    claim = f"{staging}/{_CLAIM}"
+    files.write_text(claim, "")
     try:
+        _take_over(output, staging)
         yield staging
+    except Exception as error:
+        if FileSystems.exists(claim):
+            raise
+        raise _overtaken(output) from error
     finally:
         files.delete_tree(staging)
+        if not files.list_tree(all_staging):
+            files.delete_tree(all_staging)
         if files.is_local(output) and not existed and not files.list_tree(output):
             files.delete_tree(output)
+
+
+def _take_over(output: str, staging: str) -> None:
+    """Deletes what other runs left in `output`, or are about to move there."""
+    all_staging = FileSystems.join(output, _STAGING, "")
+    marker = f"{all_staging}{_MOVING}"
+    others = [uri for uri in files.list_tree(all_staging) if not uri.startswith(f"{staging}/")]
+    # The dataset.json of another run among them: from now on it cannot make its dataset whole.
+    for uri in others:
+        if uri != marker:
+            files.delete(uri)
+    if FileSystems.exists(FileSystems.join(output, DATASET_FILE)):
+        raise CaptionerError(
+            f"another run has just finished a dataset in --output {output}; run the command again"
+        )
+    for uri in files.list_tree(output):
+        if not uri.startswith(all_staging):
+            files.delete(uri)
+    files.delete(marker)
+
+
+def _overtaken(output: str) -> CaptionerError:
+    return CaptionerError(
+        f"another run of captioner preprocess has taken --output {output} over, or its folder "
+        f"{_STAGING} was deleted; wait for that run, then run the command again"
+    )
 
 
 def publish(staging: str, output: str) -> None:
     """Moves a whole dataset to its place, or nothing of it.
 
     A run that is killed meanwhile leaves no `dataset.json`, and the next one starts clean.
+
+    Raises:
+        CaptionerError: if another run took `output` over.
     """
-    files.write_text(f"{staging}/{_MOVING}", "")
+    if not FileSystems.exists(f"{staging}/{_CLAIM}"):
+        raise _overtaken(output)
+    names = [os.path.relpath(uri, staging) for uri in files.list_tree(staging)]
+    marker = FileSystems.join(output, _STAGING, _MOVING)
+    files.write_text(marker, "")
     try:
-        files.move_tree(staging, output, last=DATASET_FILE, leave=_MOVING)
+        files.move_tree(staging, output, last=DATASET_FILE, leave=_CLAIM)
     except BaseException:
-        for uri in files.list_tree(output):
-            if not uri.startswith(f"{staging}/"):
-                FileSystems.delete([uri])
+        for name in names:
+            files.delete(FileSystems.join(output, name))
         raise
+    finally:
+        files.delete(marker)

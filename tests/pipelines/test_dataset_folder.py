@@ -10,9 +10,11 @@ from apache_beam.io.filesystems import FileSystems
 from model.errors import CaptionerError
 from pipelines.dataset_folder import is_done, publish, staging_folder
 
+NAMES = ["a.tfrecord", "b.tfrecord", "dataset.json"]
+
 
 def stage(folder: str) -> None:
-    for name in ("a.tfrecord", "b.tfrecord", "dataset.json"):
+    for name in NAMES:
         Path(folder).mkdir(parents=True, exist_ok=True)
         (Path(folder) / name).write_text('{"request": "asked"}', encoding="utf-8")
 
@@ -26,8 +28,7 @@ def make(output: str) -> None:
 def test_a_published_dataset_is_done_for_the_same_request(tmp_path: Path) -> None:
     output = str(tmp_path / "dataset")
     make(output)
-    names = sorted(path.name for path in (tmp_path / "dataset").iterdir())
-    assert names == ["a.tfrecord", "b.tfrecord", "dataset.json"]
+    assert sorted(path.name for path in (tmp_path / "dataset").iterdir()) == NAMES
     assert is_done(output, lambda: "asked")
     with pytest.raises(CaptionerError, match="already holds another dataset"):
         is_done(output, lambda: "other")
@@ -59,4 +60,68 @@ def test_what_a_killed_run_moved_is_deleted(tmp_path: Path) -> None:
     (output / "_incomplete").mkdir()
     (output / "_incomplete" / "moving").write_bytes(b"")
     assert not is_done(str(output), lambda: "asked")
-    assert [path.name for path in output.iterdir()] == ["_incomplete"]
+    make(str(output))
+    assert sorted(path.name for path in output.iterdir()) == NAMES
+
+
+def be_overtaken(output: str) -> None:
+    with staging_folder(output) as first:
+        stage(first)
+        with staging_folder(output) as second:
+            assert list(Path(first).iterdir()) == []
+            Path(first, "late.tfrecord").write_bytes(b"of a worker that does not know")
+            Path(second, "c.tfrecord").write_bytes(b"")
+            stage(second)
+            publish(second, output)
+        raise FileNotFoundError("what the first had written is gone")
+
+
+def test_of_two_runs_the_later_goes_on(tmp_path: Path) -> None:
+    output = tmp_path / "dataset"
+    with pytest.raises(CaptionerError, match="another run") as told:
+        be_overtaken(str(output))
+    assert isinstance(told.value.__cause__, FileNotFoundError)
+    assert sorted(path.name for path in output.iterdir()) == sorted([*NAMES, "c.tfrecord"])
+
+
+def test_a_run_that_was_overtaken_does_not_publish(tmp_path: Path) -> None:
+    output = str(tmp_path / "dataset")
+    with staging_folder(output) as first, staging_folder(output) as later:
+        stage(first)
+        with pytest.raises(CaptionerError, match="another run"):
+            publish(first, output)
+        assert [path.name for path in Path(output).iterdir()] == ["_incomplete"]
+        stage(later)
+        publish(later, output)
+    assert sorted(path.name for path in Path(output).iterdir()) == NAMES
+
+
+def test_a_dataset_that_another_run_has_just_finished_is_kept(tmp_path: Path) -> None:
+    output = str(tmp_path / "dataset")
+    make(output)
+    before = {path.name: path.read_bytes() for path in Path(output).iterdir()}
+    with pytest.raises(CaptionerError, match="just finished"):
+        staging_folder(output).__enter__()
+    assert {path.name: path.read_bytes() for path in Path(output).iterdir()} == before
+
+
+def test_no_file_of_the_later_run_is_deleted_by_one_that_is_overtaken_while_it_publishes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output, rename = str(tmp_path / "dataset"), FileSystems.rename
+    later, staged = staging_folder(output), []
+
+    def overtaken(sources: list[str], goals: list[str]) -> None:
+        rename(sources, goals)
+        if not staged:
+            monkeypatch.setattr(FileSystems, "rename", rename)
+            staged.append(later.__enter__())
+            stage(staged[0])
+
+    monkeypatch.setattr(FileSystems, "rename", overtaken)
+    with pytest.raises(CaptionerError, match="another run"):
+        make(output)
+    publish(staged[0], output)
+    later.__exit__(None, None, None)
+    assert sorted(path.name for path in Path(output).iterdir()) == NAMES
+    assert is_done(output, lambda: "asked")
