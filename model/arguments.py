@@ -3,7 +3,7 @@
 import argparse
 
 from model.config import ModelConfig, SamplerConfig, TrainConfig
-from model.engine import ENGINES, TENSORFLOW
+from model.engine import BFLOAT16, ENGINES, OFF, TENSORFLOW
 from model.options import add_options
 
 
@@ -55,8 +55,27 @@ def evaluate_parser() -> argparse.ArgumentParser:
         help="tokeniser of the metrics: the reference one needs Java; 'python' runs no Java at all "
         "and leaves METEOR and SPICE out (default: auto)",
     )
+    add_engine_options(parser)
     add_options(parser, SamplerConfig)
     return parser
+
+
+def add_engine_options(group: argparse._ActionsContainer) -> None:
+    """Adds the options that say what computes a bundle."""
+    group.add_argument(
+        "--engine",
+        default=TENSORFLOW,
+        choices=ENGINES,
+        help="of the image encoder; 'openvino' needs the extra of that name and a bundle exported "
+        f"for it (default: {TENSORFLOW})",
+    )
+    group.add_argument(
+        "--bfloat16",
+        default=OFF,
+        choices=BFLOAT16,
+        help="compute in bfloat16, faster and less exact; 'auto' does where the CPU that the "
+        f"command starts on has it (default: {OFF})",
+    )
 
 
 def export_parser() -> argparse.ArgumentParser:

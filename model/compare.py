@@ -9,13 +9,14 @@ from model.bootstrap import difference_intervals
 from model.bundle_folder import BUNDLE_FILE, read_bundle_config
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
+from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.evaluate import Evaluation, evaluate, load_model, settings, write_document
 from model.options import from_options
 
 COMPARISON_FILE = "comparison.json"
 _SHARED = ("split", "images", "dataset_fingerprint", "tokeniser")
-_OWN = ("sampler", "scores", "intervals_95", "left_out", "captions")
+_OWN = ("sampler", "engine", "scores", "intervals_95", "left_out", "captions")
 _SHOWN_IMAGES = 5
 
 
@@ -113,9 +114,11 @@ def run(options: argparse.Namespace) -> int:
         raise CaptionerError(f"--compare needs --output, a folder to write {COMPARISON_FILE} into")
     dataset, output = Path(options.dataset), Path(options.output)
     info = read_dataset_info(dataset)
+    engine = choose_engine(options.engine, options.bfloat16)
     evaluations = []
     for name, folder in zip("AB", map(Path, options.compare), strict=True):
-        model = load_model(folder, _sampler(folder, from_options(SamplerConfig, options)))
+        sampler = _sampler(folder, from_options(SamplerConfig, options))
+        model = load_model(folder, sampler, engine)
         print(f"{name}: {folder}, {settings(model.sampler)}")
         evaluations.append(
             evaluate(model, dataset, info, options.split, options.batch_size, options.tokeniser)

@@ -119,6 +119,11 @@ def wants_bfloat16(asked: str, cpu_info: str) -> bool:
     return any(_BFLOAT16_FLAGS & set(flags.split()) for flags in lists)
 
 
+def choose_engine(name: str, bfloat16: str) -> Engine:
+    """The engine that the options ``--engine`` and ``--bfloat16`` ask for on this machine."""
+    return Engine(name, wants_bfloat16(bfloat16, read_cpu_info()))
+
+
 def read_cpu_info() -> str:
     """What the system tells of this machine's CPU; nothing where it is no Linux."""
     return _CPU_INFO.read_text(encoding="utf-8") if _CPU_INFO.exists() else ""

@@ -21,6 +21,7 @@ from model.caption_graph import CaptionGraph
 from model.caption_statistics import caption_statistics
 from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
+from model.engine import DEFAULT_ENGINE, Engine, choose_engine
 from model.errors import CaptionerError
 from model.metrics import CaptionScores, score_captions
 from model.options import from_options
@@ -54,6 +55,7 @@ class Model:
     Attributes:
         caption: `uint8[B, H, W, 3]` to one result a picture.
         sampler: how it draws captions.
+        engine: what computes it.
         dataset_fingerprint: of the dataset that it was trained on.
         image: size of its pictures.
         concepts: the words that its recogniser knows; none without one.
@@ -62,20 +64,22 @@ class Model:
 
     caption: Callable[[np.ndarray], list[ImageCaptions]]
     sampler: SamplerConfig
+    engine: Engine
     dataset_fingerprint: str
     image: ImageConfig
     concepts: tuple[str, ...]
     tag: Callable[[np.ndarray], np.ndarray]
 
 
-def load_model(folder: Path, sampler: SamplerConfig) -> Model:
+def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_ENGINE) -> Model:
     """A bundle, with the sampler that it was exported with, or the best epoch of a run.
 
     Raises:
-        CaptionerError: if `folder` is neither, or `sampler` is not the bundle's.
+        CaptionerError: if `folder` is neither, `sampler` is not the bundle's, the bundle lacks what
+            `engine` needs, or a run is to be computed by another engine than TensorFlow.
     """
     if (folder / BUNDLE_FILE).exists():
-        bundle = Bundle(folder)
+        bundle = Bundle(folder, engine)
         if bundle.config.sampler != sampler:
             raise CaptionerError(
                 f"{folder} was exported with {bundle.config.sampler}, asked for {sampler}; "
@@ -85,10 +89,16 @@ def load_model(folder: Path, sampler: SamplerConfig) -> Model:
         return Model(
             bundle.caption,
             sampler,
+            engine,
             made.dataset_fingerprint,
             made.image,
             made.concepts,
             bundle.tag,
+        )
+    if engine != DEFAULT_ENGINE:
+        raise CaptionerError(
+            f"--engine and --bfloat16: got {engine}, but {folder} is no bundle; captioner export "
+            "makes one of a run"
         )
     captioner, config, _ = restore_captioner(folder)
     vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
@@ -105,6 +115,7 @@ def load_model(folder: Path, sampler: SamplerConfig) -> Model:
     return Model(
         caption,
         sampler,
+        engine,
         config.dataset_fingerprint,
         config.image,
         config.concepts,
@@ -180,6 +191,7 @@ def evaluate(
         "images": len(rows),
         "dataset_fingerprint": info.fingerprint,
         "sampler": asdict(model.sampler),
+        "engine": asdict(model.engine),
         "tokeniser": scores.tokeniser,
         "scores": scores.values(),
         "intervals_95": scores.intervals(),
@@ -259,7 +271,8 @@ def run(options: argparse.Namespace) -> int:
         return run_comparison(options)
     dataset = Path(options.dataset)
     info = read_dataset_info(dataset)
-    model = load_model(Path(options.model), from_options(SamplerConfig, options))
+    engine = choose_engine(options.engine, options.bfloat16)
+    model = load_model(Path(options.model), from_options(SamplerConfig, options), engine)
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )

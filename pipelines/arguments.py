@@ -2,8 +2,8 @@
 
 import argparse
 
+from model.arguments import add_engine_options
 from model.config import ImageConfig, SamplerConfig
-from model.engine import BFLOAT16, ENGINES, OFF, TENSORFLOW
 from model.options import add_options
 
 CAPTION_FORMATS = (
@@ -179,7 +179,7 @@ def _add_work_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     _add_row_options(parser.add_argument_group("what is kept of a caption"))
-    _add_engine_options(parser.add_argument_group("what computes the model"))
+    add_engine_options(parser.add_argument_group("what computes the model"))
     _add_decoding_options(parser)
 
 
@@ -193,23 +193,6 @@ def _add_decoding_options(parser: argparse.ArgumentParser) -> None:
         help=f"most tokens of a caption, its end mark counted (default: {exported})",
     )
     add_options(parser, SamplerConfig, unset=exported)
-
-
-def _add_engine_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--engine",
-        default=TENSORFLOW,
-        choices=ENGINES,
-        help="of the image encoder; 'openvino' needs the extra of that name and a bundle exported "
-        f"for it (default: {TENSORFLOW})",
-    )
-    group.add_argument(
-        "--bfloat16",
-        default=OFF,
-        choices=BFLOAT16,
-        help="compute in bfloat16, faster and less exact; 'auto' does where the CPU that the "
-        f"command starts on has it (default: {OFF})",
-    )
 
 
 def _add_selection_options(group: argparse._ArgumentGroup) -> None:

@@ -13,7 +13,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from model.bundle_folder import read_bundle_config
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
-from model.engine import DEFAULT_ENGINE, Engine, read_cpu_info, wants_bfloat16
+from model.engine import DEFAULT_ENGINE, Engine, choose_engine
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.claims import RUNS
@@ -84,8 +84,8 @@ def take_model_options(asked: dict[str, Any]) -> dict[str, Any]:
     for name, _ in decoding.changes:
         del asked[name]
     # Settled here, so that all workers compute alike.
-    bfloat16 = wants_bfloat16(asked.pop("bfloat16"), read_cpu_info())
-    return {"engine": Engine(asked.pop("engine"), bfloat16), "decoding": decoding}
+    engine = choose_engine(asked.pop("engine"), asked.pop("bfloat16"))
+    return {"engine": engine, "decoding": decoding}
 
 
 def check_model(config: CaptionConfig) -> BundleConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,11 +13,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import model.bundle
 from model.bundle import Bundle, compute_threads
 from model.bundle_folder import ImageCaptions
 from model.config import SamplerConfig
 from model.engine import Engine, load_encoder, wants_bfloat16
 from model.errors import CaptionerError
+from model.evaluate import load_model
 from model.export import export
 from model.run_folder import restore_captioner
 
@@ -74,6 +76,22 @@ def test_openvino_says_what_tensorflow_says(
     results = Bundle(openvino_bundle, Engine("openvino")).caption(pictures)
     assert_alike(results, Bundle(bundle_folder).caption(pictures), atol=1e-3)
     assert len({result.captions[0].text for result in results}) == min(count, 4)
+
+
+def test_evaluation_is_by_the_engine_asked_for(
+    openvino_bundle: Path, trained_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+
+    def load(folder: Path, bfloat16: bool, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+        loaded.append((folder, bfloat16))
+        return load_encoder(folder, bfloat16, threads)
+
+    monkeypatch.setattr(model.bundle, "load_encoder", load)
+    by_openvino = load_model(openvino_bundle, SamplerConfig(), Engine("openvino"))
+    assert loaded == [(openvino_bundle, False)]
+    expected = load_model(trained_run, SamplerConfig()).caption(PICTURES)
+    assert_alike(by_openvino.caption(PICTURES), expected, atol=1e-3)
 
 
 def test_the_encoder_by_openvino_is_the_runs(openvino_bundle: Path, trained_run: Path) -> None:

@@ -18,6 +18,7 @@ from model.bundle_folder import Scored
 from model.command import run_command
 from model.config import ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_split
+from model.engine import Engine
 from model.errors import CaptionerError
 from model.evaluate import load_model
 
@@ -56,6 +57,7 @@ def test_metrics_say_what_they_were_taken_over(of_run: tuple[dict, list[dict]]) 
     assert metrics["images"] == builders.SPLITS["test"]
     assert metrics["tokeniser"].startswith("model.ptb")
     assert metrics["sampler"] == dataclasses.asdict(SamplerConfig())
+    assert metrics["engine"] == {"name": "tensorflow", "bfloat16": False}
     assert metrics["dataset_fingerprint"] == "squares"
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
     assert set(metrics["scores"]) == set(metrics["intervals_95"]) == names
@@ -86,7 +88,9 @@ def test_predict_takes_the_best_caption_whatever_else_a_model_says(squares: Path
         said = [Scored("a dog", -1.0), Scored("a cat", -2.0)]
         return [Result([], said, picture) for picture in pixels]
 
-    model = evaluator.Model(caption, SamplerConfig(), "", ImageConfig(builders.SIZE_PX), (), len)
+    model = evaluator.Model(
+        caption, SamplerConfig(), Engine(), "", ImageConfig(builders.SIZE_PX), (), len
+    )
     examples = read_split(squares, "test", read_dataset_info(squares))
     rows = list(evaluator.predict(model, examples, 3))
     assert len(rows) == builders.SPLITS["test"]
@@ -135,6 +139,20 @@ def test_a_bundle_keeps_to_the_sampler_it_was_exported_with(bundle_folder: Path)
         load_model(bundle_folder, SamplerConfig(beam_width=5))
 
 
+@pytest.mark.parametrize("options", [("--engine=openvino",), ("--bfloat16=on",)])
+def test_a_run_is_computed_by_tensorflow_alone(
+    trained_run: Path,
+    squares: Path,
+    tmp_path: Path,
+    options: tuple[str, ...],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = [f"--model={trained_run}", f"--dataset={squares}", f"--output={tmp_path}", *options]
+    assert run_command(evaluate_parser(), evaluator.run, arguments) == 2
+    assert f"{trained_run} is no bundle" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_another_dataset_is_scored_with_a_note(
     trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -175,6 +193,8 @@ def test_what_cannot_be_evaluated_is_one_line(
 def test_pictures_of_another_size_than_the_models_are_refused(squares: Path) -> None:
     info = read_dataset_info(squares)
     image = ImageConfig(64)
-    model = evaluator.Model(lambda _: [], SamplerConfig(), info.fingerprint, image, (), len)
+    model = evaluator.Model(
+        lambda _: [], SamplerConfig(), Engine(), info.fingerprint, image, (), len
+    )
     with pytest.raises(CaptionerError, match=r"captions pictures of 64 px.*--image-size-px 64"):
         evaluator.evaluate(model, squares, info, "validation", 4, "python")
