@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from model.command import check_no_pattern
 from model.config import BundleConfig
 from model.config_json import read_json
 from model.errors import CaptionerError
@@ -38,10 +39,12 @@ def read_bundle_config(folder: Path) -> BundleConfig:
     """What `bundle.json` says, without loading the model.
 
     Raises:
-        CaptionerError: if `folder` is no bundle, or was made for another decoder version.
+        CaptionerError: if `folder` is no bundle, was made for another decoder version, or has a
+            name that TensorFlow takes for a pattern.
     """
     config = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
     check_decoder_version(config.decoder_version, folder)
     if not (folder / "saved_model.pb").exists():
         raise CaptionerError(f"{folder} is no bundle: it has no saved_model.pb; export it again")
+    check_no_pattern(str(folder), "bundle")
     return config

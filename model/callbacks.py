@@ -108,6 +108,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         validator: of the validation split.
         vocabulary: the dataset's.
         captions: captions told in an epoch.
+        first_epoch: epochs done when the phase began, in this run or one that it goes on.
         patience: epochs of a phase without a better one after which it ends.
     """
 
@@ -119,13 +120,14 @@ class ValidateAndSave(keras.callbacks.Callback):
         validator: Validator,
         vocabulary: Vocabulary,
         captions: int,
+        first_epoch: int,
         patience: int,
     ) -> None:
         super().__init__()
         self.training, self.checkpoints, self.progress = training, checkpoints, progress
         self.validator, self.vocabulary = validator, vocabulary
         self.captions, self.patience = captions, patience
-        self.first_epoch = progress.epoch
+        self.first_epoch = first_epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
         self.started = time.perf_counter()
@@ -141,7 +143,7 @@ class ValidateAndSave(keras.callbacks.Callback):
         logs["val_dangling"] = sum(map(has_dangling_ending, words)) / len(words)
         logs["captions_per_sec"] = self.captions / seconds
         logs["learning_rate"] = float(self.training.optimizer.learning_rate)
-        self.progress = self.progress.after(quality.cider)
+        self.progress = self.progress.after(quality.cider, quality.loss)
         self.checkpoints.save(self.training, self.progress)
         # What a phase starts from may be better than its first epochs.
         since = self.progress.epoch - max(self.progress.best_epoch, self.first_epoch)

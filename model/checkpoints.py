@@ -23,8 +23,10 @@ class Progress:
 
     Attributes:
         epoch: epochs done, of both phases.
-        best_epoch: the epoch of the highest validation CIDEr; 0 before the first.
+        best_epoch: the epoch of the highest validation CIDEr, of equal ones that of the lowest
+            validation loss; 0 before the first.
         best_cider: that CIDEr, 0 to 10.
+        best_loss: that loss, in nats a token; None before the first.
         cross_entropy_epochs: epochs that the first phase took; None while it goes on.
         ended: why training is over, or None while it may go on.
     """
@@ -32,14 +34,17 @@ class Progress:
     epoch: int = 0
     best_epoch: int = 0
     best_cider: float = -1.0
+    best_loss: float | None = None
     cross_entropy_epochs: int | None = None
     ended: str | None = None
 
-    def after(self, cider: float) -> "Progress":
-        """The progress after one more epoch with the validation CIDEr `cider`."""
+    def after(self, cider: float, loss: float) -> "Progress":
+        """The progress after one more epoch of this validation CIDEr and loss."""
         epoch = self.epoch + 1
-        if cider > self.best_cider:
-            return replace(self, epoch=epoch, best_epoch=epoch, best_cider=cider)
+        # CIDEr stays 0 for a while where there are few captions to learn from or to compare with.
+        lower = self.best_loss is None or loss < self.best_loss
+        if cider > self.best_cider or (cider == self.best_cider and lower):
+            return replace(self, epoch=epoch, best_epoch=epoch, best_cider=cider, best_loss=loss)
         return replace(self, epoch=epoch)
 
 

@@ -5,10 +5,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from model.errors import CaptionerError
 
 USER_ERROR = 2
+# TensorFlow takes the names of the files that it saves and loads for patterns.
+_PATTERN_CHARACTERS = "*?[]\\"
 
 
 @contextlib.contextmanager
@@ -27,6 +30,33 @@ def quiet_imports() -> Iterator[None]:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def check_output_folder(path: Path) -> None:
+    """Checks that ``--output`` may become a folder, or is one.
+
+    Raises:
+        CaptionerError: if it is a file, or in one.
+    """
+    for place in (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise CaptionerError(f"--output {path}: {place} is a file; expected a folder")
+            return
+
+
+def check_no_pattern(uri: str, what: str) -> None:
+    """Checks that TensorFlow can save to, or load from, the folder `uri`.
+
+    Raises:
+        CaptionerError: if it would take its name for a pattern.
+    """
+    found = sorted(set(uri) & set(_PATTERN_CHARACTERS))
+    if found:
+        raise CaptionerError(
+            f"{what} {uri}: got {' and '.join(found)} in its name, which TensorFlow takes for a "
+            "pattern; choose a name without"
+        )
 
 
 def run_command(

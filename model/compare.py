@@ -7,6 +7,7 @@ from typing import Any
 
 from model.bootstrap import difference_intervals
 from model.bundle_folder import BUNDLE_FILE, read_bundle_config
+from model.command import check_output_folder
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.engine import choose_engine
@@ -113,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
     if not options.output:
         raise CaptionerError(f"--compare needs --output, a folder to write {COMPARISON_FILE} into")
     dataset, output = Path(options.dataset), Path(options.output)
+    check_output_folder(output)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
     evaluations = []

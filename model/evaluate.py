@@ -19,6 +19,7 @@ from model.bundle import Bundle, to_captions
 from model.bundle_folder import BUNDLE_FILE, METRICS_FILE, ImageCaptions
 from model.caption_graph import CaptionGraph
 from model.caption_statistics import caption_statistics
+from model.command import check_output_folder
 from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
 from model.engine import DEFAULT_ENGINE, Engine, choose_engine
@@ -56,6 +57,7 @@ class Model:
         caption: `uint8[B, H, W, 3]` to one result a picture.
         sampler: how it draws captions.
         engine: what computes it.
+        epoch: of a run that made it; None for a bundle.
         dataset_fingerprint: of the dataset that it was trained on.
         image: size of its pictures.
         concepts: the words that its recogniser knows; none without one.
@@ -65,6 +67,7 @@ class Model:
     caption: Callable[[np.ndarray], list[ImageCaptions]]
     sampler: SamplerConfig
     engine: Engine
+    epoch: int | None
     dataset_fingerprint: str
     image: ImageConfig
     concepts: tuple[str, ...]
@@ -90,6 +93,7 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
             bundle.caption,
             sampler,
             engine,
+            None,
             made.dataset_fingerprint,
             made.image,
             made.concepts,
@@ -100,7 +104,7 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
             f"--engine and --bfloat16: got {engine}, but {folder} is no bundle; captioner export "
             "makes one of a run"
         )
-    captioner, config, _ = restore_captioner(folder)
+    captioner, config, epoch = restore_captioner(folder)
     vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
     graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
     size_px = config.image.image_size_px
@@ -116,6 +120,7 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
         caption,
         sampler,
         engine,
+        epoch,
         config.dataset_fingerprint,
         config.image,
         config.concepts,
@@ -189,6 +194,7 @@ def evaluate(
     metrics = {
         "split": split,
         "images": len(rows),
+        "epoch": model.epoch,
         "dataset_fingerprint": info.fingerprint,
         "sampler": asdict(model.sampler),
         "engine": asdict(model.engine),
@@ -200,18 +206,31 @@ def evaluate(
         "captions": caption_statistics(captions, _words(captions), vocabulary),
     }
     if model.concepts:
-        metrics["tag_mean_average_precision"] = tag_precision(model.concepts, rows)
+        precision = tag_precision(model.concepts, rows)
+        if precision is None:
+            reason = "no caption of the split names a concept of the model"
+            metrics["left_out"] = {**scores.left_out, "tag_mean_average_precision": reason}
+        else:
+            metrics["tag_mean_average_precision"] = precision
     by_image = scores.by_image()
     return Evaluation([{**row, **by_image[row["image_id"]]} for row in rows], scores, metrics)
 
 
-def tag_precision(concepts: tuple[str, ...], rows: list[dict[str, Any]]) -> float:
-    """Mean average precision of the recogniser: a concept is true if a reference names it."""
+def tag_precision(concepts: tuple[str, ...], rows: list[dict[str, Any]]) -> float | None:
+    """Mean average precision of the recogniser: a concept is true if a reference names it.
+
+    None if no reference names any.
+    """
+    # Of a vocabulary that keeps its case ("Hund"), as German's must.
+    lower_case = all(concept == concept.lower() for concept in concepts)
     labels = []
     for row in rows:
-        tokens = tokenise(tf.constant(row["references"])).flat_values.numpy()
+        texts = tf.constant(row["references"])
+        tokens = tokenise(texts, lower_case=lower_case).flat_values.numpy()
         named = {token.decode() for token in tokens}
         labels.append([concept in named for concept in concepts])
+    if not np.any(labels):
+        return None
     return mean_average_precision(np.stack([r["concept_scores"] for r in rows]), np.array(labels))
 
 
@@ -269,14 +288,14 @@ def run(options: argparse.Namespace) -> int:
         from model.compare import run as run_comparison
 
         return run_comparison(options)
-    dataset = Path(options.dataset)
+    dataset, folder = Path(options.dataset), Path(options.output or options.model)
+    check_output_folder(folder)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
     model = load_model(Path(options.model), from_options(SamplerConfig, options), engine)
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )
-    folder = Path(options.output or options.model)
     write_results(folder, evaluation)
     metrics = evaluation.metrics
     print(f"{metrics['images']} images of the {options.split} split, {settings(model.sampler)}")

@@ -24,6 +24,7 @@ from model.bundle_folder import (
 )
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
+from model.command import check_no_pattern, check_output_folder
 from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig, SamplerConfig
 from model.config_json import to_json
 from model.engine import ENCODER_FILES, OPENVINO, TENSORFLOW, check_installed, import_openvino
@@ -83,10 +84,32 @@ def write_encoder(graph: CaptionGraph, path: Path) -> None:
     encoder.export(str(path), format="openvino", verbose=False)
 
 
-def _read_metrics(run: Path) -> dict | None:
-    """What `captioner evaluate` last wrote into the run; None if it was never evaluated."""
+def _read_metrics(run: Path, epoch: int) -> dict | None:
+    """What `captioner evaluate` wrote into the run of the weights of `epoch`; None if nothing."""
     path = run / METRICS_FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if metrics and metrics.get("epoch") != epoch:
+        print(
+            f"note: {path} is of epoch {metrics.get('epoch')}, exported is epoch {epoch}: left "
+            "out; run captioner evaluate before",
+            file=sys.stderr,
+        )
+        return None
+    return metrics
+
+
+def _low_score(metrics: dict | None, sampler: SamplerConfig) -> float | None:
+    """The score below which captions of `sampler` are flagged, if it was evaluated."""
+    if metrics is None:
+        return None
+    if metrics["sampler"] != dataclasses.asdict(sampler):
+        print(
+            "note: evaluated with another sampler than exported: no caption will be flagged as "
+            "low_score; give captioner evaluate the same options before",
+            file=sys.stderr,
+        )
+        return None
+    return metrics["low_score"]
 
 
 def export(
@@ -95,17 +118,20 @@ def export(
     """Exports the best epoch of `run` to `output`, whole or not at all.
 
     Raises:
-        CaptionerError: if `run` is no trained run, `output` exists, or the engine is not installed.
+        CaptionerError: if `run` is no trained run, `output` exists or cannot be a folder that
+            TensorFlow loads, or the engine is not installed.
     """
     if engine == OPENVINO:
         check_installed()
     if output.exists():
         raise CaptionerError(f"--output {output} exists; choose another folder or delete it")
+    check_output_folder(output)
+    check_no_pattern(str(output), "--output")
     captioner, config, epoch = restore_captioner(run)
     vocabulary_path = run / VOCABULARY_FILE
     vocabulary = read_vocabulary(vocabulary_path)
     graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
-    metrics = _read_metrics(run)
+    metrics = _read_metrics(run, epoch)
     bundle = BundleConfig(
         model_fingerprint=fingerprint(captioner, config, sampler, vocabulary_path.read_bytes()),
         decoder_version=config.decoder_version,
@@ -115,7 +141,7 @@ def export(
         max_length=config.train.max_length,
         vocabulary_size=len(vocabulary),
         dataset_fingerprint=config.dataset_fingerprint,
-        low_score=metrics["low_score"] if metrics else None,
+        low_score=_low_score(metrics, sampler),
         concepts=config.concepts,
     )
     temporary = output.with_name(f"_{output.name}.{uuid.uuid4().hex}.tmp")

@@ -6,6 +6,7 @@ from pathlib import Path
 from model.bundle_folder import BUNDLE_FILE
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints
+from model.command import check_output_folder
 from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words
 from model.config import (
     ENCODER_WEIGHTS_FILE,
@@ -89,8 +90,9 @@ def open_run(folder: Path, config: RunConfig) -> None:
     """Makes the run's folder, or checks that it is a run of the same configuration.
 
     Raises:
-        CaptionerError: if it holds something else, or a run of another configuration.
+        CaptionerError: if it is a file, or holds something else, or a run of another configuration.
     """
+    check_output_folder(folder)
     if (folder / RUN_FILE).exists():
         found = read_json(RunConfig, folder / RUN_FILE, "run")
         if found != config:
@@ -160,6 +162,11 @@ def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: byt
     else:
         made = read_json(RunConfig, folder / RUN_FILE, "run")
     check_decoder_version(made.decoder_version, folder)
+    if not (folder / VOCABULARY_FILE).exists():
+        raise CaptionerError(
+            f"--init-from {folder} has no {VOCABULARY_FILE}; give a folder that captioner train or "
+            "captioner export has finished"
+        )
     if (folder / VOCABULARY_FILE).read_bytes() != words:
         raise CaptionerError(
             f"--init-from {folder} has another vocabulary ({made.vocabulary_size} tokens) than the "

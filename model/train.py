@@ -144,6 +144,7 @@ class Trainer:
             self.validator,
             self.vocabulary,
             captions=drawn if critical else self.info.captions["train"],
+            first_epoch=progress.epoch - done,
             patience=train.patience,
         )
         # Another seed for each start: a resumed run does not see the first epochs' order again.
@@ -224,7 +225,7 @@ def run(options: argparse.Namespace) -> int:
     with strategy.scope():
         captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
     words = (dataset / VOCABULARY_FILE).read_bytes()
-    if options.init_from:
+    if options.init_from and not Checkpoints(folder).progress().epoch:
         start_from(captioner, config, Path(options.init_from), words)
     open_run(folder, config)
     (folder / VOCABULARY_FILE).write_bytes(words)

@@ -14,6 +14,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
 
+from model.command import check_no_pattern
 from model.config import (
     DATASET_FILE,
     FREQUENCIES_FILE,
@@ -204,6 +205,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     pipeline_options = make_options(options.beam)
     config, output = read_config(options), normalise_uri(options.output)
+    check_no_pattern(output, "--output")
     asked = request_digest(config)
     if is_done(output, lambda: combine(asked, digest_pictures(config))):
         print(f"{output} already holds this dataset: nothing to do.")

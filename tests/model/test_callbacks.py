@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from model.callbacks import ShowSpeed, check_finite
+from model.callbacks import ShowSpeed, ValidateAndSave, check_finite
+from model.checkpoints import Progress
 from model.errors import CaptionerError
+from model.validation import Quality
 
 
 def test_the_progress_bar_is_told_captions_per_second() -> None:
@@ -27,3 +32,50 @@ def test_a_loss_that_is_no_number_ends_it_with_place_and_advice(loss: float) -> 
     check_finite(1.5, "step 1")
     with pytest.raises(CaptionerError, match=r"step 7 of epoch 2.*--learning-rate"):
         check_finite(loss, "step 7 of epoch 2")
+
+
+def epochs_until_the_end(
+    progress: Progress, qualities: list[tuple[float, float]], first_epoch: int, patience: int
+) -> Progress:
+    """How far a run at `progress` comes whose epochs have these CIDErs and losses."""
+    training = SimpleNamespace(
+        averages=SimpleNamespace(in_place=nullcontext),
+        optimizer=SimpleNamespace(learning_rate=0.1),
+    )
+    found = iter([Quality(loss, cider, [[]]) for cider, loss in qualities])
+    parts: dict[str, Any] = {
+        "training": training,
+        "checkpoints": SimpleNamespace(save=lambda *_: None),
+        "progress": progress,
+        "validator": lambda: next(found),
+        "vocabulary": SimpleNamespace(words=lambda ids: ids),
+    }
+    save = ValidateAndSave(**parts, captions=1, first_epoch=first_epoch, patience=patience)
+    save.set_model(SimpleNamespace(stop_training=False))
+    for epoch in range(progress.epoch, progress.epoch + len(qualities)):
+        save.on_epoch_begin(epoch)
+        save.on_epoch_end(epoch)
+        if save.model.stop_training:
+            break
+    return save.progress
+
+
+def test_it_ends_after_as_many_epochs_without_a_better_one_as_its_patience() -> None:
+    worse = [(0.5, 2.0), *[(0.4, 1.0)] * 9]
+    assert epochs_until_the_end(Progress(), worse, 0, patience=3).epoch == 4
+
+
+def test_a_cider_of_zero_is_waited_out_while_the_loss_falls() -> None:
+    falling = [(0.0, 9.0 - epoch) for epoch in range(6)]
+    reached = epochs_until_the_end(Progress(), [*falling, (0.1, 5.0)], 0, patience=2)
+    assert (reached.epoch, reached.best_epoch) == (7, 7)
+    flat = [(0.0, 2.0)] * 9
+    assert epochs_until_the_end(Progress(), flat, 0, patience=2).epoch == 3
+
+
+def test_patience_is_of_the_phase_and_not_of_a_start() -> None:
+    worse = [(0.4, 1.0)] * 9
+    interrupted = Progress(epoch=3, best_epoch=1, best_cider=0.5, best_loss=2.0)
+    assert epochs_until_the_end(interrupted, worse, first_epoch=0, patience=3).epoch == 4
+    # A second phase gives what it starts from, which may be better, its own time.
+    assert epochs_until_the_end(interrupted, worse, first_epoch=3, patience=3).epoch == 6

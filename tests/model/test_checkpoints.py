@@ -55,17 +55,26 @@ def save_epochs(folder: Path, ciders: list[float]) -> list[SmallTraining]:
     checkpoints, progress, saved_ones = Checkpoints(folder), Progress(), []
     for epoch, cider in enumerate(ciders):
         saved_ones.append(SmallTraining(seed=epoch + 1))
-        progress = progress.after(cider)
+        progress = progress.after(cider, loss=1.0)
         checkpoints.save(saved_ones[-1], progress)
     return saved_ones
 
 
 def test_progress_notes_the_epoch_of_the_highest_cider() -> None:
-    first = Progress().after(0.0)
-    assert first == Progress(1, 1, 0.0)
-    assert first.after(0.5) == Progress(2, 2, 0.5)
-    assert first.after(0.0) == Progress(2, 1, 0.0)
-    assert first.after(-0.5).after(1.0) == Progress(3, 3, 1.0)
+    first = Progress().after(0.0, 3.0)
+    assert first == Progress(1, 1, 0.0, 3.0)
+    assert first.after(0.5, 4.0) == Progress(2, 2, 0.5, 4.0)
+    assert first.after(-0.5, 2.0) == Progress(2, 1, 0.0, 3.0)
+    assert first.after(-0.5, 2.0).after(1.0, 5.0) == Progress(3, 3, 1.0, 5.0)
+
+
+def test_of_equal_ciders_the_lower_loss_is_the_better() -> None:
+    first = Progress().after(0.0, 3.0)
+    assert first.after(0.0, 2.0) == Progress(2, 2, 0.0, 2.0)
+    assert first.after(0.0, 3.0) == Progress(2, 1, 0.0, 3.0)
+    assert first.after(0.0, 4.0) == Progress(2, 1, 0.0, 3.0)
+    # Of a run that an earlier version began.
+    assert Progress(1, 1, 0.0).after(0.0, 9.0) == Progress(2, 2, 0.0, 9.0)
 
 
 def test_training_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
@@ -98,7 +107,7 @@ def test_captions_are_made_with_the_averaged_weights(tmp_path: Path) -> None:
 def test_only_the_last_and_the_best_epoch_are_kept(tmp_path: Path) -> None:
     save_epochs(tmp_path, [1.0, 3.0, 2.0, 1.5])
     assert saved(tmp_path) == ["epoch-00002", "epoch-00004"]
-    assert Checkpoints(tmp_path).progress() == Progress(4, 2, 3.0)
+    assert Checkpoints(tmp_path).progress() == Progress(4, 2, 3.0, 1.0)
 
 
 def test_a_new_best_replaces_all_before_it(tmp_path: Path) -> None:
@@ -128,7 +137,7 @@ def test_a_leftover_of_a_crash_while_saving_is_ignored_and_replaced(tmp_path: Pa
     leftover.mkdir()
     (leftover / "model.weights.h5").write_bytes(b"half")
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.progress() == Progress(1, 1, 1.0)
+    assert checkpoints.progress() == Progress(1, 1, 1.0, 1.0)
     checkpoints.save(SmallTraining(2), Progress(2, 2, 2.5))
     assert saved(tmp_path) == ["epoch-00002"]
 
@@ -154,7 +163,7 @@ def test_a_failed_save_leaves_the_epochs_before_it(
     monkeypatch.setattr(training, "save_weights", fail)
     with pytest.raises(CaptionerError, match=r"epoch 2 cannot be written.*no space.*make room"):
         Checkpoints(tmp_path).save(training, Progress(2, 2, 2.5))
-    assert Checkpoints(tmp_path).progress() == Progress(1, 1, 1.0)
+    assert Checkpoints(tmp_path).progress() == Progress(1, 1, 1.0, 1.0)
     assert saved(tmp_path) == ["epoch-00001"]
 
 

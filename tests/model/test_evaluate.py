@@ -15,6 +15,7 @@ import pytest
 from model import evaluate as evaluator
 from model.arguments import evaluate_parser
 from model.bundle_folder import Scored
+from model.checkpoints import Checkpoints
 from model.command import run_command
 from model.config import ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_split
@@ -51,13 +52,16 @@ def test_a_model_that_knows_its_subject_scores_high(of_run: tuple[dict, list[dic
         assert row["image_id"].split("-")[-1] in row["caption"].split()
 
 
-def test_metrics_say_what_they_were_taken_over(of_run: tuple[dict, list[dict]]) -> None:
+def test_metrics_say_what_they_were_taken_over(
+    of_run: tuple[dict, list[dict]], trained_run: Path
+) -> None:
     metrics, _ = of_run
     assert metrics["split"] == "test"
     assert metrics["images"] == builders.SPLITS["test"]
     assert metrics["tokeniser"].startswith("model.ptb")
     assert metrics["sampler"] == dataclasses.asdict(SamplerConfig())
     assert metrics["engine"] == {"name": "tensorflow", "bfloat16": False}
+    assert metrics["epoch"] == Checkpoints(trained_run).progress().best_epoch
     assert metrics["dataset_fingerprint"] == "squares"
     names = {"bleu_1", "bleu_2", "bleu_3", "bleu_4", "rouge_l", "cider"}
     assert set(metrics["scores"]) == set(metrics["intervals_95"]) == names
@@ -89,7 +93,7 @@ def test_predict_takes_the_best_caption_whatever_else_a_model_says(squares: Path
         return [Result([], said, picture) for picture in pixels]
 
     model = evaluator.Model(
-        caption, SamplerConfig(), Engine(), "", ImageConfig(builders.SIZE_PX), (), len
+        caption, SamplerConfig(), Engine(), None, "", ImageConfig(builders.SIZE_PX), (), len
     )
     examples = read_split(squares, "test", read_dataset_info(squares))
     rows = list(evaluator.predict(model, examples, 3))
@@ -190,11 +194,48 @@ def test_what_cannot_be_evaluated_is_one_line(
     assert error.count("\n") == 1
 
 
+def test_an_output_that_is_a_file_is_refused_before_the_work(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "notes").write_text("dear")
+    options = [f"--model={trained_run}", f"--dataset={squares}", f"--output={tmp_path / 'notes'}"]
+    assert run_command(evaluate_parser(), evaluator.run, options) == 2
+    assert "notes is a file; expected a folder" in capsys.readouterr().err
+
+
+def test_concepts_that_no_caption_names_are_left_out_of_the_metrics(
+    trained_run: Path, squares: Path
+) -> None:
+    def tag(pixels: np.ndarray) -> np.ndarray:
+        return np.full((len(pixels), 2), 0.5)
+
+    def precision(*concepts: str) -> dict:
+        model = dataclasses.replace(
+            load_model(trained_run, SamplerConfig(beam_width=1)), concepts=concepts, tag=tag
+        )
+        info = read_dataset_info(squares)
+        return evaluator.evaluate(model, squares, info, "test", 4, "python").metrics
+
+    metrics = precision("elephant", "Elephant")
+    assert "tag_mean_average_precision" not in metrics
+    assert "no caption" in metrics["left_out"]["tag_mean_average_precision"]
+    assert 0 < precision("square", "elephant")["tag_mean_average_precision"] <= 1
+
+
+def test_concepts_with_capitals_are_looked_for_as_they_are() -> None:
+    scores = np.array([0.9, 0.1])
+    row = {"references": ["Ein Hund im wald"], "concept_scores": scores}
+    other = {"references": ["Nichts"], "concept_scores": scores[::-1]}
+    assert evaluator.tag_precision(("Hund", "Wald"), [row, other]) == 1.0
+    assert evaluator.tag_precision(("hund", "wald"), [row, other]) == 0.75
+    assert evaluator.tag_precision(("HUND", "Wald"), [row, other]) is None
+
+
 def test_pictures_of_another_size_than_the_models_are_refused(squares: Path) -> None:
     info = read_dataset_info(squares)
     image = ImageConfig(64)
     model = evaluator.Model(
-        lambda _: [], SamplerConfig(), Engine(), info.fingerprint, image, (), len
+        lambda _: [], SamplerConfig(), Engine(), None, info.fingerprint, image, (), len
     )
     with pytest.raises(CaptionerError, match=r"captions pictures of 64 px.*--image-size-px 64"):
         evaluator.evaluate(model, squares, info, "validation", 4, "python")

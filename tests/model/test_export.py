@@ -17,6 +17,7 @@ import pytest
 from model import export as exporter
 from model.bundle import Bundle
 from model.bundle_folder import ImageCaptions, read_bundle_config
+from model.checkpoints import Checkpoints
 from model.config import SamplerConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
@@ -179,12 +180,16 @@ def test_a_failed_export_leaves_nothing(
 
 
 def test_metrics_of_the_run_go_into_the_bundle(
-    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    trained_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     metrics = {
         "images": 8,
         "split": "test",
-        "sampler": "beam",
+        "epoch": Checkpoints(trained_run).progress().best_epoch,
+        "sampler": dataclasses.asdict(SamplerConfig()),
         "tokeniser": "python",
         "low_score": -1.5,
         "scores": {"cider": 0.5},
@@ -196,6 +201,32 @@ def test_metrics_of_the_run_go_into_the_bundle(
     assert export(run, tmp_path / "bundle", SamplerConfig()).low_score == -1.5
     assert json.loads((tmp_path / "bundle" / "metrics.json").read_text()) == metrics
     assert "| cider | 0.5000 |" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
+    # Scores of a beam say nothing of those of greedy search, nor an epoch's of another's.
+    assert export(run, tmp_path / "greedy", SamplerConfig(beam_width=1)).low_score is None
+    assert (tmp_path / "greedy" / "metrics.json").exists()
+    assert "another sampler" in capsys.readouterr().err
+    (run / "metrics.json").write_text(json.dumps({**metrics, "epoch": 1}))
+    assert export(run, tmp_path / "later", SamplerConfig()).low_score is None
+    assert not (tmp_path / "later" / "metrics.json").exists()
+    assert "is of epoch 1, exported is epoch" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["b[1]", "b*", "what?"])
+def test_a_name_that_tensorflow_takes_for_a_pattern_is_refused(
+    trained_run: Path, bundle_folder: Path, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(CaptionerError, match="pattern; choose a name without"):
+        export(trained_run, tmp_path / name, SamplerConfig())
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / name).symlink_to(bundle_folder)
+    with pytest.raises(CaptionerError, match="pattern; choose a name without"):
+        Bundle(tmp_path / name)
+
+
+def test_an_output_inside_of_a_file_is_refused(trained_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("dear")
+    with pytest.raises(CaptionerError, match="notes is a file; expected a folder"):
+        export(trained_run, tmp_path / "notes" / "bundle", SamplerConfig())
 
 
 def change_config(folder: Path, bundle: Path, **changes: object) -> Path:

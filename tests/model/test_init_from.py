@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import builders
@@ -32,6 +34,31 @@ def test_training_starts_from_the_weights_given(
     assert builders.train(squares, tmp_path / "run", init_from=source, **STILL) == 0
     for old, new in zip(weights(trained_run), weights(tmp_path / "run"), strict=True):
         np.testing.assert_allclose(new, old, atol=1e-5)
+
+
+def test_a_run_goes_on_without_what_it_started_from(
+    trained_run: Path, squares: Path, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(trained_run, source)
+    changes = {"init_from": source, **STILL}
+    assert builders.train(squares, tmp_path / "run", **changes) == 0
+    (progress_file,) = (tmp_path / "run" / "checkpoints").glob("*/progress.json")
+    progress = json.loads(progress_file.read_text())
+    progress_file.write_text(json.dumps({**progress, "ended": None}))
+    shutil.rmtree(source)
+    assert builders.train(squares, tmp_path / "run", **changes) == 0
+    assert Checkpoints(tmp_path / "run").progress().ended == "all epochs done"
+
+
+def test_a_folder_without_its_vocabulary_is_refused(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "source"
+    shutil.copytree(trained_run, source)
+    (source / "vocabulary.txt").unlink()
+    assert builders.train(squares, tmp_path / "run", init_from=source) == 2
+    assert f"{source} has no vocabulary.txt" in capsys.readouterr().err
 
 
 def test_self_critical_training_may_start_from_a_run_at_once(
