@@ -148,7 +148,7 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
         raise ImageError(
             "bomb",
             f"got {image.width} x {image.height} px, expected at most {max_pixels} pixels; "
-            "--max-pixels raises the limit",
+            "captioner preprocess --max-pixels raises the limit",
         )
     return image
 
@@ -179,7 +179,7 @@ def _refusal(error: Exception) -> ImageError:
     """The reject that goes with what Pillow raised."""
     message = f"{type(error).__name__}: {error}"
     if isinstance(error, Image.DecompressionBombError):
-        return ImageError("bomb", f"{error}; --max-pixels raises the limit")
+        return ImageError("bomb", f"{error}; captioner preprocess --max-pixels raises the limit")
     # MAX_TEXT_CHUNK and MAX_TEXT_MEMORY limit what a PNG's texts and profiles unpack to.
     if isinstance(error, MemoryError) or "MAX_TEXT" in message:
         return ImageError("bomb", f"{message}; it unpacks to more than the memory for it")

@@ -18,13 +18,23 @@ _CONTAINERS_SHOWN = 20
 
 @dataclasses.dataclass(frozen=True)
 class Account:
-    """Where every picture of the inputs went: inputs = already done + captioned + rejected."""
+    """Where every picture of the inputs went: inputs = already done + captioned + rejected.
+
+    Attributes:
+        inputs: pictures of all inputs.
+        already_done: those that had their row before the run.
+        captioned: those that the run captioned.
+        rejected: those that it rejected.
+        reasons: these, by reason.
+        already_rejected: those already done whose row tells of a reject.
+    """
 
     inputs: int
     already_done: int
     captioned: int
     rejected: int
     reasons: dict[str, int]
+    already_rejected: int = 0
 
     def check(self) -> None:
         """Raises:
@@ -37,8 +47,17 @@ class Account:
             )
 
     def exceeds(self, max_reject_ratio: float) -> bool:
-        """Whether too large a share of this run's pictures was rejected."""
-        return self.rejected > max_reject_ratio * (self.captioned + self.rejected)
+        """Whether too large a share was rejected, of this run's pictures or of all inputs.
+
+        Of all, so that to run again is no way to success.
+        """
+        of_run = self.rejected > max_reject_ratio * (self.captioned + self.rejected)
+        return of_run or self.all_rejected > max_reject_ratio * self.inputs
+
+    @property
+    def all_rejected(self) -> int:
+        """Pictures of the inputs whose row tells of a reject."""
+        return self.already_rejected + self.rejected
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +95,11 @@ def summary(outcome: Outcome, folder: str, seconds: float) -> Iterator[str]:
         f"{account.inputs} images = {account.already_done} already done + {account.captioned} "
         f"captioned + {account.rejected} rejected"
     )
+    if account.already_rejected:
+        yield (
+            f"  rejected before, of those already done: {account.already_rejected} "
+            "(--retry-rejected does them again)"
+        )
     for reason, count in sorted(account.reasons.items()):
         yield f"  rejected: {reason} {count}"
     if account.already_done == account.inputs:

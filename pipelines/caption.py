@@ -94,6 +94,7 @@ def _caption(
         captioned=committed.statuses[CAPTIONED],
         rejected=committed.statuses[REJECTED],
         reasons=dict(committed.reasons),
+        already_rejected=remaining.already_rejected,
     )
     account.check()
     return Outcome(account, skipped, stages)
@@ -130,8 +131,8 @@ def run(options: argparse.Namespace) -> int:
     if account.exceeds(config.max_reject_ratio):
         print(
             f"captioner caption: rejected {account.rejected} of "
-            f"{account.captioned + account.rejected} images, more than --max-reject-ratio "
-            f"{config.max_reject_ratio}",
+            f"{account.captioned + account.rejected} images in this run, {account.all_rejected} of "
+            f"{account.inputs} in all, more than --max-reject-ratio {config.max_reject_ratio}",
             file=sys.stderr,
         )
         return TOO_MANY_REJECTS

@@ -104,6 +104,8 @@ def check_model(config: CaptionConfig) -> BundleConfig:
 def check_output(config: CaptionConfig) -> None:
     """Checks that the output is absent, empty, or holds captions, and is no part of an input.
 
+    What lies beside captions, a report say, stays there.
+
     Raises:
         CaptionerError: if it is anything else.
     """
@@ -118,10 +120,10 @@ def check_output(config: CaptionConfig) -> None:
         return
     if not os.path.isdir(output):
         raise CaptionerError(f"--output {output} is a file; expected a folder")
-    foreign = [name for name in os.listdir(output) if name != RUNS and "model=" not in name]
-    if foreign:
+    names = [name for name in os.listdir(output) if not name.startswith(".")]
+    if names and not any(name == RUNS or "model=" in name for name in names):
         raise CaptionerError(
-            f"--output {output} holds files that are no captions, e.g. {sorted(foreign)[0]}; "
+            f"--output {output} holds files that are no captions, e.g. {sorted(names)[0]}; "
             "choose another folder"
         )
 

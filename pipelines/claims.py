@@ -58,6 +58,8 @@ def claim(output: str, run_id: str) -> Iterator[Claim]:
     missing = [path for path in (runs, output) if files.is_local(path) and not os.path.exists(path)]
     try:
         files.write_text(claimed.uri, "")
+        # Claims first: a file that becomes ready while the others are listed may not be renamed.
+        files.delete_temporaries(runs, keep=claimed.uri)
         files.delete_temporaries(output, keep=claimed.uri)
     except OSError as error:
         raise CaptionerError(

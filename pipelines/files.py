@@ -24,7 +24,7 @@ def is_local(uri: str) -> bool:
 
 
 @contextlib.contextmanager
-def atomic_path(uri: str, durable: bool = False) -> Iterator[str]:
+def atomic_path(uri: str) -> Iterator[str]:
     """Yields a local path to write; on success it becomes `uri`, on failure it is gone.
 
     On a local disk the file is written beside its final name and renamed; elsewhere it is written
@@ -33,8 +33,6 @@ def atomic_path(uri: str, durable: bool = False) -> Iterator[str]:
 
     Args:
         uri: the file's final name.
-        durable: whether its bytes are on the disk before the name is: what a power cut leaves is
-            whole then too.
     """
     if is_local(uri):
         folder, name = os.path.split(uri)
@@ -42,8 +40,6 @@ def atomic_path(uri: str, durable: bool = False) -> Iterator[str]:
         temporary = os.path.join(folder, temporary_name(f"{name}.{uuid.uuid4().hex}"))
         try:
             yield temporary
-            if durable:
-                _flush(temporary)
             os.replace(temporary, uri)
         except BaseException:
             if os.path.lexists(temporary):
@@ -60,7 +56,8 @@ def atomic_path(uri: str, durable: bool = False) -> Iterator[str]:
             shutil.copyfileobj(source, target, 1 << 20)
 
 
-def _flush(path: str) -> None:
+def flush(path: str) -> None:
+    """Puts the bytes of the local file `path` on the disk: no power cut leaves half of it then."""
     with open(path, "rb") as file:
         os.fsync(file.fileno())
 
@@ -161,6 +158,10 @@ def delete_temporaries(folder: str, keep: str | None = None) -> int:
 
 def delete(uri: str) -> None:
     """Deletes the file `uri`, if it is there."""
+    if is_local(uri):
+        # Beam would take the name for a pattern, and delete other files.
+        Path(uri).unlink(missing_ok=True)
+        return
     try:
         FileSystems.delete([uri])
     except BeamIOError:

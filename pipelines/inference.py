@@ -21,6 +21,7 @@ from model.command import quiet_imports
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
+from model.errors import CaptionerError
 from pipelines import files
 from pipelines.allocator import keep_freed_memory
 from pipelines.archives.containers import close_containers
@@ -34,6 +35,8 @@ from pipelines.stages import CAPTION, DECODE, NAMESPACE, READ, STAGES, WRITE, St
 from pipelines.triage import flags_of
 from pipelines.units import unit_uri
 from pipelines.worker_end import end_at_once
+
+_NO_CAPTION = "the model gave no caption of a finite score"
 
 
 @dataclass(frozen=True)
@@ -121,6 +124,9 @@ def _fill(
     if isinstance(result, ModelError):
         row.update(status=REJECTED, reason="model_error", error=str(result))
         return
+    if not result.captions:
+        row.update(status=REJECTED, reason="model_error", error=_NO_CAPTION)
+        return
     best, *others = result.captions[: kept.num_captions]
     tags = sorted(result.tags, key=lambda tag: -tag.score)[: kept.tags]
     row.update(
@@ -179,8 +185,14 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         caption = BatchCaptioner(bundle.caption, self.batch_size)
         blank = np.zeros((size_px, size_px, 3), np.uint8)
         for result in caption([blank] * self.batch_size):
+            # The bundle's fault, or the sampler's: it would reject every picture.
             if isinstance(result, ModelError):
-                raise result  # the bundle's fault: it would reject every picture
+                raise result
+            if not result.captions:
+                raise CaptionerError(
+                    f"{_NO_CAPTION} for a blank picture; give other options of the sampler, or "
+                    "train the model again"
+                )
         mark = self.engine.fingerprint(bundle.config.model_fingerprint)
         return LoadedModel(dataclasses.replace(bundle.config, model_fingerprint=mark), caption)
 
@@ -224,9 +236,10 @@ class CommitUnit(beam.DoFn):
         started = time.perf_counter()
         table = pa.Table.from_pylist(element.rows, CAPTIONS)
         uri = unit_uri(self.folder, element.unit)
-        with files.atomic_path(uri, durable=True) as path:
+        with files.atomic_path(uri) as path:
             pq.write_table(check_no_nulls(table), path, compression="zstd")
-            self.claimed.check()  # with the file ready: see `claims`
+            files.flush(path)
+            self.claimed.check()  # with the file ready, and nothing slow to come: see `claims`
         rejected = sum(row["status"] == REJECTED for row in element.rows)
         self.captioned.inc(len(element.rows) - rejected)
         self.rejected.inc(rejected)

@@ -16,7 +16,7 @@ from pipelines.schemas import CAPTIONS, REJECTED
 from pipelines.texts import one_line
 from pipelines.threads import map_ahead
 
-_COLUMNS = ["image_uri", "status", "byte_size", "captioned_at"]
+_COLUMNS = ["image_uri", "status", "reason", "sha256", "byte_size", "captioned_at"]
 # Files are small, and far away where they lie in a cloud.
 _THREADS = 16
 
@@ -34,8 +34,9 @@ class Ledger:
 
     Attributes:
         parts: the URIs of its files.
-        rows: one for each picture: `image_uri`, `rejected`, `byte_size`, `captioned_usec` (since
-            1970), `part` and `row`.
+        rows: one for each picture: `image_uri`, `rejected`, `unread` (rejected for what hindered
+            reading it, not for its bytes), `byte_size`, `captioned_usec` (since 1970), `part` and
+            `row`.
         doubles: rows of pictures that have a later one.
     """
 
@@ -71,10 +72,15 @@ def _read_part(uri: str) -> pa.Table:
 
 
 def _located(table: pa.Table, part: int) -> pa.Table:
+    rejected = pc.equal(table["status"], REJECTED)
+    # A file too large to be read is as large as it was.
+    too_large = pc.fill_null(pc.equal(table["reason"], "bomb"), False)
+    unread = pc.and_not(pc.and_(rejected, pc.is_null(table["sha256"])), too_large)
     return pa.table(
         {
             "image_uri": table["image_uri"].cast(pa.large_string()),
-            "rejected": pc.equal(table["status"], REJECTED),
+            "rejected": rejected,
+            "unread": unread,
             "byte_size": table["byte_size"],
             "captioned_usec": table["captioned_at"].cast(pa.int64()),
             "part": pa.array(np.full(len(table), part, np.int32)),
@@ -127,6 +133,7 @@ def _rewrite(uri: str, without: list[int], check: Callable[[], None]) -> None:
         check()
         files.delete(uri)
         return
-    with files.atomic_path(uri, durable=True) as path:
+    with files.atomic_path(uri) as path:
         pq.write_table(table.take(kept), path, compression="zstd")
+        files.flush(path)
         check()

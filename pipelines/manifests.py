@@ -104,10 +104,10 @@ def _check_path(path: Any, where: str) -> str:
 
 
 def _resolve(folder: str, path: str) -> str:
-    if path.startswith("/") or not files.is_local(path):
+    if not files.is_local(path):
         return path
-    joined = f"{folder}/{path}"
-    return os.path.normpath(joined) if files.is_local(folder) else joined
+    joined = path if path.startswith("/") else f"{folder}/{path}"
+    return os.path.normpath(joined) if files.is_local(joined) else joined
 
 
 def _local_status(uri: str) -> tuple[int, int | None]:

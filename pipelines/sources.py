@@ -1,11 +1,13 @@
 """Where pictures and splits come from: sources checked and listed before work starts."""
 
+import dataclasses
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.localfilesystem import LocalFileSystem
 
 from model.errors import CaptionerError
 from pipelines import files
@@ -15,12 +17,13 @@ from pipelines.archives.containers import (
     list_container,
     suffix_of,
 )
-from pipelines.archives.members import SkippedFiles, is_picture
+from pipelines.archives.members import SkippedFiles, as_unicode, is_hidden, is_picture
 from pipelines.archives.parquet_images import holds_pictures
 from pipelines.manifests import is_manifest, list_manifest
 from pipelines.records import ImageFile, SplitEntry
-from pipelines.texts import read_text
+from pipelines.texts import one_line, read_text
 
+_LOCAL_SCHEME = "file://"
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -33,8 +36,33 @@ class ListedFile(NamedTuple):
 
 
 def normalise_uri(path: str) -> str:
-    """An absolute local path, or a URI as it is: the same file has the same name in every run."""
-    return os.path.abspath(os.path.expanduser(path)) if files.is_local(path) else path
+    """An absolute local path, or a URI without a slash at its end: the same in every run.
+
+    Raises:
+        CaptionerError: if it is empty, or of a file system that is not there.
+    """
+    if not path:
+        raise CaptionerError("got an empty path; expected that of a file or a folder")
+    if path.startswith(_LOCAL_SCHEME):
+        path = path.removeprefix(_LOCAL_SCHEME)
+    if files.is_local(path):
+        return os.path.abspath(os.path.expanduser(path))
+    _check_file_system(path)
+    scheme, _, rest = path.partition("://")
+    return f"{scheme}://{rest.rstrip('/')}"
+
+
+def _check_file_system(uri: str) -> None:
+    """Raises:
+    CaptionerError: if Beam knows no file system of this URI, or not the package that it needs.
+    """
+    try:
+        FileSystems.get_filesystem(uri)
+    except Exception as error:  # each file system has its own
+        raise CaptionerError(
+            f"{uri}: its file system cannot be used: {one_line(error)}; correct the URI, or "
+            "install Beam's extra for it, e.g. apache-beam[gcp], apache-beam[aws]"
+        ) from error
 
 
 def is_glob(uri: str) -> bool:
@@ -43,8 +71,23 @@ def is_glob(uri: str) -> bool:
 
 
 def match_glob(pattern: str) -> list[ListedFile]:
-    """The files that `pattern` matches, sorted; no folders."""
-    return [file for file in _match(pattern) if not is_folder(file.uri)]
+    """The files that `pattern` matches, sorted; no folders.
+
+    On a local disk as in a folder: links are followed, those that lead nowhere are files, and what
+    is hidden is no part of it. There Beam would pass linked folders and dead links over.
+    """
+    if not files.is_local(pattern):
+        return _match(pattern)
+    root = _fixed_part(pattern)
+    if not os.path.isdir(root or "/"):
+        return []
+    matches = re.compile(LocalFileSystem.translate_pattern(pattern)).match
+    return sorted(file for file in _walk(root or "/") if matches(file.uri))
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder above the first name of `pattern` that is no plain name."""
+    return pattern[: _GLOB.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
 
 
 def _match(pattern: str) -> list[ListedFile]:
@@ -108,26 +151,27 @@ def list_images(
         image_column: the column of a manifest or of a Parquet file; found if None.
 
     Raises:
-        CaptionerError: if the source is missing, damaged, holds no picture, or a name that is no
-            UTF-8.
+        CaptionerError: if the source is missing, damaged, or holds no picture.
     """
     uri = normalise_uri(source)
     found = 0
     for image in _list_source(uri, skipped, image_column):
         found += 1
-        try:
-            image.uri.encode()
-        except UnicodeEncodeError as error:
-            raise CaptionerError(
-                f"{source}: the name {os.fsencode(image.uri)!r} is no UTF-8, which no table can "
-                "hold; rename it"
-            ) from error
-        yield image
+        yield _with_unicode_name(image)
     if not found:
         raise CaptionerError(
             f"{source}: no pictures found; files of other kinds: {skipped}. Check the path; a "
             "quoted glob ('folder/*') takes files of any name"
         )
+
+
+def _with_unicode_name(image: ImageFile) -> ImageFile:
+    """The picture, flawed if its name is no UTF-8, which no table can hold."""
+    uri = as_unicode(image.uri)
+    if uri == image.uri:
+        return image
+    flaw = f"unsafe_name: the name {uri!r} is no UTF-8; rename it"
+    return dataclasses.replace(image, uri=uri, image_id=as_unicode(image.image_id), flaw=flaw)
 
 
 def _list_source(uri: str, skipped: SkippedFiles, image_column: str | None) -> Iterator[ImageFile]:
@@ -151,7 +195,7 @@ def _is_container(uri: str, image_column: str | None) -> bool:
 def _list_glob(
     pattern: str, skipped: SkippedFiles, image_column: str | None
 ) -> Iterator[ImageFile]:
-    root = pattern[: _GLOB.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
+    root = _fixed_part(pattern)
     for uri, byte_size, modified in match_glob(pattern):
         check_not_compressed(uri)
         if _is_container(uri, image_column):
@@ -175,7 +219,8 @@ def _walk(folder: str) -> Iterator[ListedFile]:
     if files.is_local(folder):
         yield from _walk_local(folder, frozenset())
         return
-    yield from _match(folder.rstrip("/") + "/**")
+    root = folder.rstrip("/")
+    yield from (file for file in _match(f"{root}/**") if not is_hidden(file.uri[len(root) :]))
 
 
 def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[ListedFile]:

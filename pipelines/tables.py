@@ -10,9 +10,10 @@ from typing import Any
 from model.errors import CaptionerError
 from pipelines.texts import lines_of, parse_json, read_text, shorten
 
-# Names under which a column of pictures is found without being named, the likeliest first.
+# Names under which a column of pictures is found without being named, the likeliest first. Beside
+# others, `image_id` is a number.
 IMAGE_COLUMNS = tuple(
-    "image image_id file_name filename file path image_path image_uri uri".split()
+    "image file_name filename file path image_path image_uri uri image_id".split()
 )
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 

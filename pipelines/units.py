@@ -40,9 +40,10 @@ class Selection:
 class Remaining:
     """The pictures of an archive that have no row, or a stale one, each once.
 
-    A row is stale if the picture's size is not the row's any more, or if it was modified after
-    work on the row began; with `Selection.retry_rejected` also if it tells of a reject. A size of
-    0 and a time that lies in the future tell nothing. It counts as it is iterated.
+    A row is stale if the picture's size is not the row's any more, if it was modified after work
+    on the row began, or if it could not be read then and the listing finds nothing wrong with it
+    now; with `Selection.retry_rejected` also if it tells of a reject. A size of 0 and a time that
+    lies in the future tell nothing. It counts as it is iterated.
 
     Attributes:
         images: the pictures of all inputs; one that two inputs list counts once.
@@ -51,6 +52,7 @@ class Remaining:
         inputs: pictures seen so far.
         changed: those of them whose file is another one than that of their row.
         retried: those of them that are done again because they were rejected.
+        already_rejected: those of them whose row stays and tells of a reject.
         stale: where the rows are that must go before their pictures are done again.
         by_container: pictures to do, by the container that holds them.
     """
@@ -61,6 +63,7 @@ class Remaining:
     inputs: int = 0
     changed: int = 0
     retried: int = 0
+    already_rejected: int = 0
     stale: list[Place] = field(default_factory=list)
     by_container: Counter[str | None] = field(default_factory=Counter)
     _seen: list[pa.Array] = field(default_factory=list)
@@ -110,14 +113,22 @@ class Remaining:
         listed = list(itertools.compress(images, has_row))
         changed = self._changed(listed, index)
         rejected = self.ledger.rows["rejected"].take(index).to_numpy()
-        retried = ~changed & rejected if self.selection.retry_rejected else np.zeros_like(changed)
+        again = rejected if self.selection.retry_rejected else self._readable(listed, index)
+        retried = ~changed & again
         stale = changed | retried
+        self.already_rejected += int((rejected & ~stale).sum())
         self.changed += int(changed.sum())
         self.retried += int(retried.sum())
         self.stale += self.ledger.places(index[stale])
         to_do = ~has_row
         to_do[has_row] = stale
         return to_do.tolist()
+
+    def _readable(self, images: list[ImageFile], index: np.ndarray) -> np.ndarray:
+        """Whether the pictures could not be read for their rows, and may be by now."""
+        unread = self.ledger.rows["unread"].take(index).to_numpy()
+        sound = [image.flaw is None and image.byte_size > 0 for image in images]
+        return unread & np.array(sound, bool)
 
     def _changed(self, images: list[ImageFile], index: np.ndarray) -> np.ndarray:
         """Whether the pictures are others than those that rows number `index` tell of."""

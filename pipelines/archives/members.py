@@ -26,7 +26,7 @@ class SkippedFiles:
 
     def count(self, name: str) -> None:
         """Counts a file that is passed over."""
-        self.by_suffix[PurePosixPath(name).suffix.lower()] += 1
+        self.by_suffix[as_unicode(PurePosixPath(name).suffix.lower())] += 1
 
     def __str__(self) -> str:
         if not self.by_suffix:
@@ -70,8 +70,12 @@ def is_hidden(name: str) -> bool:
 def member_id(name: str) -> str:
     """What captions call the member `name`: without a leading ``./``, and text of Unicode."""
     plain = name[match.end() :] if (match := _HERE.match(name)) else name
-    # Bytes that are no UTF-8 come as surrogates, which no table holds.
-    return plain.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return as_unicode(plain)
+
+
+def as_unicode(name: str) -> str:
+    """`name` with bytes that are no UTF-8, which come as surrogates, spelled out."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _flaw_of_name(name: str) -> str | None:

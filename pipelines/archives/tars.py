@@ -19,8 +19,9 @@ _DAMAGE = (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionErr
 def walk_tar(file: Any, uri: str) -> Iterator[Member]:
     """The members of the tar in the open, seekable `file` that are no folders, in its order.
 
-    A tar that ends too early gives a flawed last member for all that is lost. Between two members
-    the caller may read from `file` where it likes.
+    A tar that ends too early gives a flawed last member for all that is lost; tars written one
+    after the other are read as one. Between two members the caller may read from `file` where it
+    likes.
 
     Raises:
         CaptionerError: if it is no tar, or a compressed one.
@@ -52,7 +53,16 @@ def _walk(archive: tarfile.TarFile, file: Any, size: int) -> Iterator[Member]:
         # The library would keep every header.
         archive.members = []  # type: ignore[attr-defined]
         if info is None:
-            break
+            file.seek(at)
+            if file.read(_BLOCK) != bytes(_BLOCK):
+                # The library takes a damaged header for the end, as it does the end of the file.
+                yield _rest(at, size, "neither a header nor the mark that ends a tar")
+                return
+            following = _find_header(file, at)
+            if following is None:
+                return
+            archive.offset = at = following
+            continue
         if archive.offset <= at:
             # A damaged header may point backwards: it would be walked for ever.
             yield _rest(at, size, "a header that points backwards")
@@ -67,10 +77,20 @@ def _walk(archive: tarfile.TarFile, file: Any, size: int) -> Iterator[Member]:
             return
         what = (_flaw_of(info), _modified_usec(info))
         yield Member(info.name, info.size, info.offset_data, *what)
+
+
+def _find_header(file: Any, at: int) -> int | None:
+    """Where another tar begins after the end mark at `at`, as in ``cat a.tar b.tar``."""
     file.seek(at)
-    if file.read(_BLOCK) != bytes(_BLOCK):
-        # The library takes a damaged header for the end, as it does the end of the file.
-        yield _rest(at, size, "neither a header nor the mark that ends a tar")
+    while block := file.read(_BLOCK):
+        if block != bytes(len(block)):
+            try:
+                tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+            except _DAMAGE:
+                return None  # what other programs append to a tar
+            return at
+        at += len(block)
+    return None
 
 
 def _rest(at: int, size: int, got: str) -> Member:

@@ -217,7 +217,7 @@ def test_a_picture_of_too_many_pixels_is_a_bomb(max_pixels: int, refused: bool) 
     if refused:
         error = refusal(data, config)
         assert error.reason == "bomb"
-        assert "--max-pixels raises the limit" in str(error)
+        assert "captioner preprocess --max-pixels raises the limit" in str(error)
     else:
         assert decode_image(data, config).width_px == 64
 

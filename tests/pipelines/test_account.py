@@ -19,11 +19,15 @@ def test_an_account_that_does_not_add_up_is_a_defect() -> None:
             Account(inputs, already_done=4, captioned=5, rejected=1, reasons={}).check()
 
 
-def test_the_share_of_rejects_is_of_this_run_alone() -> None:
+def test_the_share_of_rejects_is_that_of_the_run_or_of_all_inputs() -> None:
     account = Account(1000, already_done=990, captioned=8, rejected=2, reasons=Counter())
     assert account.exceeds(0.19)
     assert not account.exceeds(0.2)
     assert not Account(5, already_done=5, captioned=0, rejected=0, reasons={}).exceeds(0.0)
+    # To run again is no way to success.
+    again = Account(10, 10, 0, 0, {}, already_rejected=3)
+    assert again.exceeds(0.29)
+    assert not again.exceeds(0.3)
 
 
 def test_the_summary_adds_up() -> None:
@@ -43,6 +47,10 @@ def test_the_summary_adds_up() -> None:
     assert "  caption      0.00 ms an image          - images/s a thread" in lines
     done = Outcome(Account(4, 4, 0, 0, {}), SkippedFiles(), {})
     assert "Nothing to do" in "".join(summary(done, "/captions", 2.0))
+    assert "rejected before" not in "".join(summary(done, "/captions", 2.0))
+    rejected = Outcome(Account(4, 4, 0, 0, {}, already_rejected=2), SkippedFiles(), {})
+    said = list(summary(rejected, "/captions", 2.0))
+    assert said[1].startswith("  rejected before, of those already done: 2")
 
 
 def test_a_forecast_tells_what_would_be_done() -> None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from model import engine
 from model.engine import Engine
 from model.errors import CaptionerError
-from pipelines import caption_config
 from pipelines.arguments import caption_parser
 from pipelines.caption_config import CaptionConfig, check_output, read_config
 from pipelines.units import Selection
@@ -67,7 +67,7 @@ def test_every_option_has_its_place() -> None:
 def test_the_engine_is_settled_where_the_command_starts(
     asked: list[str], flag: str, expected: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(caption_config, "read_cpu_info", lambda: f"flags : fpu {flag}\n")
+    monkeypatch.setattr(engine, "read_cpu_info", lambda: f"flags : fpu {flag}\n")
     arguments = ["--bundle", "/b", "--input", "/i", "--output", "/o", *asked]
     assert read_config(caption_parser().parse_args(arguments)).engine == expected
 
@@ -104,3 +104,15 @@ def test_an_output_beside_the_inputs_is_fine(tmp_path: Path, source: str) -> Non
 def test_remote_outputs_are_compared_as_they_are_named() -> None:
     with pytest.raises(CaptionerError, match="lies in --input"):
         check("memory://bucket/archive/", "memory://bucket/archive/captions")
+
+
+def test_what_lies_beside_captions_hinders_no_run(tmp_path: Path) -> None:
+    output = tmp_path / "captions"
+    (output / "model=abc").mkdir(parents=True)
+    (output / "report.html").write_text("")
+    check(tmp_path / "archive", output)
+    (output / "model=abc").rmdir()
+    with pytest.raises(CaptionerError, match=r"no captions, e\.g\. report\.html"):
+        check(tmp_path / "archive", output)
+    (output / "report.html").rename(output / ".DS_Store")
+    check(tmp_path / "archive", output)

@@ -150,3 +150,12 @@ def test_a_remote_tree_is_listed_moved_and_deleted(memory: dict[str, bytes]) -> 
     files.delete_tree("memory://bucket/absent")
     assert list(memory) == ["memory://bucket/from-another/a"]
     assert files.delete_temporaries("memory://bucket") == 0
+
+
+def test_a_name_is_no_pattern_when_it_is_deleted(tmp_path: Path) -> None:
+    for name in ("a1", "a?", "[1]"):
+        (tmp_path / name).write_bytes(b"")
+    files.delete(str(tmp_path / "a?"))
+    files.delete(str(tmp_path / "[1]"))
+    files.delete(str(tmp_path / "a*"))  # there is none of this name
+    assert [path.name for path in tmp_path.iterdir()] == ["a1"]

@@ -157,6 +157,19 @@ def test_a_picture_that_the_model_fails_at_is_a_rejected_row(config: BundleConfi
     assert rows[1]["width_px"] == 640
 
 
+def test_a_picture_without_a_caption_of_a_finite_score_costs_itself_alone(
+    config: BundleConfig,
+) -> None:
+    def silent_of_two(pixels: np.ndarray) -> list[ImageCaptions]:
+        nothing = ImageCaptions([], [])
+        return [nothing if said.captions[0].text == "2" else said for said in says(pixels)]
+
+    rows = rows_of([sound(1), sound(2), sound(3)], config, model=silent_of_two)
+    assert [row["status"] for row in rows] == [CAPTIONED, REJECTED, CAPTIONED]
+    assert (rows[1]["reason"], rows[1].get("caption")) == ("model_error", None)
+    assert "no caption of a finite score" in rows[1]["error"]
+
+
 @given(st.lists(st.sampled_from([*range(20), GUILTY, None]), max_size=40), st.integers(1, 9))
 def test_rows_keep_the_order_of_the_pictures(values: list[int | None], size: int) -> None:
     config = pipeline_builders.bundle_config()
@@ -243,6 +256,14 @@ def test_a_bundle_that_fails_at_its_start_rejects_no_picture(
 
     monkeypatch.setattr(Bundle, "caption", broken)
     with pytest.raises(ModelError, match="a broken graph"):
+        UnitCaptioner(str(tiny_bundle), batch_size=2, read_timeout_sec=60).load_model()
+
+
+def test_a_bundle_that_says_nothing_at_its_start_rejects_no_picture(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Bundle, "caption", lambda _, images: [ImageCaptions([], [])] * len(images))
+    with pytest.raises(CaptionerError, match="no caption of a finite score for a blank picture"):
         UnitCaptioner(str(tiny_bundle), batch_size=2, read_timeout_sec=60).load_model()
 
 

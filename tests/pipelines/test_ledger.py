@@ -46,19 +46,27 @@ def test_rows_are_told_with_their_places(tmp_path: Path) -> None:
     name = Path(unit_uri("", Unit("abc", "", 0))).name
     first = caption_row("/a.jpg", captioned_at=TIME, byte_size=7)
     second = caption_row("/ü \n.jpg", captioned_at=TIME, status=REJECTED, byte_size=None)
+    rejected = {"captioned_at": TIME, "status": REJECTED}
+    unread = caption_row("/c.jpg", **rejected, reason="missing", sha256=None)
+    too_large = caption_row("/d.jpg", **rejected, reason="bomb", sha256=None)
+    damaged = caption_row("/e.jpg", **rejected, reason="truncated", sha256="ab")
     parts = [
-        write_part(tmp_path / name, [first, second]),
+        write_part(tmp_path / name, [first, {**second, "sha256": "ab"}]),
         write_part(tmp_path / "part-def.parquet", [caption_row("/b.jpg", captioned_at=TIME)]),
         write_part(tmp_path / "part-empty.parquet", []),
+        write_part(tmp_path / "part-rejects.parquet", [unread, too_large, damaged]),
     ]
     ledger = read_ledger(str(tmp_path))
     assert ledger.parts == parts
     usec = int(TIME.timestamp() * 1e6)
-    keys = ("image_uri", "rejected", "byte_size", "captioned_usec", "part", "row")
+    keys = ("image_uri", "rejected", "unread", "byte_size", "captioned_usec", "part", "row")
     expected = [
-        ("/a.jpg", False, 7, usec, 0, 0),
-        ("/ü \n.jpg", True, None, usec, 0, 1),
-        ("/b.jpg", False, 4, usec, 1, 0),
+        ("/a.jpg", False, False, 7, usec, 0, 0),
+        ("/ü \n.jpg", True, False, None, usec, 0, 1),
+        ("/b.jpg", False, False, 4, usec, 1, 0),
+        ("/c.jpg", True, True, 4, usec, 3, 0),
+        ("/d.jpg", True, False, 4, usec, 3, 1),
+        ("/e.jpg", True, False, 4, usec, 3, 2),
     ]
     assert rows_of(ledger) == [dict(zip(keys, values, strict=True)) for values in expected]
     assert ledger.doubles == []

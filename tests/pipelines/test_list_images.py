@@ -41,6 +41,27 @@ def test_the_order_does_not_depend_on_the_file_system(tmp_path: Path) -> None:
     assert ids(tmp_path / "*" / "*.jpg") == sorted(names)
 
 
+def test_a_glob_follows_links_and_takes_those_that_lead_nowhere(tmp_path: Path) -> None:
+    archive, elsewhere = tmp_path / "archive", tmp_path / "elsewhere"
+    touch(archive, "2019/a.jpg", "2019/.hidden.jpg", "2019/a.txt")
+    touch(elsewhere, "b.jpg", "c.jpg")
+    (archive / "2020").symlink_to(elsewhere)
+    (archive / "2019" / "loop.jpg").symlink_to(archive / "2019" / "loop.jpg")
+    (archive / "2019" / "nowhere.jpg").symlink_to(archive / "gone.jpg")
+    (archive / "2019" / "up").symlink_to(archive)
+    names = ["2019/a.jpg", "2019/loop.jpg", "2019/nowhere.jpg", "2020/b.jpg", "2020/c.jpg"]
+    assert ids(archive / "*" / "*.jpg") == names == ids(archive)
+    assert ids(archive / "**.jpg") == names
+    assert ids(archive / "20?9" / "*") == ["2019/a.jpg", "2019/a.txt", *names[1:3]]
+
+
+def test_hidden_objects_are_no_part_of_a_remote_folder(memory: dict[str, bytes]) -> None:
+    for name in ("a.jpg", "._a.jpg", ".cache/b.jpg", "deep/c.jpg"):
+        memory[f"memory://bucket/.in/{name}"] = b"1234"
+    assert ids("memory://bucket/.in") == ["a.jpg", "deep/c.jpg"]
+    assert ids("memory://bucket/.in/") == ["a.jpg", "deep/c.jpg"]
+
+
 def test_hidden_files_and_folders_are_no_part_of_a_folder(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg", ".hidden.jpg", ".thumbnails/a.jpg", "deep/.b.jpg")
     skipped = SkippedFiles()
@@ -91,13 +112,22 @@ def test_a_picture_named_like_a_glob_is_listed_with_its_folder(tmp_path: Path, n
 
 
 @pytest.mark.parametrize("pattern", ["", "*"])
-def test_a_name_that_is_no_utf8_is_an_error_that_names_it(tmp_path: Path, pattern: str) -> None:
+def test_a_name_that_is_no_utf8_costs_its_picture_alone(tmp_path: Path, pattern: str) -> None:
     """Neither Parquet nor a captions file can hold such a name."""
     touch(tmp_path, "a.jpg")
     with open(os.path.join(os.fsencode(tmp_path), b"bad\xff.jpg"), "wb") as file:
         file.write(b"1234")
-    with pytest.raises(CaptionerError, match=r"bad\\xff\.jpg.*rename"):
-        ids(tmp_path / pattern)
+    skipped = SkippedFiles()
+    with open(os.path.join(os.fsencode(tmp_path), b"Dr. Andr\xe9"), "wb"):
+        pass
+    images = {i.image_id: i for i in list_images(str(tmp_path / pattern), skipped)}
+    assert images["a.jpg"].flaw is None
+    flawed = images["bad\\xff.jpg"]
+    assert flawed.uri == f"{tmp_path}/bad\\xff.jpg"
+    assert str(flawed.flaw).startswith("unsafe_name: the name")
+    others = set(images) - {"a.jpg", "bad\\xff.jpg"}
+    assert others == ({"Dr. Andr\\xe9"} if pattern else set())
+    assert str(skipped).encode() == (b"none" if pattern else b"1 (. andr\\xe9: 1)")
 
 
 def test_a_missing_folder_is_an_error_that_names_it(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from model.errors import CaptionerError
 from pipelines.records import SplitEntry
-from pipelines.sources import read_split_lists
+from pipelines.sources import normalise_uri, read_split_lists
 
 
 def write_lists(folder: Path, **lists: str) -> dict[str, str]:
@@ -55,3 +55,22 @@ def test_a_list_that_is_no_utf8_is_an_error_that_names_the_byte(tmp_path: Path) 
     (tmp_path / "train").write_bytes("a.jpg\nna\u00efve.jpg".encode("latin-1"))
     with pytest.raises(CaptionerError, match="byte 0xef at position 8; convert the file to UTF-8"):
         list(read_split_lists({"train": str(tmp_path / "train")}))
+
+
+def test_a_file_has_one_name_however_it_is_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    spelled = ("a/b", "./a//b/", "a/../a/b", f"{tmp_path}/a/b", f"file://{tmp_path}/a/b")
+    assert {normalise_uri(path) for path in spelled} == {str(tmp_path / "a" / "b")}
+
+
+def test_a_remote_folder_has_one_name(memory: dict[str, bytes]) -> None:
+    assert normalise_uri("memory://bucket/a/") == normalise_uri("memory://bucket/a")
+    assert normalise_uri("memory://bucket/a") == "memory://bucket/a"
+
+
+@pytest.mark.parametrize("path", ["", "nothing://bucket/a"])
+def test_what_is_no_place_is_refused(path: str) -> None:
+    with pytest.raises(CaptionerError, match=r"empty path|its file system cannot be used"):
+        normalise_uri(path)

@@ -26,13 +26,17 @@ HOUR_USEC = 3_600_000_000
 
 
 def ledger_of(
-    images: Iterable[ImageFile], rejected: bool = False, captioned_usec: int = NOW_USEC
+    images: Iterable[ImageFile],
+    rejected: bool = False,
+    captioned_usec: int = NOW_USEC,
+    unread: bool = False,
 ) -> Ledger:
     """The ledger of a folder that has rows of `images`, all in one file."""
     images = list(images)
     columns = {
         "image_uri": pa.array([image.uri for image in images], pa.large_string()),
         "rejected": pa.array([rejected] * len(images), pa.bool_()),
+        "unread": pa.array([unread] * len(images), pa.bool_()),
         "byte_size": pa.array([image.byte_size for image in images], pa.int64()),
         "captioned_usec": pa.array([captioned_usec] * len(images), pa.int64()),
         "part": pa.array([0] * len(images), pa.int32()),
@@ -203,3 +207,25 @@ def test_a_plan_does_not_decide_the_ids(tmp_path: Path) -> None:
     again = plan_units(ARCHIVE, 5, str(tmp_path / "again"))
     assert [unit.unit_id for unit in first] == [unit.unit_id for unit in again]
     assert [unit.batch for unit in first] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("now", "again"),
+    [
+        (ARCHIVE[0], True),  # a disk that was away is back
+        (changed(ARCHIVE[0], byte_size=0), False),  # a link that still leads nowhere
+        (changed(ARCHIVE[0], flaw="encrypted: as before"), False),
+    ],
+)
+def test_a_picture_that_could_not_be_read_is_tried_again_once_it_may_be(
+    now: ImageFile, again: bool
+) -> None:
+    remaining = Remaining([now, ARCHIVE[1]], ledger_of([ARCHIVE[0]], rejected=True, unread=True))
+    assert list(remaining) == ([now] if again else []) + [ARCHIVE[1]]
+    assert (remaining.retried, remaining.already_rejected) == (again, not again)
+
+
+def test_rejects_that_stay_are_counted() -> None:
+    remaining = Remaining(ARCHIVE, ledger_of(ARCHIVE[:3], rejected=True))
+    assert len(list(remaining)) == len(ARCHIVE) - 3
+    assert (remaining.already_done, remaining.already_rejected) == (3, 3)
