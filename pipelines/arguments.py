@@ -160,6 +160,9 @@ def _add_archive_options(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="folder, quoted glob, tar, zip, Parquet, or manifest; may be repeated",
     )
+    parser.add_argument(
+        "--image-column", help="column of paths or of pictures in tables (default: found)"
+    )
 
 
 def _add_work_options(parser: argparse.ArgumentParser) -> None:

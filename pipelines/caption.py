@@ -53,7 +53,7 @@ def build(
 
 def find_remaining(config: CaptionConfig, folder: str, skipped: SkippedFiles) -> Remaining:
     """The pictures of the inputs that lack a row in `folder`, to be iterated once."""
-    images = list_all_images(config.inputs, skipped)
+    images = list_all_images(config.inputs, skipped, config.image_column)
     return Remaining(images, read_ledger(folder), config.selection)
 
 

@@ -41,6 +41,7 @@ class CaptionConfig:
     limit: int | None = None
     retry_rejected: bool = False
     dry_run: bool = False
+    image_column: str | None = None
     engine: Engine = DEFAULT_ENGINE
     decoding: Decoding = AS_EXPORTED
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipelines.records import CaptionedImage, DuplicatePair, Reject
+from pipelines.splits import SplitRatios, split_by_hash
 
 # A copy goes where it is looked at: no picture that evaluates may have been trained on.
 _PRECEDENCE = {"test": 0, "validation": 1, "train": 2}
@@ -27,18 +28,28 @@ class Hashed(NamedTuple):
     perceptual_hash: int
 
 
-def unite_copies(images: Iterable[CaptionedImage]) -> Iterator[CaptionedImage | DuplicatePair]:
+def unite_copies(
+    images: Iterable[CaptionedImage], ratios: SplitRatios | None = None
+) -> Iterator[CaptionedImage | DuplicatePair]:
     """Pictures of the same pixels, all in one split: test before validation before train.
 
     Yields every picture, and a pair for each that was moved.
+
+    Args:
+        ratios: shares of a split by hash; the copies' split is then by a hash of their pixels. Were
+            it the foremost of their own, tables with a row a caption would lose most of train.
     """
     ordered = sorted(images, key=lambda image: (_PRECEDENCE[image.split], image.image_id))
     first = ordered[0]
+    split = first.split
+    if ratios is not None and len(ordered) > 1:
+        split = split_by_hash(first.image.pixel_sha256, ratios)
     for image in ordered:
-        if image.split != first.split:
-            pair = (image.image_id, image.split, first.image_id, first.split)
+        if image.split != split:
+            other = first if image is not first else ordered[1]
+            pair = (image.image_id, image.split, other.image_id, split)
             yield DuplicatePair(*pair, distance=0, action="moved")
-        yield dataclasses.replace(image, split=first.split)
+        yield dataclasses.replace(image, split=split)
 
 
 def _band(value: int, number: int) -> int:

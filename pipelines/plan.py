@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
         config = read_plan_config(options, folder)
         check_model(config.caption)
         skipped, started = SkippedFiles(), time.monotonic()
-        images = list_all_images(config.caption.inputs, skipped)
+        images = list_all_images(config.caption.inputs, skipped, config.caption.image_column)
         sample = spread_sample(images, config.sample_images)
         listing_sec = time.monotonic() - started
         measured, committed = measure(sample.images, config)

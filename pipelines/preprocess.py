@@ -84,7 +84,7 @@ def build(
         "splits": pipeline | "Read splits" >> ReadListing(*listings.splits, SplitEntry),
     }
     joined, unjoined = rows | JoinImages(listings.ratios)
-    united, copies = joined | UniteCopies()
+    united, copies = joined | UniteCopies(listings.ratios)
     rejects, duplicates = [unjoined], [copies]
     if config.drop_near_copies:
         united, dropped, near = united | DropNearCopies()
@@ -172,11 +172,7 @@ def _finish(
     examples = {split: tallies["examples"].get(split, 0) for split in SPLITS}
     rejects = tallies["rejects"]
     check_sums(examples, rejects, listings.listed, tallies["unlisted"].get("", 0))
-    if not examples["train"]:
-        raise CaptionerError(
-            f"no image is left to train on: rejected {rejects}, examples {examples}; "
-            f"{listings.example_names()}"
-        )
+    _check_splits(examples, config, listings, rejects)
     vocabulary = _write_vocabulary(staging)
     content = json.dumps([request, sorted(tallies["shards"]), vocabulary])
     info = DatasetInfo(
@@ -194,6 +190,30 @@ def _finish(
     )
     files.write_text(f"{staging}/{DATASET_FILE}", to_json(info))
     return info
+
+
+def _check_splits(
+    examples: dict[str, int], config: PreprocessConfig, listings: Listings, rejects: dict[str, int]
+) -> None:
+    """Raises:
+    CaptionerError: if there is nothing to train on, or a list names no captioned picture.
+    """
+    for split, uri in config.split_lists.items():
+        if not examples[split] and any(examples.values()):
+            raise CaptionerError(
+                f"--{split}-list {uri} names none of the pictures that have captions; they are "
+                f"called e.g. {listings.caption_name!r}"
+            )
+    if not examples["train"] and any(examples.values()):
+        raise CaptionerError(
+            f"no image is left to train on: all went to other splits, {examples}; give more "
+            "pictures, or --split-ratios 1,0,0"
+        )
+    if not examples["train"]:
+        raise CaptionerError(
+            f"no image is left to train on: rejected {rejects}; {listings.example_names()}"
+            + (", and so that split lists use them too" if config.split_lists else "")
+        )
 
 
 def _caption_rejects(tallies: dict[str, dict[str, int]]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from model.errors import CaptionerError
 from pipelines.captions.formats import image_sources_of, list_captioned_images, read_all_captions
@@ -11,9 +11,10 @@ from pipelines.listing import write_listing
 from pipelines.pixel_store import without_caption
 from pipelines.preprocess_config import PreprocessConfig
 from pipelines.records import Caption, ImageFile, SplitEntry
-from pipelines.sources import SkippedFiles, list_all_images, read_split_lists
+from pipelines.sources import SkippedFiles, list_all_images, normalise_id, read_split_lists
 from pipelines.splits import SplitRatios
 
+_Row = TypeVar("_Row", Caption, ImageFile)
 _CAPTION_ROWS = 4096
 # Pictures decoded into one pixel store: the unit that workers share out.
 _IMAGE_ROWS = 256
@@ -90,6 +91,7 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
 def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iterator[Caption]:
     """All captions; what lists or ratios say of splits goes before what captions say."""
     for caption in read_all_captions(config.captions, config.columns, config.min_score):
+        caption = _renamed(caption, caption.image_id)
         seen.image_ids.add(caption.image_id)
         if caption.split and splits_asked:
             caption = dataclasses.replace(caption, split=None)
@@ -134,7 +136,13 @@ def list_pictures(config: PreprocessConfig, skipped: SkippedFiles) -> Iterator[I
                 continue
             uris.add(image.uri)
         # A table of captions names pictures by their URI.
-        yield dataclasses.replace(image, image_id=image.uri) if own else image
+        yield _renamed(image, image.uri if own else image.image_id)
+
+
+def _renamed(row: _Row, image_id: str) -> _Row:
+    """`row` under its picture's normalised name."""
+    name = normalise_id(image_id)
+    return row if name == row.image_id else dataclasses.replace(row, image_id=name)
 
 
 def _state(image: ImageFile) -> bytes:

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -65,6 +66,14 @@ def _check_file_system(uri: str) -> None:
         ) from error
 
 
+def normalise_id(image_id: str) -> str:
+    """The name of a picture by which captions, lists and files find each other.
+
+    macOS spells accents as characters of their own (NFD), nearly all else does not (NFC).
+    """
+    return unicodedata.normalize("NFC", image_id)
+
+
 def is_glob(uri: str) -> bool:
     """Whether `uri` is a pattern, and no file or folder of just this name."""
     return _GLOB.search(uri) is not None and not FileSystems.exists(uri)
@@ -122,7 +131,7 @@ def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
                     f"{split} list {uri}: {image_id!r} is in the {seen[image_id]} list too; "
                     "an image belongs to one split"
                 )
-            yield SplitEntry(image_id, split)
+            yield SplitEntry(normalise_id(image_id), split)
 
 
 def list_all_images(
@@ -228,6 +237,11 @@ def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[List
     try:
         status = os.stat(folder)
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except NotADirectoryError as error:
+        raise CaptionerError(
+            f"{folder} cannot be listed: it is a file, and no tar, zip, Parquet or manifest; give "
+            "its folder, or a glob"
+        ) from error
     except OSError as error:
         raise CaptionerError(f"{folder} cannot be listed: {error}; check the path") from error
     here = (status.st_dev, status.st_ino)

@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,8 @@ from pipelines.texts import lines_of, parse_json, read_text, shorten
 IMAGE_COLUMNS = tuple(
     "image file_name filename file path image_path image_uri uri image_id".split()
 )
+# The library's own limit is for lines of a terminal; a caption may be a book.
+csv.field_size_limit(sys.maxsize)
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 
 
@@ -117,6 +120,8 @@ def _as_mappings(
     rows: Iterator[tuple[int, list[str]]], columns: list[str], where: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for line, row in rows:
+        if len(row) == 1 < len(columns) and not row[0].strip():
+            continue  # a line of blanks
         if len(row) != len(columns):
             raise CaptionerError(
                 f"{where}, line {line}: got {len(row)} cells {shorten(row)}, expected "

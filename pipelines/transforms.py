@@ -94,14 +94,22 @@ class JoinImages(beam.PTransform):
 
 
 class UniteCopies(beam.PTransform):
-    """Moves pictures of the same pixels into one split; yields pictures and duplicate pairs."""
+    """Moves pictures of the same pixels into one split; yields pictures and duplicate pairs.
+
+    Args:
+        ratios: shares of a split by hash; None if lists or captions give the splits.
+    """
+
+    def __init__(self, ratios: SplitRatios | None = None) -> None:
+        super().__init__()
+        self.ratios = ratios
 
     def expand(self, images: beam.PCollection[CaptionedImage]) -> Any:
         return (
             images
             | beam.WithKeys(lambda image: image.image.pixel_sha256)
             | beam.GroupByKey()
-            | beam.FlatMap(lambda group: unite_copies(group[1]))
+            | beam.FlatMap(lambda group, ratios: unite_copies(group[1], ratios), self.ratios)
             | Separate(CaptionedImage, DuplicatePair)
         )
 

@@ -15,7 +15,7 @@ from pipelines.captions.parsing import (
 )
 from pipelines.texts import lines_of, parse_json, read_text, shorten
 
-_TOKEN_LINE = re.compile(r"(?P<image_id>.+)#(?P<number>\d+)\t(?P<text>.*)", re.DOTALL)
+_TOKEN_LINE = re.compile(r"(?P<image_id>.+?)#(?P<number>\d+)\t(?P<text>.*)", re.DOTALL)
 TOKEN_FORM = "'IMAGE#NUMBER<TAB>CAPTION' (Flickr token file)"
 COCO_FORM = "COCO captions JSON with 'images' (id, file_name) and 'annotations' (image_id, caption)"
 KARPATHY_FORM = "Karpathy JSON with 'images' (filename) of 'sentences' (raw)"

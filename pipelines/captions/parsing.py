@@ -1,5 +1,7 @@
 """What the readers of all captions formats share: a caption found, its split, its columns."""
 
+import ast
+import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -89,13 +91,21 @@ def captions_of(value: Any, where: str) -> Iterator[str]:
         yield text or ""
 
 
-def split_cell(cell: str) -> str | list[str]:
-    """The captions in a cell of a text table: a JSON list of texts, or the cell as it is."""
-    if cell.lstrip().startswith("["):
-        try:
-            value = json.loads(cell)
-        except (ValueError, RecursionError):
-            return cell  # a caption that starts with a bracket
-        if isinstance(value, list) and all(isinstance(text, str) for text in value):
-            return value
+def split_cell(cell: str) -> str | list[str | None]:
+    """The captions in a cell of a text table, or the cell as it is.
+
+    Several are a list in JSON, or in Python's own spelling, as pandas writes lists.
+    """
+    if not cell.lstrip().startswith("["):
+        return cell
+    value = None
+    with contextlib.suppress(ValueError, RecursionError):  # a caption may start with a bracket
+        value = json.loads(cell)
+    if value is None:
+        with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
+            value = ast.literal_eval(cell.strip())
+            # An array's spelling has no commas: Python would take its texts for one.
+            value = value if repr(value) == cell.strip() else None
+    if isinstance(value, list) and all(text is None or isinstance(text, str) for text in value):
+        return value
     return cell

@@ -19,6 +19,7 @@ from pipelines.duplicates import (
     unite_copies,
 )
 from pipelines.records import CaptionedImage, DuplicatePair, Reject
+from pipelines.splits import SplitRatios, split_by_hash
 from pipelines.transforms import DropNearCopies, FindNearCopies, UniteCopies
 
 SPLITS = ("train", "validation", "test")
@@ -35,6 +36,32 @@ def test_copies_go_where_pictures_are_evaluated() -> None:
         DuplicatePair("validation.jpg", "validation", "test.jpg", "test", 0, "moved"),
         DuplicatePair("train.jpg", "train", "test.jpg", "test", 0, "moved"),
     ]
+
+
+def test_a_table_with_a_row_for_each_caption_keeps_the_shares_of_its_splits() -> None:
+    """Its rows, if they have no names, are so many pictures of the same pixels."""
+    ratios, found = SplitRatios(), Counter[str]()
+    for number in range(2000):
+        ids = [f"{number}-{copy}" for copy in range(5)]
+        copies = [
+            captioned_image(name, split_by_hash(name, ratios), pixel_sha256=str(number))
+            for name in ids
+        ]
+        outcomes = list(unite_copies(copies, ratios))
+        united = [image for image in outcomes if isinstance(image, CaptionedImage)]
+        assert sorted(image.image_id for image in united) == ids
+        (split,) = {image.split for image in united}
+        found[split] += 1
+        pairs = [pair for pair in outcomes if isinstance(pair, DuplicatePair)]
+        assert {p.image_id for p in pairs} == {i.image_id for i in copies if i.split != split}
+        assert all(pair.image_id != pair.other_image_id for pair in pairs)
+    assert 0.77 < found["train"] / 2000 < 0.83
+    assert 0.08 < found["test"] / 2000 < 0.12
+
+
+def test_a_picture_without_copies_keeps_the_split_of_its_name() -> None:
+    image = captioned_image("a", "test")
+    assert list(unite_copies([image], SplitRatios(1, 0, 0))) == [image]
 
 
 def test_copies_within_a_split_stay_as_they_are() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -203,6 +204,51 @@ def test_splits_by_ratio_of_coco_captions(
     # The default least count is 5: a word seen less often is none.
     words = (tmp_path / "dataset" / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     assert "third" not in words
+
+
+def test_accents_are_found_however_they_are_spelled(
+    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["café.png", "Übersee.png"]
+    for number, name in enumerate(names):
+        source = captioned / "images" / f"0{number}.png"
+        # As macOS stores names, and as most else writes them.
+        shutil.copyfile(source, tmp_path / unicodedata.normalize("NFD", name))
+    rows = [f"{unicodedata.normalize('NFC', name)},a red square" for name in names]
+    (tmp_path / "c.csv").write_text("\n".join(["image,caption", *rows]), encoding="utf-8")
+    arguments = ["--captions", tmp_path / "c.csv", "--images", tmp_path, "--min-count", "1"]
+    arguments += ["--image-size-px", "16", "--split-ratios", "1,0,0"]
+    assert captioner("preprocess", *arguments, "--output", tmp_path / "dataset") == 0
+    assert "2 images = 2 examples + 0 rejected" in capsys.readouterr().out
+
+
+def test_a_list_that_names_no_captioned_picture_is_refused(
+    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = preprocess_arguments(captioned, tmp_path / "dataset")
+    at = arguments.index("--validation-list") + 1
+    names = Path(arguments[at]).read_text(encoding="utf-8").split()
+    path = tmp_path / "validation.txt"
+    path.write_text("\n".join(name.removesuffix(".png") for name in names), encoding="utf-8")
+    arguments[at] = path
+    assert captioner(*arguments) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert f"--validation-list {path} names none of the pictures that have captions" in line
+    assert not (tmp_path / "dataset").exists()
+
+
+def test_pictures_that_all_go_to_other_splits_are_told(
+    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ratios = SplitRatios(0.01, 0.98, 0.01)
+    name = next(
+        f"{i:02d}.png" for i in range(20) if split_by_hash(f"{i:02d}.png", ratios) != "train"
+    )
+    (tmp_path / "c.csv").write_text(f"image,caption\n{name},a red square\n", encoding="utf-8")
+    arguments = ["--captions", tmp_path / "c.csv", "--images", captioned / "images" / "*.png"]
+    arguments += ["--image-size-px", "16", "--min-count", "1", "--split-ratios", "0.01,0.98,0.01"]
+    assert captioner("preprocess", *arguments, "--output", tmp_path / "dataset") == 2
+    assert "all went to other splits" in capsys.readouterr().err
 
 
 def test_captions_of_other_pictures_leave_nothing_to_train_on(

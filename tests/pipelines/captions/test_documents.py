@@ -91,6 +91,12 @@ def test_whatever_is_written_as_a_token_file_is_read_back(rows: list[tuple]) -> 
     assert [c.place for c in captions] == [f"line {n}" for n in range(1, len(rows) + 1)]
 
 
+def test_a_caption_may_hold_what_a_name_ends_with(tmp_path: Path) -> None:
+    line = "p#0.jpg#1\tWe are #1\tin the race\n"
+    (found,) = read_flickr(write(tmp_path / "tokens.txt", line.encode()))
+    assert (found.image_id, found.text) == ("p#0.jpg", "We are #1\tin the race")
+
+
 @pytest.mark.parametrize(
     "line",
     [
