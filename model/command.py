@@ -9,7 +9,7 @@ from pathlib import Path
 
 from model.errors import CaptionerError
 
-USER_ERROR = 2
+USER_ERROR, INTERRUPTED = 2, 130
 # TensorFlow takes the names of the files that it saves and loads for patterns.
 _PATTERN_CHARACTERS = "*?[]\\"
 
@@ -66,11 +66,18 @@ def run_command(
 ) -> int:
     """Parses `arguments` and runs the command; returns the exit status.
 
-    A `CaptionerError` becomes one line on standard error and status 2; others keep their traceback.
+    A `CaptionerError` becomes one line on standard error and status 2, an interruption one and
+    status 130, as in shells; others keep their traceback.
     """
     options = parser.parse_args(arguments)
     try:
         return run(options)
+    except KeyboardInterrupt:
+        print(
+            f"{parser.prog}: interrupted; run the same command again to go on",
+            file=sys.stderr,
+        )
+        return INTERRUPTED
     except CaptionerError as error:
         message = " ".join(str(error).split())
         print(f"{parser.prog}: error: {message}", file=sys.stderr)

@@ -220,6 +220,16 @@ class SamplerConfig:
             f"--sampling-seed: got {self.sampling_seed}, expected 0 to below 2 ** 32",
         )
 
+    def check_length(self, max_length: int) -> None:
+        """Raises:
+        CaptionerError: if no caption of `max_length` tokens has room for `min_length` words.
+        """
+        _require(
+            self.min_length < max_length,
+            f"--min-length: got {self.min_length}, expected below {max_length}, the most tokens of "
+            "a caption, its end mark counted",
+        )
+
     @property
     def words_to_ban(self) -> tuple[str, ...]:
         """The single words of `ban_words`."""

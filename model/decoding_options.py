@@ -9,6 +9,7 @@ from typing import Any
 
 from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, SamplerConfig
 from model.errors import CaptionerError
+from model.vocabulary import read_vocabulary
 
 _NAMES = ("max_length", *(field.name for field in dataclasses.fields(SamplerConfig)))
 
@@ -32,7 +33,7 @@ class Decoding:
         """Checks that the bundle holds what it takes to decode otherwise.
 
         Raises:
-            CaptionerError: if it does not.
+            CaptionerError: if it does not, or has none of the words to ban.
         """
         missing = [n for n in (WEIGHTS_FILE, VOCABULARY_FILE) if not (bundle / n).is_file()]
         if self.changes and missing:
@@ -41,6 +42,8 @@ class Decoding:
                 f"{names}: {bundle} has no {' and no '.join(missing)}, without which it decodes "
                 "only as it was exported; export it again"
             )
+        if words := SamplerConfig(ban_words=dict(self.changes).get("ban_words", "")).words_to_ban:
+            read_vocabulary(bundle / VOCABULARY_FILE).ids_to_ban(words)
 
     def apply(self, exported: BundleConfig) -> BundleConfig:
         """The bundle with these changes: another model, unless they change nothing.
@@ -57,6 +60,7 @@ class Decoding:
                 "the bundle was trained; train with a larger --max-length for longer captions"
             )
         sampler = dataclasses.replace(exported.sampler, **changes)
+        sampler.check_length(max_length)
         if (sampler, max_length) == (exported.sampler, exported.max_length):
             return exported
         told = f"{exported.model_fingerprint} {sampler} {max_length}"

@@ -27,8 +27,7 @@ from model.decoding import (
     repeat_rows,
     rows_of,
 )
-from model.errors import CaptionerError
-from model.vocabulary import SPECIAL_TOKENS, Vocabulary
+from model.vocabulary import Vocabulary
 
 
 class GreedySampler:
@@ -175,31 +174,13 @@ def make_sampler(
             `config.min_length` words.
         ValueError: if there are words to ban, and no vocabulary.
     """
-    if config.min_length >= max_length:
-        raise CaptionerError(
-            f"--min-length: got {config.min_length}, expected below {max_length}, the most tokens "
-            "of a caption that the model was trained with (its end mark counted)"
-        )
-    banned = _ids_of(config.words_to_ban, vocabulary)
+    config.check_length(max_length)
+    words = config.words_to_ban
+    if words and vocabulary is None:
+        raise ValueError(f"got {words} to ban and no vocabulary; pass the model's")
+    banned = vocabulary.ids_to_ban(words) if vocabulary else []
     if config.sampler == "nucleus":
         return NucleusSampler(config, max_length, banned)
     if config.sampler == "greedy" or config.beam_width == 1:
         return GreedySampler(max_length, constraints_of(config, banned))
     return BeamSampler(config, max_length, banned)
-
-
-def _ids_of(words: Sequence[str], vocabulary: Vocabulary | None) -> list[int]:
-    """The ids of `words`, none of which is a special token."""
-    if not words:
-        return []
-    if vocabulary is None:
-        raise ValueError(f"got {words} to ban and no vocabulary; pass the model's")
-    first = len(SPECIAL_TOKENS)
-    ids = {token: token_id for token_id, token in enumerate(vocabulary.tokens[first:], first)}
-    for word in words:
-        if word not in ids:
-            raise CaptionerError(
-                f"--ban-words: got {word!r}, expected words of the model's vocabulary of "
-                f"{len(ids)}, as vocabulary.txt spells them; correct it or leave it out"
-            )
-    return [ids[word] for word in words]

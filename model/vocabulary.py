@@ -1,6 +1,6 @@
 """The vocabulary: token ids to words and back, with four ids that are no words."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +38,22 @@ class Vocabulary:
             if token_id >= len(SPECIAL_TOKENS):
                 words.append(self.tokens[token_id])
         return words
+
+    def ids_to_ban(self, words: Collection[str]) -> list[int]:
+        """The ids of `words`, none of which is a special token.
+
+        Raises:
+            CaptionerError: if one of them is no word of the vocabulary.
+        """
+        first = len(SPECIAL_TOKENS)
+        ids = {token: token_id for token_id, token in enumerate(self.tokens[first:], first)}
+        for word in words:
+            if word not in ids:
+                raise CaptionerError(
+                    f"--ban-words: got {word!r}, expected words of the model's vocabulary of "
+                    f"{len(ids)}, as vocabulary.txt spells them; correct it or leave it out"
+                )
+        return [ids[word] for word in words]
 
 
 def read_vocabulary(path: Path) -> Vocabulary:

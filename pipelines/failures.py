@@ -35,6 +35,7 @@ def failures_told() -> Iterator[None]:
     Raises:
         CaptionerError: of a worker, which a runner gives as text only, or in place of a disk that
             is full or not to be written, TensorFlow's own words for it among them.
+        KeyboardInterrupt: in place of what a runner makes of it.
     """
     try:
         yield
@@ -43,6 +44,8 @@ def failures_told() -> Iterator[None]:
         raise
     except Exception as error:
         text = str(error)
+        if "KeyboardInterrupt" in text:
+            raise KeyboardInterrupt from error
         if told := _TOLD.search(text):
             raise CaptionerError(told[1]) from error
         for code, advice in _ADVICE.items():

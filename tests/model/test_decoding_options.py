@@ -60,6 +60,16 @@ def test_captions_longer_than_the_model_knows_are_refused(
         Decoding((("max_length", max_length),)).apply(read_bundle_config(bundle_folder))
 
 
+def test_what_no_caption_can_be_is_refused_before_the_work(bundle_folder: Path) -> None:
+    exported = read_bundle_config(bundle_folder)
+    for changes in ((("min_length", 8),), (("min_length", 4), ("max_length", 4))):
+        with pytest.raises(CaptionerError, match=r"--min-length: got \d, expected below \d"):
+            Decoding(changes).apply(exported)
+    Decoding((("ban_words", "on"),)).check(bundle_folder)
+    with pytest.raises(CaptionerError, match="--ban-words: got 'elephant'"):
+        Decoding((("ban_words", "on, elephant"),)).check(bundle_folder)
+
+
 def test_only_options_that_are_given_are_changes() -> None:
     required = ["--bundle", "b", "--input", "i", "--output", "o"]
     assert Decoding.of(vars(caption_parser().parse_args(required))) == Decoding()

@@ -37,6 +37,11 @@ with failures.dead_workers_told():
 """
 
 
+def test_an_interruption_stays_one_whatever_a_runner_makes_of_it() -> None:
+    with pytest.raises(KeyboardInterrupt), failures_told():
+        raise RuntimeError("KeyboardInterrupt [while running 'Caption/BeamML_RunInference']")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [

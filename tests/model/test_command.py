@@ -1,0 +1,51 @@
+"""Tests of what commands have in common: errors of one line, exit statuses, places to write to."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import pytest
+
+from model.command import check_no_pattern, check_output_folder, run_command
+from model.errors import CaptionerError
+
+
+def status_of(error: BaseException | None) -> int:
+    def run(options: argparse.Namespace) -> int:
+        if error is not None:
+            raise error
+        return 0
+
+    return run_command(argparse.ArgumentParser(prog="captioner test"), run, [])
+
+
+def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(None) == 0
+    assert status_of(CaptionerError("got a,\n  expected b")) == 2
+    assert capsys.readouterr().err == "captioner test: error: got a, expected b\n"
+    with pytest.raises(RuntimeError):
+        status_of(RuntimeError("a defect"))
+
+
+def test_an_interruption_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_of(KeyboardInterrupt()) == 130
+    said = capsys.readouterr().err
+    assert said == "captioner test: interrupted; run the same command again to go on\n"
+
+
+def test_an_output_is_a_folder_or_may_become_one(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("dear")
+    for path in (tmp_path, tmp_path / "new" / "deep", Path("new")):
+        check_output_folder(path)
+    for path in (tmp_path / "file", tmp_path / "file" / "deep"):
+        with pytest.raises(CaptionerError, match="file is a file; expected a folder"):
+            check_output_folder(path)
+
+
+def test_a_name_of_letters_is_no_pattern() -> None:
+    check_no_pattern("/a b/ü#(1).d", "--output")
+    with pytest.raises(
+        CaptionerError, match=r"--output /a\[1\]\*: got \* and \[ and \] in its name"
+    ):
+        check_no_pattern("/a[1]*", "--output")
