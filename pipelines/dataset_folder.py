@@ -23,17 +23,21 @@ _MOVING = "moving"
 _CLAIM = "claim"
 
 
+def has_dataset(output: str) -> bool:
+    """Whether `output` holds a whole dataset, whichever."""
+    return FileSystems.exists(FileSystems.join(output, DATASET_FILE))
+
+
 def is_done(output: str, request: Callable[[], str]) -> bool:
     """Whether `output` already holds the dataset that `request` gives the digest of.
 
     Raises:
         CaptionerError: if it holds something else.
     """
-    marker = FileSystems.join(output, DATASET_FILE)
-    if FileSystems.exists(marker):
+    if has_dataset(output):
         found = None
         with contextlib.suppress(ValueError, KeyError, TypeError):  # a damaged one is another one
-            found = json.loads(files.read_bytes(marker))["request"]
+            found = json.loads(files.read_bytes(FileSystems.join(output, DATASET_FILE)))["request"]
         if found is not None and found == request():
             return True
         raise CaptionerError(
@@ -88,7 +92,7 @@ def _take_over(output: str, staging: str) -> None:
     for uri in others:
         if uri != marker:
             files.delete(uri)
-    if FileSystems.exists(FileSystems.join(output, DATASET_FILE)):
+    if has_dataset(output):
         raise CaptionerError(
             f"another run has just finished a dataset in --output {output}; run the command again"
         )

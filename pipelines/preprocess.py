@@ -28,7 +28,7 @@ from model.errors import CaptionerError
 from model.image import DECODER_VERSION
 from pipelines import files
 from pipelines.beam_options import make_options
-from pipelines.dataset_folder import is_done, publish, staging_folder
+from pipelines.dataset_folder import has_dataset, is_done, publish, staging_folder
 from pipelines.encoding import save_encoder
 from pipelines.failures import dead_workers_told, failures_told
 from pipelines.joins import check_sums, drop_empty_captions
@@ -227,7 +227,8 @@ def run(options: argparse.Namespace) -> int:
     config, output = read_config(options), normalise_uri(options.output)
     check_no_pattern(output, "--output")
     asked = request_digest(config)
-    if is_done(output, lambda: combine(asked, digest_pictures(config))):
+    made_usec = files.modified_usec(f"{output}/{DATASET_FILE}") if has_dataset(output) else None
+    if is_done(output, lambda: combine(asked, digest_pictures(config, made_usec))):
         print(f"{output} already holds this dataset: nothing to do.")
         return 0
     skipped = SkippedFiles()

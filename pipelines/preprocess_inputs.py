@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import time
 from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
@@ -149,11 +150,20 @@ def _state(image: ImageFile) -> bytes:
     return f"{image.uri}\0{image.byte_size}\0".encode("utf-8", "surrogateescape")
 
 
-def digest_pictures(config: PreprocessConfig) -> str:
-    """A digest of the names and sizes of the pictures, as `write_listings` computes it."""
-    digest = hashlib.sha256()
+def digest_pictures(config: PreprocessConfig, made_usec: int | None) -> str:
+    """A digest of the names and sizes of the pictures, as `write_listings` computes it.
+
+    It is another one if a picture was modified since.
+
+    Args:
+        made_usec: when `write_listings` was done, or later, in microseconds since 1970, if known.
+    """
+    digest, now_usec = hashlib.sha256(), time.time_ns() // 1000
     for image in list_pictures(config, SkippedFiles()):
         digest.update(_state(image))
+        # A time that lies in the future tells nothing.
+        if made_usec and made_usec < (image.modified_usec or 0) <= now_usec:
+            digest.update(b"modified")
     return digest.hexdigest()
 
 

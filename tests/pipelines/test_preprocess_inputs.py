@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import tarfile
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -198,6 +201,25 @@ def test_listed_pictures_that_are_gone_are_rejects(pictures: Path, tmp_path: Pat
     assert info.rejects == {"missing": 2}
     stages = {row["image_id"]: row["stage"] for row in table_of(tmp_path / "dataset", "rejects")}
     assert stages == {str(pictures / "gone.png"): "decode", str(pictures / "never.png"): "join"}
+
+
+def test_a_picture_of_the_same_size_that_changed_since_makes_another_dataset(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    shutil.copytree(pictures, folder)
+    write_table(tmp_path / "captions.csv")
+    inputs = ["--captions", tmp_path / "captions.csv", "--caption-column", "text"]
+    preprocess(tmp_path / "dataset", *inputs, "--images", folder)
+    made = (tmp_path / "dataset" / "dataset.json").stat().st_mtime
+    os.utime(folder / name_of(0), (made, made + 1e6))  # a clock that went wrong
+    preprocess(tmp_path / "dataset", *inputs, "--images", folder)
+    assert "nothing to do" in capsys.readouterr().out
+    time.sleep(0.01)
+    (folder / name_of(0)).touch()
+    arguments = [*inputs, "--images", folder, "--output", tmp_path / "dataset"]
+    assert captioner("preprocess", *SMALL, *arguments) == 2
+    assert "already holds another dataset" in capsys.readouterr().err
 
 
 def test_pictures_that_came_since_make_another_dataset(
