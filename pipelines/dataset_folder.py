@@ -96,10 +96,11 @@ def _take_over(output: str, staging: str) -> None:
         raise CaptionerError(
             f"another run has just finished a dataset in --output {output}; run the command again"
         )
-    for uri in files.list_tree(output):
-        if not uri.startswith(all_staging):
-            files.delete(uri)
-    files.delete(marker)
+    if marker in others:
+        for uri in files.list_tree(output):
+            if not uri.startswith(all_staging):
+                files.delete(uri)
+        files.delete(marker)
 
 
 def _overtaken(output: str) -> CaptionerError:

@@ -179,8 +179,13 @@ def _with_unicode_name(image: ImageFile) -> ImageFile:
     uri = as_unicode(image.uri)
     if uri == image.uri:
         return image
-    flaw = f"unsafe_name: the name {uri!r} is no UTF-8; rename it"
-    return dataclasses.replace(image, uri=uri, image_id=as_unicode(image.image_id), flaw=flaw)
+    return dataclasses.replace(
+        image,
+        uri=uri,
+        image_id=as_unicode(image.image_id),
+        container=image.container and as_unicode(image.container),
+        flaw=f"unsafe_name: the name {uri!r} is no UTF-8; rename it",
+    )
 
 
 def _list_source(uri: str, skipped: SkippedFiles, image_column: str | None) -> Iterator[ImageFile]:

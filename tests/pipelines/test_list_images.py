@@ -130,6 +130,19 @@ def test_a_name_that_is_no_utf8_costs_its_picture_alone(tmp_path: Path, pattern:
     assert str(skipped).encode() == (b"none" if pattern else b"1 (. andr\\xe9: 1)")
 
 
+def test_archives_whose_names_are_no_utf8_give_flawed_pictures(tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/\xfcber")
+    Path(folder).mkdir()
+    Path(folder, "a.tar").write_bytes(tar_bytes({"a.jpg": b"a"}))
+    for source in (f"{folder}/a.tar", f"{folder}/*"):
+        (image,) = list_images(source, SkippedFiles())
+        assert (image.uri, image.container) == (
+            f"{tmp_path}/\\xfcber/a.tar!/a.jpg",
+            f"{tmp_path}/\\xfcber/a.tar",
+        )
+        assert str(image.flaw).startswith("unsafe_name")
+
+
 def test_a_missing_folder_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(CaptionerError, match=r"absent cannot be listed.*check the path"):
         ids(tmp_path / "absent")
