@@ -1,6 +1,7 @@
 """Where pictures and splits come from: sources checked and listed before work starts."""
 
 import dataclasses
+import importlib
 import os
 import re
 import unicodedata
@@ -59,6 +60,8 @@ def _check_file_system(uri: str) -> None:
     """
     try:
         FileSystems.get_filesystem(uri)
+        if uri.startswith("s3://"):
+            importlib.import_module("boto3")  # which Beam misses with an assertion, and late
     except Exception as error:  # each file system has its own
         raise CaptionerError(
             f"{uri}: its file system cannot be used: {one_line(error)}; correct the URI, or "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,8 @@ def test_a_remote_folder_has_one_name(memory: dict[str, bytes]) -> None:
     assert normalise_uri("memory://bucket/a") == "memory://bucket/a"
 
 
-@pytest.mark.parametrize("path", ["", "nothing://bucket/a"])
-def test_what_is_no_place_is_refused(path: str) -> None:
+@pytest.mark.parametrize("path", ["", "nothing://bucket/a", "s3://bucket/a"])
+def test_what_is_no_place_is_refused(path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "boto3", None)
     with pytest.raises(CaptionerError, match=r"empty path|its file system cannot be used"):
         normalise_uri(path)
