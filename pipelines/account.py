@@ -95,11 +95,6 @@ def summary(outcome: Outcome, folder: str, seconds: float) -> Iterator[str]:
         f"{account.inputs} images = {account.already_done} already done + {account.captioned} "
         f"captioned + {account.rejected} rejected"
     )
-    if account.already_rejected:
-        yield (
-            f"  rejected before, of those already done: {account.already_rejected} "
-            "(--retry-rejected does them again)"
-        )
     for reason, count in sorted(account.reasons.items()):
         yield f"  rejected: {reason} {count}"
     if account.already_done == account.inputs:
@@ -109,6 +104,11 @@ def summary(outcome: Outcome, folder: str, seconds: float) -> Iterator[str]:
         rate = f"{done / seconds:.1f} images/s"
         yield f"  {done} images in {seconds:.1f} s, start-up and listing included: {rate}"
         yield from stage_lines(outcome.stages, done)
+    if account.already_rejected:
+        yield (
+            f"  rejected before, of those already done: {account.already_rejected} "
+            "(--retry-rejected does them again)"
+        )
     yield f"  files of the folders that are no pictures: {outcome.skipped}"
     yield f"captions in {folder}"
 
