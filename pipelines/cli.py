@@ -1,10 +1,10 @@
 """The console command ``captioner``: each subcommand is imported when it is called."""
 
+import contextlib
 import importlib
 import logging
 import os
 import sys
-import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple, NoReturn
@@ -92,18 +92,17 @@ def console() -> NoReturn:
 
 
 def leave(status: int) -> NoReturn:
-    """Ends the process, whatever threads are left: of a runner, or stuck in a read.
+    """Ends the process, whatever threads are left: of a runner, of TensorFlow, or stuck in a read.
 
     Python's own end would unwind a thread that is just in C++ code, which forbids it, and abort now
-    and then although all is done. After a failure it might wait for ever for threads of a runner
-    that wait for their workers.
+    and then although all is done; Python does not even know of all of them. After a failure it
+    might wait for ever for threads of a runner that wait for their workers.
     """
-    if threading.active_count() > 1:
-        logging.shutdown()
+    logging.shutdown()
+    with contextlib.suppress(BrokenPipeError):  # whoever read it has read enough
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
+    os._exit(status)
 
 
 def _load(module: str) -> ModuleType:

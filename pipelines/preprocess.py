@@ -268,6 +268,6 @@ def _summary(info: DatasetInfo, output: str, skipped: SkippedFiles) -> Iterator[
 
 
 if __name__ == "__main__":
-    from pipelines.cli import main
+    from pipelines.cli import leave, main
 
-    sys.exit(main(["preprocess", *sys.argv[1:]]))
+    leave(main(["preprocess", *sys.argv[1:]]))

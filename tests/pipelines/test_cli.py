@@ -169,3 +169,26 @@ leave({status})
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (status, "said before")
+
+
+def test_it_ends_without_pythons_own_end_though_no_thread_is_known() -> None:
+    """TensorFlow's and gRPC's are not, and abort it now and then."""
+    code = """
+import atexit
+from pipelines.cli import leave
+atexit.register(print, "taken apart")
+print("said before", end="")
+leave(3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "said before")
+
+
+def test_a_reader_that_has_read_enough_is_no_failure() -> None:
+    code = "import time; from pipelines.cli import leave; print('a line'); time.sleep(2); leave(0)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.wait(60) == 0
