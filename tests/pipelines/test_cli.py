@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import runpy
 import subprocess
 import sys
@@ -188,7 +189,11 @@ leave(3)
 
 def test_a_reader_that_has_read_enough_is_no_failure() -> None:
     code = "import time; from pipelines.cli import leave; print('a line'); time.sleep(2); leave(0)"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    # The line is still in the buffer when all is done.
+    environment = {**os.environ, "PYTHONUNBUFFERED": ""}
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, env=environment
+    )
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(60) == 0
