@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 import re
 import signal
@@ -38,7 +39,8 @@ def failures_told() -> Iterator[None]:
         KeyboardInterrupt: in place of what a runner makes of it.
     """
     try:
-        yield
+        with _quiet_when_interrupted():
+            yield
     except CaptionerError as error:
         error.args = (_STEP.sub("", str(error)),)
         raise
@@ -54,6 +56,24 @@ def failures_told() -> Iterator[None]:
                     f"{os.strerror(code)}{_place(text, code)}; {advice} and run the command again"
                 ) from error
         raise
+
+
+@contextlib.contextmanager
+def _quiet_when_interrupted() -> Iterator[None]:
+    """Ends logging when the user ends the run: a runner logs a traceback for each of its layers."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        logging.disable(logging.CRITICAL)
+        signal.default_int_handler(number, frame)
+
+    handler = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 def _place(text: str, code: int) -> str:

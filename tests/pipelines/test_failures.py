@@ -42,6 +42,32 @@ def test_an_interruption_stays_one_whatever_a_runner_makes_of_it() -> None:
         raise RuntimeError("KeyboardInterrupt [while running 'Caption/BeamML_RunInference']")
 
 
+def test_nothing_is_logged_of_an_interruption() -> None:
+    code = """
+import logging, os, signal
+from pipelines.failures import failures_told
+try:
+    with failures_told():
+        logging.error("before")
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            logging.exception("a layer of the runner")
+            raise
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == ("interrupted\n", "ERROR:root:before\n")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
