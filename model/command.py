@@ -39,7 +39,7 @@ def check_output_folder(path: Path) -> None:
         CaptionerError: if it is a file, or in one.
     """
     for place in (path, *path.parents):
-        if place.exists():
+        if os.path.lexists(place):
             if not place.is_dir():
                 raise CaptionerError(f"--output {path}: {place} is a file; expected a folder")
             return

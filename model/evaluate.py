@@ -4,7 +4,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,20 +15,17 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from model.average_precision import mean_average_precision
-from model.bundle import Bundle, to_captions
-from model.bundle_folder import BUNDLE_FILE, METRICS_FILE, ImageCaptions
-from model.caption_graph import CaptionGraph
+from model.bundle_folder import METRICS_FILE
 from model.caption_statistics import caption_statistics
 from model.command import check_output_folder
-from model.config import VOCABULARY_FILE, DatasetInfo, ImageConfig, SamplerConfig
+from model.config import DatasetInfo, SamplerConfig
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
-from model.engine import DEFAULT_ENGINE, Engine, choose_engine
+from model.engine import choose_engine
 from model.errors import CaptionerError
+from model.loading import Model, load_model
 from model.metrics import CaptionScores, score_captions
 from model.options import from_options
-from model.run_folder import restore_captioner
 from model.text import tokenise
-from model.vocabulary import read_vocabulary
 
 PREDICTIONS_FILE = "predictions.parquet"
 # Captions scored below this percentile of the split's are flagged as `low_score`.
@@ -47,85 +44,6 @@ _PREDICTIONS = pa.schema(
         ("spice", pa.float32()),
     ]
 )
-
-
-@dataclass(frozen=True)
-class Model:
-    """Whatever captions pixels: a run or a bundle.
-
-    Attributes:
-        caption: `uint8[B, H, W, 3]` to one result a picture.
-        sampler: how it draws captions.
-        engine: what computes it.
-        epoch: of a run that made it; None for a bundle.
-        dataset_fingerprint: of the dataset that it was trained on.
-        image: size of its pictures.
-        concepts: the words that its recogniser knows; none without one.
-        tag: `uint8[B, H, W, 3]` to the concepts' probabilities `float32[B, K]`.
-    """
-
-    caption: Callable[[np.ndarray], list[ImageCaptions]]
-    sampler: SamplerConfig
-    engine: Engine
-    epoch: int | None
-    dataset_fingerprint: str
-    image: ImageConfig
-    concepts: tuple[str, ...]
-    tag: Callable[[np.ndarray], np.ndarray]
-
-
-def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_ENGINE) -> Model:
-    """A bundle, with the sampler that it was exported with, or the best epoch of a run.
-
-    Raises:
-        CaptionerError: if `folder` is neither, `sampler` is not the bundle's, the bundle lacks what
-            `engine` needs, or a run is to be computed by another engine than TensorFlow.
-    """
-    if (folder / BUNDLE_FILE).exists():
-        bundle = Bundle(folder, engine)
-        if bundle.config.sampler != sampler:
-            raise CaptionerError(
-                f"{folder} was exported with {bundle.config.sampler}, asked for {sampler}; "
-                "give the same options, or export the run with others"
-            )
-        made = bundle.config
-        return Model(
-            bundle.caption,
-            sampler,
-            engine,
-            None,
-            made.dataset_fingerprint,
-            made.image,
-            made.concepts,
-            bundle.tag,
-        )
-    if engine != DEFAULT_ENGINE:
-        raise CaptionerError(
-            f"--engine and --bfloat16: got {engine}, but {folder} is no bundle; captioner export "
-            "makes one of a run"
-        )
-    captioner, config, epoch = restore_captioner(folder)
-    vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
-    graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
-    size_px = config.image.image_size_px
-    # One graph for every batch size, as in the bundle.
-    spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)
-    function = tf.function(graph.caption_pixels, input_signature=[spec])
-    tags = tf.function(graph.tag_pixels, input_signature=[spec])
-
-    def caption(images: np.ndarray) -> list[ImageCaptions]:
-        return to_captions(function(images), len(images))
-
-    return Model(
-        caption,
-        sampler,
-        engine,
-        epoch,
-        config.dataset_fingerprint,
-        config.image,
-        config.concepts,
-        lambda images: tags(images).numpy(),
-    )
 
 
 def predict(model: Model, examples: tf.data.Dataset, batch_size: int) -> Iterator[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from model.bundle_folder import read_bundle_config
+from model.command import check_output_folder
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, choose_engine
@@ -117,10 +118,11 @@ def check_output(config: CaptionConfig) -> None:
                 f"--output {output} lies in --input {source}: the next run would take captions "
                 "for inputs; choose a folder outside of it"
             )
-    if not files.is_local(output) or not os.path.lexists(output):
+    if not files.is_local(output):
         return
+    check_output_folder(Path(output))
     if not os.path.isdir(output):
-        raise CaptionerError(f"--output {output} is a file; expected a folder")
+        return
     names = [name for name in os.listdir(output) if not name.startswith(".")]
     if names and not any(name == RUNS or "model=" in name for name in names):
         raise CaptionerError(

@@ -9,9 +9,11 @@ import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from apache_beam.io.filesystems import FileSystems
 
+from model.command import check_output_folder
 from model.config import DATASET_FILE
 from model.errors import CaptionerError
 from pipelines import files
@@ -44,8 +46,8 @@ def is_done(output: str, request: Callable[[], str]) -> bool:
             f"--output {output} already holds another dataset (other options, captions, lists or "
             "pictures); choose another folder or delete this one"
         )
-    if files.is_local(output) and os.path.lexists(output) and not os.path.isdir(output):
-        raise CaptionerError(f"--output {output} is a file; expected a folder")
+    if files.is_local(output):
+        check_output_folder(Path(output))
     staging = FileSystems.join(output, _STAGING, "")
     foreign = [uri for uri in files.list_tree(output) if not uri.startswith(staging)]
     if foreign and not FileSystems.exists(f"{staging}{_MOVING}"):

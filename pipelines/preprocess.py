@@ -196,13 +196,14 @@ def _check_splits(
     examples: dict[str, int], config: PreprocessConfig, listings: Listings, rejects: dict[str, int]
 ) -> None:
     """Raises:
-    CaptionerError: if there is nothing to train on, or a list names no captioned picture.
+    CaptionerError: if there is nothing to train on, or nothing is left of a list.
     """
     for split, uri in config.split_lists.items():
         if not examples[split] and any(examples.values()):
             raise CaptionerError(
-                f"--{split}-list {uri} names none of the pictures that have captions; they are "
-                f"called e.g. {listings.caption_name!r}"
+                f"--{split}-list {uri} names none of the pictures that have captions, called e.g. "
+                f"{listings.caption_name!r}, or all that it names were rejected or moved to "
+                f"another split: rejected {rejects}"
             )
     if not examples["train"] and any(examples.values()):
         raise CaptionerError(

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipelines import files
 from pipelines.archives.containers import is_parquet_row
 from pipelines.ledger import Ledger, Place
 from pipelines.listing import write_listing
@@ -127,7 +128,11 @@ class Remaining:
     def _readable(self, images: list[ImageFile], index: np.ndarray) -> np.ndarray:
         """Whether the pictures could not be read for their rows, and may be by now."""
         unread = self.ledger.rows["unread"].take(index).to_numpy()
-        sound = [image.flaw is None and image.byte_size > 0 for image in images]
+        # Of a file far away a manifest tells no size; on a local disk 0 says that it is not there.
+        sound = [
+            image.flaw is None and (image.byte_size > 0 or not files.is_local(image.uri))
+            for image in images
+        ]
         return unread & np.array(sound, bool)
 
     def _changed(self, images: list[ImageFile], index: np.ndarray) -> np.ndarray:

@@ -16,7 +16,8 @@ from model.compare import compare, most_different
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
-from model.evaluate import Evaluation, load_model
+from model.evaluate import Evaluation
+from model.loading import load_model
 
 
 def run(*arguments: object) -> int:

@@ -13,7 +13,7 @@ from model.bundle_folder import read_bundle_config
 from model.config import SamplerConfig
 from model.decoding_options import Decoding
 from model.errors import CaptionerError
-from model.evaluate import load_model
+from model.loading import load_model
 from pipelines.arguments import caption_parser
 
 PICTURES = np.stack([builders.square_picture(builders.colour_of(i), 500 + i) for i in range(4)])

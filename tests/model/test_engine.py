@@ -19,8 +19,8 @@ from model.bundle_folder import ImageCaptions
 from model.config import SamplerConfig
 from model.engine import Engine, load_encoder, wants_bfloat16
 from model.errors import CaptionerError
-from model.evaluate import load_model
 from model.export import export
+from model.loading import load_model
 from model.run_folder import restore_captioner
 
 PICTURES = np.stack(

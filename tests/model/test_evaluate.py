@@ -21,7 +21,7 @@ from model.config import ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_split
 from model.engine import Engine
 from model.errors import CaptionerError
-from model.evaluate import load_model
+from model.loading import Model, load_model
 
 
 def evaluate(model: Path, dataset: Path, output: Path, *arguments: str) -> tuple[dict, list[dict]]:
@@ -92,7 +92,7 @@ def test_predict_takes_the_best_caption_whatever_else_a_model_says(squares: Path
         said = [Scored("a dog", -1.0), Scored("a cat", -2.0)]
         return [Result([], said, picture) for picture in pixels]
 
-    model = evaluator.Model(
+    model = Model(
         caption, SamplerConfig(), Engine(), None, "", ImageConfig(builders.SIZE_PX), (), len
     )
     examples = read_split(squares, "test", read_dataset_info(squares))
@@ -136,11 +136,6 @@ def test_the_split_and_the_sampler_asked_for_are_used(
     assert metrics["split"] == "validation"
     assert metrics["sampler"]["beam_width"] == 1
     assert all(row["image_id"].startswith("validation-") for row in predictions)
-
-
-def test_a_bundle_keeps_to_the_sampler_it_was_exported_with(bundle_folder: Path) -> None:
-    with pytest.raises(CaptionerError, match=r"exported with .*beam_width=3.*, asked for .*=5"):
-        load_model(bundle_folder, SamplerConfig(beam_width=5))
 
 
 @pytest.mark.parametrize("options", [("--engine=openvino",), ("--bfloat16=on",)])
@@ -234,8 +229,6 @@ def test_concepts_with_capitals_are_looked_for_as_they_are() -> None:
 def test_pictures_of_another_size_than_the_models_are_refused(squares: Path) -> None:
     info = read_dataset_info(squares)
     image = ImageConfig(64)
-    model = evaluator.Model(
-        lambda _: [], SamplerConfig(), Engine(), None, info.fingerprint, image, (), len
-    )
+    model = Model(lambda _: [], SamplerConfig(), Engine(), None, info.fingerprint, image, (), len)
     with pytest.raises(CaptionerError, match=r"captions pictures of 64 px.*--image-size-px 64"):
         evaluator.evaluate(model, squares, info, "validation", 4, "python")

@@ -21,9 +21,9 @@ from model.checkpoints import Checkpoints
 from model.config import SamplerConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
-from model.evaluate import load_model
 from model.export import export, fingerprint
 from model.image import DECODER_VERSION
+from model.loading import load_model
 from model.run_folder import restore_captioner
 
 PICTURES = np.stack(

@@ -21,7 +21,8 @@ from model.checkpoints import Checkpoints
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
-from model.evaluate import load_model, predict
+from model.evaluate import predict
+from model.loading import load_model
 from model.run_folder import restore_captioner
 
 ROOT = Path(__file__).resolve().parents[2]

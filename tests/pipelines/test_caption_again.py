@@ -182,6 +182,18 @@ def test_a_picture_that_a_manifest_still_names_keeps_its_row_when_it_is_gone(
     assert f"{len(names)} images = {len(names)} already done" in capsys.readouterr().out
 
 
+def test_the_column_of_a_manifest_may_be_named(
+    tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_picture(tmp_path / "a.jpg", 1)
+    (tmp_path / "m.csv").write_text("ident,place\n7,a.jpg\n", encoding="utf-8")
+    arguments = caption_arguments(tiny_bundle, tmp_path / "m.csv", tmp_path / "captions")
+    assert captioner(*arguments, "--dry-run") == 2
+    assert "expected a column of paths" in capsys.readouterr().err
+    assert captioner(*arguments, "--dry-run", "--image-column", "place") == 0
+    assert "1 images = 0 already done + 1 to do" in capsys.readouterr().out
+
+
 def test_a_missing_picture_that_comes_back_is_done(
     tmp_path: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -225,6 +225,12 @@ def test_a_picture_that_could_not_be_read_is_tried_again_once_it_may_be(
     assert (remaining.retried, remaining.already_rejected) == (again, not again)
 
 
+def test_a_remote_picture_that_could_not_be_read_is_tried_again_whatever_its_size() -> None:
+    far = ImageFile("memory://bucket/a.jpg", "a", 0)
+    assert list(Remaining([far], ledger_of([far], rejected=True, unread=True))) == [far]
+    assert not list(Remaining([far], ledger_of([far], rejected=True)))
+
+
 def test_rejects_that_stay_are_counted() -> None:
     remaining = Remaining(ARCHIVE, ledger_of(ARCHIVE[:3], rejected=True))
     assert len(list(remaining)) == len(ARCHIVE) - 3

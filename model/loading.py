@@ -1,0 +1,96 @@
+"""Whatever captions pixels, loaded: the best epoch of a run, or a bundle."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from model.bundle import Bundle, to_captions
+from model.bundle_folder import BUNDLE_FILE, ImageCaptions
+from model.caption_graph import CaptionGraph
+from model.config import VOCABULARY_FILE, ImageConfig, SamplerConfig
+from model.engine import DEFAULT_ENGINE, Engine
+from model.errors import CaptionerError
+from model.run_folder import restore_captioner
+from model.vocabulary import read_vocabulary
+
+
+@dataclass(frozen=True)
+class Model:
+    """Whatever captions pixels: a run or a bundle.
+
+    Attributes:
+        caption: `uint8[B, H, W, 3]` to one result a picture.
+        sampler: how it draws captions.
+        engine: what computes it.
+        epoch: of a run that made it; None for a bundle.
+        dataset_fingerprint: of the dataset that it was trained on.
+        image: size of its pictures.
+        concepts: the words that its recogniser knows; none without one.
+        tag: `uint8[B, H, W, 3]` to the concepts' probabilities `float32[B, K]`.
+    """
+
+    caption: Callable[[np.ndarray], list[ImageCaptions]]
+    sampler: SamplerConfig
+    engine: Engine
+    epoch: int | None
+    dataset_fingerprint: str
+    image: ImageConfig
+    concepts: tuple[str, ...]
+    tag: Callable[[np.ndarray], np.ndarray]
+
+
+def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_ENGINE) -> Model:
+    """A bundle, with the sampler that it was exported with, or the best epoch of a run.
+
+    Raises:
+        CaptionerError: if `folder` is neither, `sampler` is not the bundle's, the bundle lacks what
+            `engine` needs, or a run is to be computed by another engine than TensorFlow.
+    """
+    if (folder / BUNDLE_FILE).exists():
+        bundle = Bundle(folder, engine)
+        if bundle.config.sampler != sampler:
+            raise CaptionerError(
+                f"{folder} was exported with {bundle.config.sampler}, asked for {sampler}; "
+                "give the same options, or export the run with others"
+            )
+        made = bundle.config
+        return Model(
+            bundle.caption,
+            sampler,
+            engine,
+            None,
+            made.dataset_fingerprint,
+            made.image,
+            made.concepts,
+            bundle.tag,
+        )
+    if engine != DEFAULT_ENGINE:
+        raise CaptionerError(
+            f"--engine and --bfloat16: got {engine}, but {folder} is no bundle; captioner export "
+            "makes one of a run"
+        )
+    captioner, config, epoch = restore_captioner(folder)
+    vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
+    graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
+    size_px = config.image.image_size_px
+    # One graph for every batch size, as in the bundle.
+    spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)
+    function = tf.function(graph.caption_pixels, input_signature=[spec])
+    tags = tf.function(graph.tag_pixels, input_signature=[spec])
+
+    def caption(images: np.ndarray) -> list[ImageCaptions]:
+        return to_captions(function(images), len(images))
+
+    return Model(
+        caption,
+        sampler,
+        engine,
+        epoch,
+        config.dataset_fingerprint,
+        config.image,
+        config.concepts,
+        lambda images: tags(images).numpy(),
+    )
