@@ -41,7 +41,8 @@ def check_output_folder(path: Path) -> None:
     for place in (path, *path.parents):
         if os.path.lexists(place):
             if not place.is_dir():
-                raise CaptionerError(f"--output {path}: {place} is a file; expected a folder")
+                within = "" if place == path else f"{path}: "
+                raise CaptionerError(f"--output {within}{place} is a file; expected a folder")
             return
 
 
