@@ -182,7 +182,9 @@ class RecurrentDecoder(keras.layers.Layer):
         def advance(carried: State, word_gates: Tensor) -> tuple[State, State]:
             state = {name: carried[name] for name in first}
             state, weights = self._advance(word_gates, state, memory)
-            carried = {**state, "weights": weights}
+            # Without copies TensorFlow sums more than two gradients of a state, in an order that
+            # depends on which of their buffers is free first: a seed would not repeat a run.
+            carried = {name: ops.copy(v) for name, v in {**state, "weights": weights}.items()}
             return carried, carried
 
         # Keras wants steps to return what they carry.

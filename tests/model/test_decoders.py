@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from model.gru_decoder import GRUDecoder
 from model.lstm_decoder import LSTMDecoder
@@ -215,3 +216,34 @@ def test_a_transformer_takes_no_longer_captions_than_it_has_places_for() -> None
     state = decoder.initial_state(decoder.remember(grid()))
     for name in ("keys_0", "values_0", "keys_1", "values_1"):
         assert tuple(state[name].shape) == (B, 2, MAX_LENGTH, 4)
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])
+def test_gradients_are_summed_in_one_order(kind: str) -> None:
+    """Of three and more, TensorFlow adds that one first whose buffer is free, in time or not.
+
+    An item of a list shares its buffer with the list: when it is free is a matter of luck.
+    """
+    decoder = make_decoder(kind)
+
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec([None, P, C], tf.float32),
+            tf.TensorSpec([None, None, None], tf.int32),
+        ]
+    )
+    def gradients(pictures: tf.Tensor, tokens: tf.Tensor) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(decoder(pictures, tokens)[0] ** 2)
+        return tape.gradient(loss, [weight.value for weight in decoder.trainable_weights])
+
+    graph = gradients.get_concrete_function().graph.as_graph_def()
+    sums = 0
+    for body in [graph.node, *(function.node_def for function in graph.library.function)]:
+        made_by = {node.name: node.op for node in body}
+        for node in body:
+            if node.op == "AddN" and node.attr["N"].i > 2:
+                sums += 1
+                terms = {made_by.get(name.split(":")[0].lstrip("^")) for name in node.input}
+                assert "TensorListGetItem" not in terms, node.name
+    assert sums or kind == "transformer"
