@@ -231,6 +231,11 @@ class SamplerConfig:
         )
 
     @property
+    def captions(self) -> int:
+        """How many captions of a picture are written."""
+        return {"beam": self.beam_width, "greedy": 1, "nucleus": self.samples}[self.sampler]
+
+    @property
     def words_to_ban(self) -> tuple[str, ...]:
         """The single words of `ban_words`."""
         words = (word.strip() for word in self.ban_words.split(","))

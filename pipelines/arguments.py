@@ -40,7 +40,8 @@ def preprocess_parser() -> argparse.ArgumentParser:
         "--images",
         action="append",
         help="folder, quoted glob, tar, zip, Parquet, or manifest; may be repeated, and left out "
-        "where the captions hold their pictures",
+        "where the captions hold their pictures. A picture's name is its path in there; where "
+        "captions call none so, that of its file alone",
     )
     parser.add_argument("--output", required=True, help="folder of the dataset")
     _add_caption_options(parser.add_argument_group("captions"))

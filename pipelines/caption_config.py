@@ -100,6 +100,12 @@ def check_model(config: CaptionConfig) -> BundleConfig:
     bundle = config.decoding.apply(read_bundle_config(folder))
     config.engine.check(folder)
     config.decoding.check(folder)
+    if (config.num_captions or 1) > bundle.sampler.captions:
+        raise CaptionerError(
+            f"--num-captions: got {config.num_captions}, expected at most "
+            f"{bundle.sampler.captions}, which {bundle.sampler.sampler} search writes; give a "
+            "larger --beam-width or --samples"
+        )
     return bundle
 
 

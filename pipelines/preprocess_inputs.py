@@ -91,11 +91,11 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
 
 def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iterator[Caption]:
     """All captions; what lists or ratios say of splits goes before what captions say."""
-    for caption in read_all_captions(config.captions, config.columns, config.min_score):
+    for caption in read_all_captions(
+        config.captions, config.columns, config.min_score, with_splits=not splits_asked
+    ):
         caption = _renamed(caption, caption.image_id)
         seen.image_ids.add(caption.image_id)
-        if caption.split and splits_asked:
-            caption = dataclasses.replace(caption, split=None)
         seen.gives_splits = seen.gives_splits or caption.split is not None
         yield caption
     if not seen.image_ids:
@@ -107,12 +107,32 @@ def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iter
 
 def _images(config: PreprocessConfig, skipped: SkippedFiles, seen: _Seen) -> Iterator[ImageFile]:
     """All pictures; those that no caption names are marked, so that they are not decoded."""
+    by_file_name = _are_called_by_file_name(config, seen.image_ids)
     for image in list_pictures(config, skipped):
         seen.digest.update(_state(image))
         seen.listed += 1
         seen.image_id = image.image_id
+        if by_file_name and _file_name(image) in seen.image_ids:
+            image = _renamed(image, _file_name(image))
         known = image.flaw or image.image_id in seen.image_ids
         yield image if known else without_caption(image)
+
+
+def _are_called_by_file_name(config: PreprocessConfig, image_ids: set[str]) -> bool:
+    """Whether captions call no picture by its path, but some by the name of its file alone.
+
+    As where an archive has its pictures in a folder, of which the captions know nothing.
+    """
+    found = False
+    for image in list_pictures(config, SkippedFiles()):
+        if image.image_id in image_ids:
+            return False
+        found = found or _file_name(image) in image_ids
+    return found
+
+
+def _file_name(image: ImageFile) -> str:
+    return image.image_id.rpartition("/")[2]
 
 
 def list_pictures(config: PreprocessConfig, skipped: SkippedFiles) -> Iterator[ImageFile]:

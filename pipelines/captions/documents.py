@@ -10,7 +10,6 @@ from pipelines.captions.parsing import (
     FoundCaption,
     captions_of,
     parse_image_id,
-    parse_split,
     where_of,
 )
 from pipelines.texts import lines_of, parse_json, read_text, shorten
@@ -116,6 +115,5 @@ def read_karpathy(uri: str) -> Iterator[FoundCaption]:
         image_id = parse_image_id(name, where)
         if folder:
             image_id = f"{parse_image_id(folder, where).rstrip('/')}/{image_id}"
-        split = parse_split(image.get("split"), where)
         for text in captions_of(texts, where):
-            yield FoundCaption(image_id, text, split, place)
+            yield FoundCaption(image_id, text, image.get("split"), place)

@@ -11,7 +11,13 @@ from pipelines.arguments import CAPTION_FORMATS
 from pipelines.captions.detection import detect_format
 from pipelines.captions.documents import read_coco, read_flickr, read_karpathy
 from pipelines.captions.own import list_captioned, list_parts, read_own_captions
-from pipelines.captions.parsing import WHAT, CaptionColumns, FoundCaption, where_of
+from pipelines.captions.parsing import (
+    WHAT,
+    CaptionColumns,
+    FoundCaption,
+    parse_split,
+    where_of,
+)
 from pipelines.captions.tables import (
     picture_column,
     read_delimited_captions,
@@ -97,12 +103,14 @@ def read_all_captions(
     sources: Sequence[CaptionSource],
     columns: CaptionColumns | None = None,
     min_score: float | None = None,
+    with_splits: bool = True,
 ) -> Iterator[Caption]:
     """The captions of all `sources`, one after the other, their positions counted through.
 
     Args:
         columns: columns of tables that were named.
         min_score: least score of captions that `captioner caption` wrote.
+        with_splits: whether what the sources say of splits counts; else it is not looked at.
 
     Raises:
         CaptionerError: at once if an option fits none of the sources; while reading if a source is
@@ -120,19 +128,22 @@ def read_all_captions(
             f"--image-column, --caption-column, --split-column: got {columns}, and captions of the "
             f"format {', '.join(formats)}, which has no columns; leave them out"
         )
-    return _read_all(sources, columns, min_score)
+    return _read_all(sources, columns, min_score, with_splits)
 
 
 def _read_all(
-    sources: Sequence[CaptionSource], columns: CaptionColumns, min_score: float | None
+    sources: Sequence[CaptionSource],
+    columns: CaptionColumns,
+    min_score: float | None,
+    with_splits: bool,
 ) -> Iterator[Caption]:
     position, splits = 0, _Splits()
     for source in sources:
         start = position
         for found in _read(source, columns, min_score):
             _check_text(found, source.uri)
-            splits.check(found, source.uri)
-            yield Caption(found.image_id, position, found.text, found.split)
+            split = splits.read(found, source.uri) if with_splits else None
+            yield Caption(found.image_id, position, found.text, split)
             position += 1
         # A part of captions whose pictures were all rejected is no fault.
         if position == start and source.format != _OWN:
@@ -183,19 +194,22 @@ class _Splits:
     def __init__(self) -> None:
         self._given: dict[str, tuple[str, str, str]] = {}
 
-    def check(self, found: FoundCaption, uri: str) -> None:
-        """Raises:
-        CaptionerError: if an earlier caption gave the picture another split.
+    def read(self, found: FoundCaption, uri: str) -> str | None:
+        """The split that a caption gives its picture, if any.
+
+        Raises:
+            CaptionerError: if there is no such split, or an earlier caption gave another.
         """
-        if found.split is None:
-            return
-        here = (found.split, uri, found.place)
-        split, *place = self._given.setdefault(found.image_id, here)
-        if split != found.split:
+        split = parse_split(found.split, where_of(uri, found.place))
+        if split is None:
+            return None
+        given, *place = self._given.setdefault(found.image_id, (split, uri, found.place))
+        if given != split:
             raise CaptionerError(
-                f"{where_of(uri, found.place)}: {found.image_id!r} is in {found.split}, but in "
-                f"{split} in {', '.join(place)}; an image belongs to one split"
+                f"{where_of(uri, found.place)}: {found.image_id!r} is in {split}, but in "
+                f"{given} in {', '.join(place)}; an image belongs to one split"
             )
+        return split
 
 
 def image_sources_of(

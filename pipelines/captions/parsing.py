@@ -26,11 +26,11 @@ _SPLITS = {
 
 
 class FoundCaption(NamedTuple):
-    """A caption and its place in its file, e.g. ``line 7``."""
+    """A caption, its split as its file says it, and its place there, e.g. ``line 7``."""
 
     image_id: str
     text: str
-    split: str | None
+    split: Any
     place: str
 
 
@@ -59,7 +59,8 @@ def parse_split(value: Any, where: str) -> str | None:
     split = _SPLITS.get(value.strip().casefold()) if isinstance(value, str) else None
     if split is None:
         raise CaptionerError(
-            f"{where}: got the split {shorten(value)}, expected one of {', '.join(_SPLITS)}"
+            f"{where}: got the split {shorten(value)}, expected one of {', '.join(_SPLITS)}; "
+            "correct it, or give --split-ratios or lists in its place"
         )
     return split
 

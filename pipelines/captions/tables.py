@@ -24,7 +24,6 @@ from pipelines.captions.parsing import (
     FoundCaption,
     captions_of,
     parse_image_id,
-    parse_split,
     split_cell,
     where_of,
 )
@@ -89,9 +88,9 @@ def _split_column(names: list[str], named: str | None, where: str) -> str | None
 def _captions_of_row(
     image: Any, texts: Any, split: Any, place: str, where: str
 ) -> Iterator[FoundCaption]:
-    image_id, checked = parse_image_id(image, where), parse_split(split, where)
+    image_id = parse_image_id(image, where)
     for text in captions_of(texts, where):
-        yield FoundCaption(image_id, text, checked, place)
+        yield FoundCaption(image_id, text, split, place)
 
 
 def read_parquet_captions(uri: str, columns: CaptionColumns) -> Iterator[FoundCaption]:

@@ -46,6 +46,8 @@ def refused(
         (["--sample", "1e-9"], "--sample: got 1e-09, which takes none of the images"),
         (["--sample", "1e-9", "--dry-run"], "--sample: got 1e-09"),
         (["--num-captions", "0"], "--num-captions: got 0"),
+        (["--num-captions", "4"], "--num-captions: got 4, expected at most 3, which beam search"),
+        (["--num-captions", "2", "--sampler", "greedy"], "got 2, expected at most 1, which greedy"),
         (["--tags", "-1"], "--tags: got -1, expected 0 or more"),
         (["--output", "archive/captions"], "archive/captions lies in --input"),
         (

@@ -256,13 +256,15 @@ def test_captions_of_other_pictures_leave_nothing_to_train_on(
 ) -> None:
     output = tmp_path / "dataset"
     arguments = preprocess_arguments(captioned, output)
-    # The folder above: every picture's path below it starts with another folder.
-    arguments[arguments.index("--images") + 1] = captioned
+    images = tmp_path / "images"
+    images.mkdir()
+    shutil.copy(captioned / "images" / "silent.png", images / "other.png")
+    arguments[arguments.index("--images") + 1] = images
     assert captioner(*arguments) == 2
     said = capsys.readouterr().err.splitlines()[-1]
     assert said.startswith("captioner preprocess: error: no image is left")
     assert "call their images e.g. '00.png'" in said
-    assert "are called e.g. 'images/silent.png'" in said
+    assert "are called e.g. 'other.png'" in said
     assert not output.exists()
 
 

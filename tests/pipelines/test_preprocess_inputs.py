@@ -54,10 +54,13 @@ def table_of(dataset: Path, name: str) -> list[dict[str, Any]]:
     return pads.dataset(str(dataset / name), format="parquet").to_table().to_pylist()
 
 
-def write_table(path: Path) -> None:
+def write_table(path: Path) -> list[str | Path]:
+    """A table of captions, and the options to read it."""
     rows = [[name_of(seed), caption_of(seed), split_of(seed)] for seed in range(PICTURES)]
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["file", "text", "part"], *rows])
+    columns = ["--image-column", "file", "--caption-column", "text", "--split-column", "part"]
+    return ["--captions", path, *columns]
 
 
 def split_of(seed: int) -> str:
@@ -75,10 +78,10 @@ def write_tar(path: Path, pictures: Path) -> None:
             tar.addfile(member, io.BytesIO(data))
 
 
-def write_zip(path: Path, pictures: Path) -> None:
+def write_zip(path: Path, pictures: Path, folder: str = "") -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for seed in range(PICTURES):
-            archive.write(pictures / name_of(seed), name_of(seed))
+            archive.write(pictures / name_of(seed), folder + name_of(seed))
 
 
 def write_parquet(path: Path, pictures: Path) -> None:
@@ -93,12 +96,10 @@ def write_parquet(path: Path, pictures: Path) -> None:
 
 @pytest.mark.parametrize("images", ["zip", "manifest"])
 def test_pictures_may_lie_in_any_container(pictures: Path, tmp_path: Path, images: str) -> None:
-    write_table(tmp_path / "captions.csv")
+    captions = write_table(tmp_path / "captions.csv")
     sources = {"zip": tmp_path / "pictures.zip", "manifest": pictures / "list.txt"}
     write_zip(sources["zip"], pictures)
     sources["manifest"].write_text("\n".join(map(name_of, range(PICTURES))), encoding="utf-8")
-    columns = ["--image-column", "file", "--caption-column", "text", "--split-column", "part"]
-    captions = ["--captions", tmp_path / "captions.csv", *columns]
     info = preprocess(tmp_path / images, *captions, "--images", sources[images])
     assert info.examples == {"train": 6, "validation": 3, "test": 3}
     assert info.rejects == {}
@@ -109,6 +110,37 @@ def test_pictures_may_lie_in_any_container(pictures: Path, tmp_path: Path, image
         assert row["byte_size"] == (pictures / name_of(seed)).stat().st_size
         expected = split_of(seed).replace("val", "validation")
         assert row["split"] == expected
+
+
+def test_captions_may_know_nothing_of_the_folder_in_an_archive(
+    pictures: Path, tmp_path: Path
+) -> None:
+    captions = write_table(tmp_path / "captions.csv")
+    write_zip(tmp_path / "pictures.zip", pictures, "Flicker8k_Dataset/")
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "a") as archive:
+        archive.write(pictures / name_of(0), "uncaptioned/other.png")
+    info = preprocess(tmp_path / "zip", *captions, "--images", tmp_path / "pictures.zip")
+    assert info.examples == {"train": 6, "validation": 3, "test": 3}
+    assert info.rejects == {"no_caption": 1}
+    rows = table_of(tmp_path / "zip", "examples")
+    assert {row["image_id"] for row in rows} == set(map(name_of, range(PICTURES)))
+
+
+def test_two_pictures_of_one_file_name_are_ambiguous_where_captions_know_no_folders(
+    pictures: Path, tmp_path: Path
+) -> None:
+    captions, images = write_table(tmp_path / "captions.csv"), tmp_path / "images"
+    for seed in range(PICTURES):
+        (images / f"{seed % 2}").mkdir(parents=True, exist_ok=True)
+        shutil.copy(pictures / name_of(seed), images / f"{seed % 2}" / name_of(seed))
+    shutil.copy(pictures / name_of(1), images / "0" / name_of(3))
+    info = preprocess(tmp_path / "dataset", *captions, "--images", images)
+    assert info.rejects == {"ambiguous": 2}
+    # One picture that is called by its path, and names of files alone say nothing any more.
+    shutil.copy(pictures / name_of(0), images / name_of(0))
+    info = preprocess(tmp_path / "other", *captions, "--images", images)
+    assert sum(info.examples.values()) == 1
+    assert info.rejects == {"missing": PICTURES - 1, "no_caption": PICTURES + 1}
 
 
 @pytest.mark.parametrize("kind", ["tar", "parquet"])

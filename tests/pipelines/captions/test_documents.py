@@ -147,9 +147,9 @@ def test_coco_json_gives_its_captions_in_order(tmp_path: Path) -> None:
 
 def test_karpathy_json_gives_its_captions_and_their_splits(tmp_path: Path) -> None:
     assert read(read_karpathy, tmp_path, json.dumps(KARPATHY)) == [
-        FoundCaption("val2014/b.jpg", "A dog.", "train", "image 0"),
-        FoundCaption("val2014/b.jpg", "naïve", "train", "image 0"),
-        FoundCaption("a.jpg", "A cat", "validation", "image 1"),
+        FoundCaption("val2014/b.jpg", "A dog.", "restval", "image 0"),
+        FoundCaption("val2014/b.jpg", "naïve", "restval", "image 0"),
+        FoundCaption("a.jpg", "A cat", "val", "image 1"),
     ]
 
 
@@ -208,8 +208,6 @@ def test_an_annotation_without_image_or_caption_is_named(
         ({"filename": "a.jpg", "filepath": 7, "sentences": []}, "got 7, expected the name"),
         ({"filename": "a.jpg", "sentences": [{}]}, "'raw' is missing"),
         ({"filename": "a.jpg", "sentences": [{"raw": 7}]}, "expected a caption"),
-        ({"filename": "a.jpg", "sentences": [], "split": "held-out"}, "the split 'held-out'"),
-        ({"filename": "a.jpg", "sentences": [], "split": 1}, "the split 1, expected one of train"),
     ],
 )
 def test_an_image_that_is_no_karpathy_is_named(tmp_path: Path, image: Any, words: str) -> None:

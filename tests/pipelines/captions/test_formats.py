@@ -290,6 +290,41 @@ def test_two_files_that_disagree_on_a_split_are_an_error_that_names_both(tmp_pat
     message = str(error.value)
     assert f"{tmp_path}/2.txt, line 2: 'a.jpg' is in test" in message
     assert f"train in {tmp_path}/0.txt, line 2" in message
+    data = (data.format("train", ""), data.format("test", "test"))
+    assert {caption.split for caption in read(tmp_path, *data, with_splits=False)} == {None}
+
+
+@pytest.mark.parametrize(
+    ("given", "split"),
+    [
+        ("train", "train"),
+        ("Training", "train"),
+        ("restval", "train"),
+        (" val", "validation"),
+        ("valid", "validation"),
+        ("validation", "validation"),
+        ("DEV", "validation"),
+        ("test", "test"),
+        ("", None),
+    ],
+)
+def test_splits_go_by_several_names(tmp_path: Path, given: str, split: str | None) -> None:
+    assert read(tmp_path, f"image,caption,split\na.jpg,x,{given}\n")[0].split == split
+
+
+@pytest.mark.parametrize(
+    ("data", "named"),
+    [
+        ("image,caption,split\na.jpg,A dog,other\n", "line 2: got the split 'other'"),
+        ('{"image": "a.jpg", "caption": "", "split": 7}', "line 1: got the split 7"),
+    ],
+)
+def test_a_split_that_is_none_is_an_error_only_where_it_counts(
+    tmp_path: Path, data: str, named: str
+) -> None:
+    with pytest.raises(CaptionerError, match=f"{named}, expected one of train, .* or give --split"):
+        read(tmp_path, data)
+    assert [caption.split for caption in read(tmp_path, data, with_splits=False)] == [None]
 
 
 def test_captions_that_agree_on_a_split_or_give_none_are_fine(tmp_path: Path) -> None:
