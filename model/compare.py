@@ -12,7 +12,13 @@ from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.engine import choose_engine
 from model.errors import CaptionerError
-from model.evaluate import Evaluation, evaluate, settings, write_document
+from model.evaluate import (
+    Evaluation,
+    check_image_size,
+    evaluate,
+    settings,
+    write_document,
+)
 from model.loading import load_model
 from model.options import from_options
 
@@ -118,10 +124,13 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(output)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
+    asked = from_options(SamplerConfig, options)
+    folders = [Path(path) for path in options.compare]
+    models = [load_model(folder, _sampler(folder, asked), engine) for folder in folders]
+    for model in models:  # before the first captions
+        check_image_size(model, dataset, info)
     evaluations = []
-    for name, folder in zip("AB", map(Path, options.compare), strict=True):
-        sampler = _sampler(folder, from_options(SamplerConfig, options))
-        model = load_model(folder, sampler, engine)
+    for name, folder, model in zip("AB", folders, models, strict=True):
         print(f"{name}: {folder}, {settings(model.sampler)}")
         evaluations.append(
             evaluate(model, dataset, info, options.split, options.batch_size, options.tokeniser)

@@ -80,6 +80,18 @@ class Evaluation:
     metrics: dict[str, Any]
 
 
+def check_image_size(model: Model, dataset: Path, info: DatasetInfo) -> None:
+    """Raises:
+    CaptionerError: if the dataset's pictures are of another size than the model's.
+    """
+    if model.image.image_size_px != info.image.image_size_px:
+        raise CaptionerError(
+            f"the model captions pictures of {model.image.image_size_px} px, {dataset} holds "
+            f"pictures of {info.image.image_size_px} px; preprocess with --image-size-px "
+            f"{model.image.image_size_px}"
+        )
+
+
 def evaluate(
     model: Model, dataset: Path, info: DatasetInfo, split: str, batch_size: int, tokeniser: str
 ) -> Evaluation:
@@ -89,12 +101,7 @@ def evaluate(
         CaptionerError: if the split is empty, its pictures are of another size than the model's, or
             Java's tokeniser was demanded and does not run.
     """
-    if model.image.image_size_px != info.image.image_size_px:
-        raise CaptionerError(
-            f"the model captions pictures of {model.image.image_size_px} px, {dataset} holds "
-            f"pictures of {info.image.image_size_px} px; preprocess with --image-size-px "
-            f"{model.image.image_size_px}"
-        )
+    check_image_size(model, dataset, info)
     if model.dataset_fingerprint != info.fingerprint:
         print(
             f"note: the model was trained on dataset {model.dataset_fingerprint}, this is "

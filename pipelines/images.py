@@ -25,8 +25,8 @@ class ReadImage:
 
     Attributes:
         decoded: pixels and what the file says, or None.
-        reason: `missing`, `unreadable`, `stalled` or another reason of `ImageError`; None if
-            decoded.
+        reason: `missing`, `unreadable`, `changed` (not the bytes of `ImageFile.sha256`), `stalled`
+            or another reason of `ImageError`; None if decoded.
         error: the message that goes with the reason.
         sha256: of the file's bytes, in hexadecimal; None if it was not asked for, or could not be
             read.
@@ -66,7 +66,10 @@ def read_image(image: ImageFile, config: ImageConfig, hashed: bool = False) -> R
         message = f"{type(failure).__name__}: {failure}"
         return ReadImage(None, "missing" if missing else "unreadable", message, None, None)
     was_read = time.perf_counter()
-    sha256 = hashlib.sha256(data).hexdigest() if hashed else None
+    sha256 = hashlib.sha256(data).hexdigest() if hashed or image.sha256 else None
+    if image.sha256 and image.sha256 != sha256:
+        message = "its file is not the one that was captioned any more; caption it again"
+        return ReadImage(None, "changed", message, sha256, len(data), was_read - started)
     decoded, reason, error = _decode(data, config)
     seconds = (was_read - started, time.perf_counter() - was_read)
     return ReadImage(decoded, reason, error, sha256, len(data), *seconds)

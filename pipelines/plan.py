@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import apache_beam as beam
 
+from model.errors import CaptionerError
 from pipelines import caption, files
 from pipelines.beam_options import make_options
 from pipelines.caption_config import check_model
@@ -88,6 +89,12 @@ def run(options: argparse.Namespace) -> int:
         sample = spread_sample(images, config.sample_images)
         listing_sec = time.monotonic() - started
         measured, committed = measure(sample.images, config)
+    if not committed.statuses[CAPTIONED]:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in committed.reasons.items())
+        raise CaptionerError(
+            f"none of the {plural(measured.images, 'image')} of the sample could be captioned "
+            f"({reasons}), so there is nothing to project from; see that --input names pictures"
+        )
     archive = Archive(sample.total, listing_sec, config.caption.unit_size)
     for line in _told(archive, skipped, measured, committed, config):
         print(line)

@@ -4,18 +4,18 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any
 
 from model.errors import CaptionerError
+from pipelines import files
 from pipelines.captions.formats import image_sources_of, list_captioned_images, read_all_captions
-from pipelines.listing import write_listing
+from pipelines.listing import read_batch, write_listing
 from pipelines.pixel_store import without_caption
 from pipelines.preprocess_config import PreprocessConfig
 from pipelines.records import Caption, ImageFile, SplitEntry
 from pipelines.sources import SkippedFiles, list_all_images, normalise_id, read_split_lists
 from pipelines.splits import SplitRatios
 
-_Row = TypeVar("_Row", Caption, ImageFile)
 _CAPTION_ROWS = 4096
 # Pictures decoded into one pixel store: the unit that workers share out.
 _IMAGE_ROWS = 256
@@ -23,9 +23,10 @@ _IMAGE_ROWS = 256
 
 @dataclasses.dataclass
 class _Seen:
-    """What passed by while the captions were written to their listing."""
+    """What passed by while captions and pictures were written to their listings."""
 
     image_ids: set[str] = dataclasses.field(default_factory=set)
+    no_path: set[str] = dataclasses.field(default_factory=set)
     gives_splits: bool = False
     listed: int = 0
     image_id: str | None = None
@@ -74,7 +75,9 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
 
     seen, splits_asked = _Seen(), bool(config.split_lists or config.split_ratios)
     captions = listing("captions", _captions(config, splits_asked, seen), Caption, _CAPTION_ROWS)
-    images = listing("images", _images(config, skipped, seen), ImageFile, _IMAGE_ROWS)
+    found = listing("found", _find_pictures(config, skipped, seen), ImageFile, _IMAGE_ROWS)
+    images = listing("images", _name_pictures(found, seen), ImageFile, _IMAGE_ROWS)
+    files.delete(found[0])
     splits = listing("splits", read_split_lists(config.split_lists), SplitEntry, _CAPTION_ROWS)
     by_hash = None if config.split_lists or seen.gives_splits else SplitRatios()
     return Listings(
@@ -94,7 +97,6 @@ def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iter
     for caption in read_all_captions(
         config.captions, config.columns, config.min_score, with_splits=not splits_asked
     ):
-        caption = _renamed(caption, caption.image_id)
         seen.image_ids.add(caption.image_id)
         seen.gives_splits = seen.gives_splits or caption.split is not None
         yield caption
@@ -105,30 +107,33 @@ def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iter
         )
 
 
-def _images(config: PreprocessConfig, skipped: SkippedFiles, seen: _Seen) -> Iterator[ImageFile]:
-    """All pictures; those that no caption names are marked, so that they are not decoded."""
-    by_file_name = _are_called_by_file_name(config, seen.image_ids)
+def _find_pictures(
+    config: PreprocessConfig, skipped: SkippedFiles, seen: _Seen
+) -> Iterator[ImageFile]:
+    """All pictures, each called by its path; the captions' other names are `seen.no_path` then."""
+    seen.no_path = set(seen.image_ids)
     for image in list_pictures(config, skipped):
         seen.digest.update(_state(image))
         seen.listed += 1
         seen.image_id = image.image_id
-        if by_file_name and _file_name(image) in seen.image_ids:
-            image = _renamed(image, _file_name(image))
-        known = image.flaw or image.image_id in seen.image_ids
-        yield image if known else without_caption(image)
+        seen.no_path.discard(image.image_id)
+        yield image
 
 
-def _are_called_by_file_name(config: PreprocessConfig, image_ids: set[str]) -> bool:
-    """Whether captions call no picture by its path, but some by the name of its file alone.
+def _name_pictures(found: tuple[str, int], seen: _Seen) -> Iterator[ImageFile]:
+    """The pictures of the listing `found`, called as the captions call them.
 
-    As where an archive has its pictures in a folder, of which the captions know nothing.
+    A picture whose path no caption names is called by the name of its file, if captions call one
+    so, and none by that path: archives have their pictures in folders of which captions know
+    nothing. Those that no caption names at all are marked, so that they are not decoded.
     """
-    found = False
-    for image in list_pictures(config, SkippedFiles()):
-        if image.image_id in image_ids:
-            return False
-        found = found or _file_name(image) in image_ids
-    return found
+    uri, batches = found
+    for number in range(batches):
+        for image in read_batch(uri, number, ImageFile):
+            if image.image_id not in seen.image_ids and _file_name(image) in seen.no_path:
+                image = _renamed(image, _file_name(image))
+            known = image.flaw or image.image_id in seen.image_ids
+            yield image if known else without_caption(image)
 
 
 def _file_name(image: ImageFile) -> str:
@@ -160,10 +165,10 @@ def list_pictures(config: PreprocessConfig, skipped: SkippedFiles) -> Iterator[I
         yield _renamed(image, image.uri if own else image.image_id)
 
 
-def _renamed(row: _Row, image_id: str) -> _Row:
-    """`row` under its picture's normalised name."""
+def _renamed(image: ImageFile, image_id: str) -> ImageFile:
+    """`image` under its normalised name."""
     name = normalise_id(image_id)
-    return row if name == row.image_id else dataclasses.replace(row, image_id=name)
+    return image if name == image.image_id else dataclasses.replace(image, image_id=name)
 
 
 def _state(image: ImageFile) -> bytes:

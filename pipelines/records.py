@@ -20,6 +20,7 @@ class ImageFile:
         flaw: what the listing found wrong with it, as ``REASON: MESSAGE``; it is not read then.
         modified_usec: when it last changed, in microseconds since 1970; None if nothing tells. A
             member of a tar has the time in its header, a row of a Parquet file that file's.
+        sha256: of its bytes, where they are known: other bytes are another picture's.
     """
 
     uri: str
@@ -30,6 +31,7 @@ class ImageFile:
     offset: int | None = None
     flaw: str | None = None
     modified_usec: int | None = field(default=None, compare=False)
+    sha256: str | None = None
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ The rows are streamed once: counts do not grow with their number, and only those
 
 import argparse
 import base64
+import dataclasses
 import datetime
 import hashlib
 import io
@@ -224,7 +225,9 @@ def make_cards(rows: list[Row]) -> list[Card]:
     # What the captioning run accepted is no bomb, whatever its --max-pixels was.
     areas = [(row["width_px"] or 0) * (row["height_px"] or 0) for row in rows]
     config = ImageConfig(THUMBNAIL_PX, max([DEFAULT_MAX_PIXELS, *areas]))
-    images = {image.uri: image for image in locate_pictures(rows)}
+    # Each row is compared with its picture for itself: those of two models may differ.
+    found = (dataclasses.replace(image, sha256=None) for image in locate_pictures(rows))
+    images = {image.uri: image for image in found}
     return list(map_ahead(lambda row: make_card(row, images[row["image_uri"]], config), rows))
 
 

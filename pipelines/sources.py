@@ -124,7 +124,8 @@ def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
     """
     seen: dict[str, str] = {}
     for split, uri in lists.items():
-        image_ids = [line.strip() for line in read_text(uri, f"{split} list").split("\n")]
+        lines = read_text(uri, f"{split} list").split("\n")
+        image_ids = [normalise_id(line.strip()) for line in lines]
         image_ids = [image_id for image_id in dict.fromkeys(image_ids) if image_id]
         if not image_ids:
             raise CaptionerError(f"{split} list {uri} is empty; expected one image name a line")
@@ -134,7 +135,7 @@ def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
                     f"{split} list {uri}: {image_id!r} is in the {seen[image_id]} list too; "
                     "an image belongs to one split"
                 )
-            yield SplitEntry(normalise_id(image_id), split)
+            yield SplitEntry(image_id, split)
 
 
 def list_all_images(

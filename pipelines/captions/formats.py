@@ -26,7 +26,7 @@ from pipelines.captions.tables import (
 )
 from pipelines.captions.webdataset import read_webdataset
 from pipelines.records import Caption, ImageFile
-from pipelines.sources import is_folder, is_glob, match_glob, normalise_uri
+from pipelines.sources import is_folder, is_glob, match_glob, normalise_id, normalise_uri
 from pipelines.texts import shorten
 
 FORMATS = CAPTION_FORMATS
@@ -107,6 +107,8 @@ def read_all_captions(
 ) -> Iterator[Caption]:
     """The captions of all `sources`, one after the other, their positions counted through.
 
+    Names of pictures are normalised, see `normalise_id`.
+
     Args:
         columns: columns of tables that were named.
         min_score: least score of captions that `captioner caption` wrote.
@@ -142,8 +144,9 @@ def _read_all(
         start = position
         for found in _read(source, columns, min_score):
             _check_text(found, source.uri)
-            split = splits.read(found, source.uri) if with_splits else None
-            yield Caption(found.image_id, position, found.text, split)
+            image_id = normalise_id(found.image_id)
+            split = splits.read(image_id, found, source.uri) if with_splits else None
+            yield Caption(image_id, position, found.text, split)
             position += 1
         # A part of captions whose pictures were all rejected is no fault.
         if position == start and source.format != _OWN:
@@ -194,7 +197,7 @@ class _Splits:
     def __init__(self) -> None:
         self._given: dict[str, tuple[str, str, str]] = {}
 
-    def read(self, found: FoundCaption, uri: str) -> str | None:
+    def read(self, image_id: str, found: FoundCaption, uri: str) -> str | None:
         """The split that a caption gives its picture, if any.
 
         Raises:
@@ -203,10 +206,10 @@ class _Splits:
         split = parse_split(found.split, where_of(uri, found.place))
         if split is None:
             return None
-        given, *place = self._given.setdefault(found.image_id, (split, uri, found.place))
+        given, *place = self._given.setdefault(image_id, (split, uri, found.place))
         if given != split:
             raise CaptionerError(
-                f"{where_of(uri, found.place)}: {found.image_id!r} is in {split}, but in "
+                f"{where_of(uri, found.place)}: {image_id!r} is in {split}, but in "
                 f"{given} in {', '.join(place)}; an image belongs to one split"
             )
         return split

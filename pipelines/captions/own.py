@@ -1,6 +1,7 @@
 """Captions that `captioner caption` wrote, taken for captions to learn from."""
 
 import dataclasses
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,7 +21,8 @@ from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED
 from pipelines.texts import one_line
 
-_COLUMNS = ("image_uri", "container", "member", "status", "caption", "score", "byte_size")
+_COLUMNS = tuple("image_uri container member status caption score byte_size sha256".split())
+_SEVERAL = "changed: its captions are of several versions of the file; caption it again"
 _PART = re.compile(r"(model=[^/]+/)?part-[^/]+\.parquet")
 
 
@@ -76,22 +78,38 @@ def locate_pictures(rows: Iterable[Mapping[str, Any]]) -> Iterator[ImageFile]:
     """The pictures of rows of captions, each once, named by their URIs.
 
     Pictures in containers come last, each container listed once. A picture that its container
-    lacks, or whose container is gone, is flawed as missing.
+    lacks, or whose container is gone, is flawed as missing; one of which rows tell different
+    SHA-256s, as where it changed between two models, as changed.
 
     Args:
-        rows: with the columns image_uri, container, member and byte_size.
+        rows: with the columns image_uri, container, member, byte_size and sha256.
     """
-    seen: set[str] = set()
-    inside: dict[tuple[str, str | None], set[str]] = defaultdict(set)
+    loose: dict[str, ImageFile] = {}
+    inside: dict[tuple[str, str | None], dict[str, ImageFile]] = defaultdict(dict)
     for row in rows:
         image_uri, container = row["image_uri"], row["container"]
-        if container is not None:
-            inside[container, _column_of(container, row["member"])].add(image_uri)
-        elif image_uri not in seen:
-            seen.add(image_uri)
-            yield ImageFile(image_uri, image_uri, row["byte_size"] or 0)
+        if container is None:
+            told = loose
+        else:
+            told = inside[container, _column_of(container, row["member"])]
+        image = ImageFile(image_uri, image_uri, row["byte_size"] or 0, sha256=row["sha256"])
+        known = told.setdefault(image_uri, image)
+        if known.sha256 != image.sha256:
+            told[image_uri] = dataclasses.replace(known, flaw=_SEVERAL)
+    yield from map(_as_on_disk, loose.values())
     for (container, column), wanted in sorted(inside.items(), key=lambda item: str(item[0])):
         yield from _list_wanted(container, column, wanted)
+
+
+def _as_on_disk(image: ImageFile) -> ImageFile:
+    """A picture with the size and time that it has by now, where it is a local file."""
+    if not files.is_local(image.uri):
+        return image
+    try:
+        size, modified = files.size_and_time(os.stat(image.uri))
+    except (OSError, ValueError):  # which reading it will tell
+        return image
+    return dataclasses.replace(image, byte_size=size, modified_usec=modified)
 
 
 def _column_of(container: str, member: str | None) -> str | None:
@@ -99,14 +117,22 @@ def _column_of(container: str, member: str | None) -> str | None:
     return column_of_member(member or "") if container.lower().endswith(".parquet") else None
 
 
-def _list_wanted(container: str, column: str | None, wanted: set[str]) -> Iterator[ImageFile]:
+def _list_wanted(
+    container: str, column: str | None, wanted: Mapping[str, ImageFile]
+) -> Iterator[ImageFile]:
     lost = set(wanted)
     flaw = f"missing: {container} has no such member any more"
     try:
         for image in list_container(container, SkippedFiles(), column):
             if image.uri in lost:
                 lost.remove(image.uri)
-                yield dataclasses.replace(image, image_id=image.uri)
+                told = wanted[image.uri]
+                yield dataclasses.replace(
+                    image,
+                    image_id=image.uri,
+                    sha256=told.sha256,
+                    flaw=image.flaw or told.flaw,
+                )
     except CaptionerError as error:
         reason = "unreadable" if FileSystems.exists(container) else "missing"
         flaw = f"{reason}: {one_line(error)}"

@@ -146,7 +146,4 @@ def _parquet_columns(
         where,
         lambda type: is_text(type) or is_text_list(type),
     )
-    split = _split_column(schema.names, columns.split, where)
-    if split is not None:
-        pick_text_column(schema, split, (), "splits", where)
-    return image, caption, split or ""
+    return image, caption, _split_column(schema.names, columns.split, where) or ""

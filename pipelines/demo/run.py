@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pyarrow.dataset as pads
 
+from model.command import check_output_folder
 from model.errors import CaptionerError
 from pipelines.demo.archive import read_truth, write_archive, write_training_set
 from pipelines.demo.language import canonical_caption, same_scene
@@ -20,6 +21,8 @@ from pipelines.demo.scenes import Scene
 _MARKER = "demo.json"
 _SEED = 1
 _UNSEEN, _BROKEN = 200, 5
+# With fewer a split may be empty.
+_LEAST_SCENES = 100
 # The demo fails below: a captioner that looks reaches it, one that guesses is near zero.
 WANTED_ACCURACY = 0.9
 _TABLE_ROWS = 12
@@ -138,6 +141,12 @@ def check(folder: Path) -> float:
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     folder = Path(options.output)
+    for name, least in {"scenes": _LEAST_SCENES, "epochs": 1}.items():
+        if getattr(options, name) < least:
+            raise CaptionerError(
+                f"--{name}: got {getattr(options, name)}, expected {least} or more"
+            )
+    check_output_folder(folder)
     _prepare(folder)
     print(f"drawing {options.scenes} captioned scenes and an archive of {_UNSEEN + _BROKEN} files")
     write_training_set(folder / "scenes", options.scenes, _SEED)

@@ -145,6 +145,16 @@ def test_comparison_needs_a_folder_to_write_into(
     assert "--compare needs --output" in capsys.readouterr().err
 
 
+def test_a_second_model_that_is_none_is_told_before_the_first_is_captioned(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ("--dataset", squares, "--output", tmp_path / "out")
+    assert run("--compare", trained_run, tmp_path / "absent", *where) == 2
+    printed = capsys.readouterr()
+    assert f"{tmp_path / 'absent'} is no" in printed.err
+    assert printed.out == ""
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -136,11 +136,27 @@ def test_two_pictures_of_one_file_name_are_ambiguous_where_captions_know_no_fold
     shutil.copy(pictures / name_of(1), images / "0" / name_of(3))
     info = preprocess(tmp_path / "dataset", *captions, "--images", images)
     assert info.rejects == {"ambiguous": 2}
-    # One picture that is called by its path, and names of files alone say nothing any more.
-    shutil.copy(pictures / name_of(0), images / name_of(0))
+    # The name of a file says nothing where captions call another picture by it as its path.
+    shutil.copy(pictures / name_of(3), images / name_of(3))
     info = preprocess(tmp_path / "other", *captions, "--images", images)
-    assert sum(info.examples.values()) == 1
-    assert info.rejects == {"missing": PICTURES - 1, "no_caption": PICTURES + 1}
+    assert sum(info.examples.values()) == PICTURES
+    assert info.rejects == {"no_caption": 2}
+
+
+def test_a_folder_and_an_archive_may_name_their_pictures_differently(
+    pictures: Path, tmp_path: Path
+) -> None:
+    captions, images = write_table(tmp_path / "captions.csv"), tmp_path / "images"
+    images.mkdir()
+    with zipfile.ZipFile(tmp_path / "half.zip", "w") as archive:
+        for seed in range(PICTURES):
+            if seed % 2:
+                shutil.copy(pictures / name_of(seed), images)
+            else:
+                archive.write(pictures / name_of(seed), f"val2017/{name_of(seed)}")
+    sources = ["--images", images, "--images", tmp_path / "half.zip"]
+    info = preprocess(tmp_path / "dataset", *captions, *sources)
+    assert (sum(info.examples.values()), info.rejects) == (PICTURES, {})
 
 
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
@@ -169,6 +185,27 @@ def test_confident_captions_of_an_archive_become_training_data(
         uri: [caption] for uri, caption in confident.items()
     }
     assert info.inputs == len(confident)
+
+
+def test_a_picture_that_is_not_the_captioned_one_any_more_is_no_training_data(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, written = tmp_path / "images", tmp_path / "written"
+    images.mkdir()
+    for seed in range(4):
+        pipeline_builders.write_picture(images / name_of(seed), seed)
+    caption = ["--bundle", tiny_bundle, "--input", images, "--output", written]
+    assert captioner("caption", *caption) == 0
+    arguments = ["--captions", written, "--split-ratios", "1,0,0"]
+    assert preprocess(tmp_path / "before", *arguments).rejects == {}
+    pipeline_builders.write_picture(images / name_of(0), 9)
+    capsys.readouterr()
+    again = ["preprocess", *arguments, *SMALL, "--output", tmp_path / "before"]
+    assert captioner(*again) == 2
+    assert "another dataset" in capsys.readouterr().err
+    info = preprocess(tmp_path / "after", *arguments)
+    assert info.rejects == {"changed": 1}
+    assert info.examples == {"train": 3, "validation": 0, "test": 0}
 
 
 def test_copies_are_moved_together_and_near_copies_reported_or_dropped(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from container_builders import (
     caption_row,
@@ -325,6 +326,27 @@ def test_a_split_that_is_none_is_an_error_only_where_it_counts(
     with pytest.raises(CaptionerError, match=f"{named}, expected one of train, .* or give --split"):
         read(tmp_path, data)
     assert [caption.split for caption in read(tmp_path, data, with_splits=False)] == [None]
+
+
+def test_both_spellings_of_a_name_are_one_picture_of_one_split(tmp_path: Path) -> None:
+    data = "image,caption,split\ncaf\u00e9.jpg,x,train\ncafe\u0301.jpg,y,{}\n"
+    with pytest.raises(CaptionerError, match=r"line 3: 'café.jpg' is in test, but in train"):
+        read(tmp_path, data.format("test"))
+    assert {caption.image_id for caption in read(tmp_path, data.format("train"))} == {
+        "caf\u00e9.jpg"
+    }
+
+
+def test_a_parquet_column_of_no_splits_at_all_gives_none(tmp_path: Path) -> None:
+    columns = {"image": ["a.jpg"], "caption": ["A dog"]}
+    empty = write(tmp_path / "a.parquet", parquet_bytes({**columns, "split": pa.nulls(1)}))
+    numbers = write(tmp_path / "b.parquet", parquet_bytes({**columns, "split": [7]}))
+    (caption,) = read_all_captions(detect_sources([empty], None))
+    assert caption.split is None
+    with pytest.raises(CaptionerError, match=r"b\.parquet, row 0: got the split 7"):
+        list(read_all_captions(detect_sources([numbers], None)))
+    (caption,) = read_all_captions(detect_sources([numbers], None), with_splits=False)
+    assert caption.split is None
 
 
 def test_captions_that_agree_on_a_split_or_give_none_are_fine(tmp_path: Path) -> None:

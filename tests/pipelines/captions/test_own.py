@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from container_builders import (
     zip_bytes,
 )
 
+from model.config import ImageConfig
 from model.errors import CaptionerError
 from pipelines.archives.containers import list_container, read_image_bytes
 from pipelines.archives.members import SkippedFiles
 from pipelines.captions.own import list_captioned, list_parts, read_own_captions
+from pipelines.images import read_image
 from pipelines.records import ImageFile
 from pipelines.schemas import REJECTED
 
@@ -93,6 +96,22 @@ def test_members_of_containers_are_found_again(tmp_path: Path) -> None:
     assert {image.uri for image in images} == {row["image_uri"] for row in rows}
     assert all(image.image_id == image.uri and image.flaw is None for image in images)
     assert sorted(map(read_image_bytes, images)) == sorted(pictures[1:3] * len(containers))
+
+
+def test_pictures_are_listed_as_they_are_now_and_known_by_their_bytes(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.jpg", b"longer than four bytes")
+    members = write(tmp_path / "a.zip", zip_bytes({"b.jpg": b"b"}))
+    (member,) = list_container(members, SkippedFiles())
+    rows = [caption_row(uri, sha256="0a"), member_row(member, sha256="0b")]
+    part = write_part(tmp_path / "out" / "part-1.parquet", rows)
+    loose, inside = list_captioned([part], None)
+    assert (loose.byte_size, loose.sha256, loose.flaw) == (22, "0a", None)
+    assert loose.modified_usec == os.stat(uri).st_mtime_ns // 1000
+    assert (inside.sha256, inside.flaw) == ("0b", None)
+    assert read_image(loose, ImageConfig(8)).reason == "changed"
+    again = write_part(tmp_path / "out" / "part-2.parquet", [caption_row(uri, sha256="0c")])
+    loose, _ = list_captioned([part, again], None)
+    assert (loose.flaw or "").startswith("changed: its captions are of several versions")
 
 
 def test_a_container_or_member_that_is_gone_is_a_flaw(tmp_path: Path) -> None:

@@ -350,10 +350,6 @@ def test_the_bytes_of_pictures_are_not_read(tmp_path: Path) -> None:
         ({"image": ["a"], "caption": [7]}, "column 'caption' is int64, expected text for captions"),
         ({"image": ["a"], "caption": [[7]]}, "column 'caption' is list<element: int64>"),
         ({"image": [{"path": "a"}], "caption": ["A"]}, "column 'image' is struct<path: string>"),
-        (
-            {"image": ["a"], "caption": ["A"], "split": [1]},
-            "column 'split' is int64, expected text for splits",
-        ),
     ],
 )
 def test_a_column_of_another_type_is_an_error_that_names_it(

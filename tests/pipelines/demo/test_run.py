@@ -93,8 +93,27 @@ def test_a_lost_picture_fails(
         check(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ({"scenes": 99}, "--scenes: got 99, expected 100 or more"),
+        ({"epochs": 0}, "--epochs: got 0, expected 1 or more"),
+        ({"output": "file/demo"}, "file is a file; expected a folder"),
+    ],
+)
+def test_senseless_options_are_told_before_anything_is_drawn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: dict, named: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("dear")
+    options = {"output": "demo", "scenes": 100, "epochs": 1, **asked}
+    with pytest.raises(CaptionerError, match=named):
+        run(argparse.Namespace(**options))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_a_folder_of_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "letter.txt").write_text("dear")
     with pytest.raises(CaptionerError, match="holds files that are no demo"):
-        run(argparse.Namespace(output=str(tmp_path), scenes=1, epochs=1))
+        run(argparse.Namespace(output=str(tmp_path), scenes=100, epochs=1))
     assert (tmp_path / "letter.txt").read_text() == "dear"
