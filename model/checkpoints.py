@@ -28,6 +28,7 @@ class Progress:
         best_cider: that CIDEr, 0 to 10.
         best_loss: that loss, in nats a token; None before the first.
         cross_entropy_epochs: epochs that the first phase took; None while it goes on.
+        start_cider: the validation CIDEr of what the run started from; None if from nothing.
         ended: why training is over, or None while it may go on.
     """
 
@@ -36,6 +37,7 @@ class Progress:
     best_cider: float = -1.0
     best_loss: float | None = None
     cross_entropy_epochs: int | None = None
+    start_cider: float | None = None
     ended: str | None = None
 
     def after(self, cider: float, loss: float) -> "Progress":

@@ -98,6 +98,8 @@ def _lines(path: Path, advice: str) -> list[str]:
         text = path.read_text(encoding="utf-8-sig")
     except (FileNotFoundError, NotADirectoryError) as error:
         raise CaptionerError(f"{path} is missing; {advice}") from error
+    except OSError as error:
+        raise CaptionerError(f"{path} cannot be read: {error}; {advice}") from error
     except UnicodeDecodeError as error:
         raise CaptionerError(f"{path}: expected UTF-8, got {error}; {advice}") from error
     # Not splitlines(): a word may hold a character that Unicode counts as a line break.

@@ -168,6 +168,8 @@ class TrainConfig:
             f"--epochs: got {self.epochs}, expected above 0, or --self-critical-epochs above 0",
         )
         _require(self.max_length > 1, f"--max-length: got {self.max_length}, expected above 1")
+        # Each start of a run adds its epoch.
+        _require(0 <= self.seed < 2**31, f"--seed: got {self.seed}, expected 0 to below 2 ** 31")
         _require(
             self.self_critical_samples > 1,
             f"--self-critical-samples: got {self.self_critical_samples}, expected 2 or more",
@@ -213,7 +215,10 @@ class SamplerConfig:
             _require(0 < value < math.inf, f"--{option_name}: got {value}, expected above 0")
         for name in ("length_normalisation", "top_k", "min_length", "no_repeat_ngram"):
             value = getattr(self, name)
-            _require(value >= 0, f"--{name.replace('_', '-')}: got {value}, expected 0 or above")
+            _require(
+                0 <= value < math.inf,
+                f"--{name.replace('_', '-')}: got {value}, expected 0 or above",
+            )
         _require(0 < self.top_p <= 1, f"--top-p: got {self.top_p}, expected above 0, up to 1")
         _require(
             0 <= self.sampling_seed < 2**32,

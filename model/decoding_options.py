@@ -65,8 +65,13 @@ class Decoding:
             return exported
         told = f"{exported.model_fingerprint} {sampler} {max_length}"
         fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
+        # A low score of other captions is another one, which nobody has measured.
         return dataclasses.replace(
-            exported, sampler=sampler, max_length=max_length, model_fingerprint=fingerprint
+            exported,
+            sampler=sampler,
+            max_length=max_length,
+            model_fingerprint=fingerprint,
+            low_score=None,
         )
 
 

@@ -56,6 +56,11 @@ def predict(model: Model, examples: tf.data.Dataset, batch_size: int) -> Iterato
         for image_id, result, texts, scores in zip(
             image_ids.numpy(), results, references.to_list(), tags, strict=True
         ):
+            if not result.captions:
+                raise CaptionerError(
+                    f"the model gave no caption of a finite score of {image_id.decode()}; give "
+                    "other options of the sampler, or train the model again"
+                )
             yield {
                 "image_id": image_id.decode(),
                 "caption": result.captions[0].text,

@@ -61,7 +61,7 @@ def model_card(
         max_length=bundle.max_length,
         dataset=bundle.dataset_fingerprint,
         epoch=epoch,
-        metrics=_metrics(metrics),
+        metrics=describe_metrics(metrics, bundle.dataset_fingerprint),
     )
 
 
@@ -90,13 +90,20 @@ def describe_sampler(config: SamplerConfig) -> str:
     return words + (f", without the words {banned}" if banned else "")
 
 
-def _metrics(metrics: dict[str, Any] | None) -> str:
+def describe_metrics(metrics: dict[str, Any] | None, trained_on: str) -> str:
+    """The scores of `metrics.json` as a table, and what they were measured on.
+
+    Args:
+        trained_on: fingerprint of the dataset that the model learnt from.
+    """
     if metrics is None:
         return "Not measured: `captioner evaluate` was not run before the export."
     scores = metrics["scores"]
     rows = "\n".join(f"| {name} | {value:.4f} |" for name, value in scores.items())
+    dataset = metrics["dataset_fingerprint"]
+    other = "" if dataset == trained_on else f" of another dataset, `{dataset}`"
     return (
-        f"On {metrics['images']} images of the {metrics['split']} split, "
+        f"On {metrics['images']} images of the {metrics['split']} split{other}, "
         f"sampler {json.dumps(metrics['sampler'])}, tokeniser {metrics['tokeniser']}:\n\n"
         f"| | |\n|---|---|\n{rows}"
     )

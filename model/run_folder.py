@@ -181,6 +181,11 @@ def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: byt
             "same options, or train from the start"
         )
     if (folder / BUNDLE_FILE).exists():
+        if not (folder / WEIGHTS_FILE).exists():
+            raise CaptionerError(
+                f"--init-from {folder} has no {WEIGHTS_FILE}; export the bundle again, or give the "
+                "run that it was made of"
+            )
         captioner.load_weights(folder / WEIGHTS_FILE)
     else:
         Checkpoints(folder).load_best(captioner)

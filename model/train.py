@@ -99,6 +99,10 @@ class Trainer:
         progress, train = self.checkpoints.progress(), self.config.train
         if progress.epoch:
             print(f"going on after epoch {progress.epoch}")
+        elif self.config.init_from:
+            start = self.validator().cider
+            print(f"it starts with a validation CIDEr of {100 * start:.1f}")
+            progress = dataclasses.replace(progress, start_cider=start)
         if progress.cross_entropy_epochs is None and train.epochs:
             with self.strategy.scope():
                 training: Training = CrossEntropyTraining(self.captioner, train)
@@ -212,7 +216,9 @@ def run(options: argparse.Namespace) -> int:
     _check_dataset(dataset, info)
     train, model = from_options(TrainConfig, options), from_options(ModelConfig, options)
     concepts = dataset_concepts(dataset, model.concepts, options.stop_words)
-    config = make_run_config(info, model, train, concepts, options.init_from)
+    # The same from wherever the command is run again.
+    init_from = options.init_from and str(Path(options.init_from).resolve())
+    config = make_run_config(info, model, train, concepts, init_from)
     keras.utils.set_random_seed(train.seed)
     keras.mixed_precision.set_global_policy(train.precision)
     if (folder / RUN_FILE).exists():
@@ -225,8 +231,8 @@ def run(options: argparse.Namespace) -> int:
     with strategy.scope():
         captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
     words = (dataset / VOCABULARY_FILE).read_bytes()
-    if options.init_from and not Checkpoints(folder).progress().epoch:
-        start_from(captioner, config, Path(options.init_from), words)
+    if init_from and not Checkpoints(folder).progress().epoch:
+        start_from(captioner, config, Path(init_from), words)
     open_run(folder, config)
     (folder / VOCABULARY_FILE).write_bytes(words)
     _print_start(captioner, config, info)
@@ -237,6 +243,11 @@ def run(options: argparse.Namespace) -> int:
         f"validation CIDEr of {100 * progress.best_cider:.1f} (greedy, over tokens); run in "
         f"{folder}"
     )
+    if progress.start_cider is not None and progress.best_cider < progress.start_cider:
+        print(
+            f"note: no epoch was as good as {init_from}, which it started from with "
+            f"{100 * progress.start_cider:.1f}: keep that"
+        )
     return 0
 
 

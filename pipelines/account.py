@@ -27,6 +27,7 @@ class Account:
         rejected: those that it rejected.
         reasons: these, by reason.
         already_rejected: those already done whose row tells of a reject.
+        retried: pictures that the run did again because they had been rejected before.
     """
 
     inputs: int
@@ -35,6 +36,7 @@ class Account:
     rejected: int
     reasons: dict[str, int]
     already_rejected: int = 0
+    retried: int = 0
 
     def check(self) -> None:
         """Raises:
@@ -49,9 +51,11 @@ class Account:
     def exceeds(self, max_reject_ratio: float) -> bool:
         """Whether too large a share was rejected, of this run's pictures or of all inputs.
 
-        Of all, so that to run again is no way to success.
+        Of all, so that to run again is no way to success. Pictures that were rejected before count
+        there alone: they may be all that a rerun has left to do.
         """
-        of_run = self.rejected > max_reject_ratio * (self.captioned + self.rejected)
+        new = max(0, self.captioned + self.rejected - self.retried)
+        of_run = self.rejected - self.retried > max_reject_ratio * new
         return of_run or self.all_rejected > max_reject_ratio * self.inputs
 
     @property

@@ -95,6 +95,7 @@ def _caption(
         rejected=committed.statuses[REJECTED],
         reasons=dict(committed.reasons),
         already_rejected=remaining.already_rejected,
+        retried=remaining.retried,
     )
     account.check()
     return Outcome(account, skipped, stages)

@@ -14,6 +14,7 @@ from typing import Any
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+LOCAL_SCHEME = "file://"
 # Readers of a Parquet dataset (pyarrow, Spark, DuckDB's *.parquet) pass such names over.
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = "_", ".tmp"
 

@@ -104,6 +104,7 @@ def _check_path(path: Any, where: str) -> str:
 
 
 def _resolve(folder: str, path: str) -> str:
+    path = path.removeprefix(files.LOCAL_SCHEME)
     if not files.is_local(path):
         return path
     joined = path if path.startswith("/") else f"{folder}/{path}"

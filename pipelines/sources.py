@@ -25,7 +25,6 @@ from pipelines.manifests import is_manifest, list_manifest
 from pipelines.records import ImageFile, SplitEntry
 from pipelines.texts import one_line, read_text
 
-_LOCAL_SCHEME = "file://"
 _GLOB = re.compile(r"[*?\[]")
 
 
@@ -45,8 +44,7 @@ def normalise_uri(path: str) -> str:
     """
     if not path:
         raise CaptionerError("got an empty path; expected that of a file or a folder")
-    if path.startswith(_LOCAL_SCHEME):
-        path = path.removeprefix(_LOCAL_SCHEME)
+    path = path.removeprefix(files.LOCAL_SCHEME)
     if files.is_local(path):
         return os.path.abspath(os.path.expanduser(path))
     _check_file_system(path)

@@ -89,11 +89,13 @@ def list_rows(uri: str, image_column: str | None = None) -> Iterator[ImageFile]:
     """
     with open_parquet(uri, _WHAT) as parquet:
         column = _pick_column(parquet.schema_arrow, image_column, uri)
+        # Named or found, a column's pictures have one name.
+        only = len([c for c in map(bytes_column, parquet.schema_arrow) if c]) == 1
         with files.open_bytes(uri) as file:
             byte_size = file.seek(0, os.SEEK_END)
         modified = files.modified_usec(uri)
         for row, name in enumerate(names_of(parquet, column)):
-            member = str(row) if image_column is None else f"{image_column}/{row}"
+            member = str(row) if only else f"{column.name}/{row}"
             image_id = row_image_id(uri, row, name)
             row_uri = f"{uri}{MEMBER}{member}"
             yield ImageFile(row_uri, image_id, byte_size, uri, member, row, modified_usec=modified)

@@ -103,6 +103,8 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path, read: object) -> No
     assert callable(read)
     with pytest.raises(CaptionerError, match=r"words\.txt is missing; "):
         read(tmp_path / "words.txt")
+    with pytest.raises(CaptionerError, match=r"cannot be read: .*Is a directory"):
+        read(tmp_path)
     (tmp_path / "words.txt").write_bytes(b"na\xefve\n")
     with pytest.raises(CaptionerError, match=r"words\.txt: expected UTF-8"):
         read(tmp_path / "words.txt")

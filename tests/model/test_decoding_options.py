@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import builders
@@ -48,6 +49,9 @@ def test_other_captions_are_of_another_model_and_the_same_ones_are_not(bundle_fo
         for changes in ((("beam_width", 5),), (("beam_width", 4),), (("max_length", 5),), ())
     }
     assert len(prints) == 4
+    measured = dataclasses.replace(exported, low_score=-0.5)
+    assert Decoding().apply(measured).low_score == -0.5
+    assert Decoding((("beam_width", 5),)).apply(measured).low_score is None
     same = Decoding((("beam_width", 3), ("max_length", exported.max_length)))
     assert same.apply(exported) == exported
 

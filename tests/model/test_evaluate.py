@@ -101,6 +101,16 @@ def test_predict_takes_the_best_caption_whatever_else_a_model_says(squares: Path
     assert {(row["caption"], row["score"]) for row in rows} == {("a dog", -1.0)}
 
 
+def test_a_picture_without_a_caption_is_told_in_one_line(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", trained_run, "--dataset", squares, "--output", tmp_path / "out"]
+    draws = ["--sampler", "nucleus", "--temperature", "1e-40"]
+    command = [str(argument) for argument in [*arguments, *draws]]
+    assert run_command(evaluate_parser(), evaluator.run, command) == 2
+    assert "the model gave no caption of a finite score of test-" in capsys.readouterr().err
+
+
 def test_every_picture_has_one_row_of_predictions(of_run: tuple[dict, list[dict]]) -> None:
     metrics, predictions = of_run
     assert len({row["image_id"] for row in predictions}) == len(predictions) == 8

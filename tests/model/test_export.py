@@ -188,6 +188,7 @@ def test_metrics_of_the_run_go_into_the_bundle(
     metrics = {
         "images": 8,
         "split": "test",
+        "dataset_fingerprint": "squares",
         "epoch": Checkpoints(trained_run).progress().best_epoch,
         "sampler": dataclasses.asdict(SamplerConfig()),
         "tokeniser": "python",

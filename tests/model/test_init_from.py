@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -69,6 +70,38 @@ def test_self_critical_training_may_start_from_a_run_at_once(
     progress = Checkpoints(tmp_path / "run").progress()
     assert (progress.epoch, progress.ended) == (1, "all epochs done")
     assert (tmp_path / "run" / "history_self_critical.csv").exists()
+
+
+def test_a_start_that_no_epoch_was_as_good_as_is_told(
+    trained_run: Path,
+    squares: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    changes = {"epochs": 0, "self_critical_epochs": 1, "self_critical_learning_rate": 0.5}
+    assert builders.train(squares, tmp_path / "run", init_from=trained_run, **changes) == 0
+    printed = capsys.readouterr().out
+    started = re.search(r"it starts with a validation CIDEr of (\d+\.\d)", printed)
+    assert started
+    assert f"note: no epoch was as good as {trained_run.resolve()}" in printed
+    progress = Checkpoints(tmp_path / "run").progress()
+    assert progress.start_cider == pytest.approx(float(started[1]) / 100, abs=1e-3)
+    assert progress.best_cider < progress.start_cider
+    # Named from elsewhere, it is the same run.
+    monkeypatch.chdir(trained_run.parent)
+    again = {"init_from": trained_run.name, **changes}
+    assert builders.train(squares, tmp_path / "run", **again) == 0
+    assert "nothing to do" in capsys.readouterr().out
+
+
+def test_a_bundle_without_its_weights_is_refused(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(trained_run, tmp_path / "bundle", SamplerConfig())
+    (tmp_path / "bundle" / "captioner.weights.h5").unlink()
+    assert builders.train(squares, tmp_path / "run", init_from=tmp_path / "bundle") == 2
+    assert "bundle has no captioner.weights.h5" in capsys.readouterr().err
 
 
 def test_another_architecture_is_refused(

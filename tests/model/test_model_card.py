@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.config import SamplerConfig
-from model.model_card import describe_sampler
+from model.model_card import describe_metrics, describe_sampler
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,19 @@ from model.model_card import describe_sampler
 )
 def test_a_sampler_is_described_by_what_it_heeds(sampler: SamplerConfig, words: str) -> None:
     assert describe_sampler(sampler) == words
+
+
+def test_scores_of_another_dataset_are_told_as_such() -> None:
+    metrics = {
+        "images": 8,
+        "split": "test",
+        "dataset_fingerprint": "squares",
+        "sampler": {"beam_width": 3},
+        "tokeniser": "python",
+        "scores": {"cider": 1.5},
+    }
+    assert "On 8 images of the test split, sampler" in describe_metrics(metrics, "squares")
+    other = describe_metrics(metrics, "circles")
+    assert "On 8 images of the test split of another dataset, `squares`, sampler" in other
+    assert "| cider | 1.5000 |" in other
+    assert describe_metrics(None, "squares").startswith("Not measured")

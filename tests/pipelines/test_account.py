@@ -25,6 +25,13 @@ def test_the_share_of_rejects_is_that_of_the_run_or_of_all_inputs() -> None:
     assert not account.exceeds(0.2)
     assert not Account(5, already_done=5, captioned=0, rejected=0, reasons={}).exceeds(0.0)
     # To run again is no way to success.
+    # A bad picture that is tried in every run is all that a rerun of a thousand has to do.
+    retried = Account(1000, already_done=999, captioned=0, rejected=1, reasons={}, retried=1)
+    assert not retried.exceeds(0.1)
+    assert retried.exceeds(0.0)
+    mixed = Account(1000, already_done=990, captioned=7, rejected=3, reasons={}, retried=1)
+    assert mixed.exceeds(0.2)
+    assert not mixed.exceeds(0.25)
     again = Account(10, 10, 0, 0, {}, already_rejected=3)
     assert again.exceeds(0.29)
     assert not again.exceeds(0.3)

@@ -58,12 +58,17 @@ def test_a_remote_manifest_names_remote_pictures(memory: dict[str, bytes], suffi
 
 def test_absolute_paths_and_uris_are_taken_as_they_are(tmp_path: Path) -> None:
     picture = write(tmp_path / "elsewhere" / "a.jpg", b"1234")
-    paths = [picture, "memory://bucket/b.jpg", "../elsewhere/a.jpg", "./a.jpg"]
+    paths = [picture, "memory://bucket/b.jpg", "../elsewhere/a.jpg", "./a.jpg", f"file://{picture}"]
     uri = write(tmp_path / "lists" / "list.txt", "\n".join(paths).encode())
     images = listed(uri)
     assert [image.image_id for image in images] == paths
-    assert [image.uri for image in images] == [*paths[:2], picture, f"{tmp_path}/lists/a.jpg"]
-    assert [image.byte_size for image in images] == [4, 0, 4, 0]
+    assert [image.uri for image in images] == [
+        *paths[:2],
+        picture,
+        f"{tmp_path}/lists/a.jpg",
+        picture,
+    ]
+    assert [image.byte_size for image in images] == [4, 0, 4, 0, 4]
 
 
 def test_a_picture_that_is_missing_is_listed_all_the_same(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ def test_a_column_can_be_named_and_is_part_of_the_member(tmp_path: Path) -> None
         listed(uri, image_column="up")
 
 
+def test_the_only_column_of_pictures_has_one_name_named_or_found(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.parquet", parquet_bytes({"photo": [b"l", b"r"], "n": [1, 2]}))
+    assert listed(uri, image_column="photo") == listed(uri)
+    two = write(tmp_path / "b.parquet", parquet_bytes({"image": [b"l"], "thumb": [b"r"]}))
+    assert listed(two, image_column="image") == listed(two)
+
+
 def test_a_column_of_another_type_is_an_error_that_names_it(tmp_path: Path) -> None:
     uri = write(tmp_path / "a.parquet", parquet_bytes({"image": [7], "path": ["a.jpg"]}))
     with pytest.raises(CaptionerError, match="column 'image' is int64, expected bytes"):
