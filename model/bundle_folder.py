@@ -15,6 +15,7 @@ MODEL_CARD_FILE = "MODEL_CARD.md"
 SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
 FEATURES_SIGNATURE = "caption_features"
 ATTENTION_SIGNATURE = "attend_pixels"
+NO_CAPTION = "the model gave no caption of a finite score"
 
 
 class ModelError(Exception):

@@ -12,13 +12,7 @@ from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.engine import choose_engine
 from model.errors import CaptionerError
-from model.evaluate import (
-    Evaluation,
-    check_image_size,
-    evaluate,
-    settings,
-    write_document,
-)
+from model.evaluate import Evaluation, check_image_size, evaluate, settings, write_document
 from model.loading import load_model
 from model.options import from_options
 

@@ -6,7 +6,9 @@ dataclass here is written as JSON beside the artifact that it shaped and read ba
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from model.errors import CaptionerError
 from model.options import option
@@ -30,6 +32,18 @@ def _require(condition: bool, message: str) -> None:
         raise CaptionerError(message)
 
 
+def _check(config: Any, names: str, holds: Callable[[float], bool], expected: str) -> None:
+    """Checks the fields `names`, separated by blanks, of a configuration made of options.
+
+    Raises:
+        CaptionerError: if one does not hold; it names the option, what it got and `expected`.
+    """
+    for name in names.split():
+        value = getattr(config, name)
+        option_name = name.replace("_", "-")
+        _require(holds(value), f"--{option_name}: got {value}, expected {expected}")
+
+
 @dataclass(frozen=True)
 class ImageConfig:
     """How every picture becomes pixels, in training and in captioning alike."""
@@ -40,11 +54,8 @@ class ImageConfig:
     )
 
     def __post_init__(self) -> None:
-        _require(
-            8 <= self.image_size_px <= 4096,
-            f"--image-size-px: got {self.image_size_px}, expected 8 to 4096",
-        )
-        _require(self.max_pixels > 0, f"--max-pixels: got {self.max_pixels}, expected above 0")
+        _check(self, "image_size_px", lambda value: 8 <= value <= 4096, "8 to 4096")
+        _check(self, "max_pixels", lambda value: value > 0, "above 0")
 
 
 DECODERS = ("transformer", "gru", "lstm")
@@ -90,28 +101,16 @@ class ModelConfig:
         _require(
             self.decoder in DECODERS, f"--decoder: got {self.decoder!r}, expected one of {DECODERS}"
         )
-        for name in ("glance_dim", "concepts", "concept_memory", "encoder_layers"):
-            _require(
-                getattr(self, name) >= 0,
-                f"--{name.replace('_', '-')}: got {getattr(self, name)}, expected 0 or above",
-            )
-        for name in (
-            "embedding_dim",
-            "hidden_dim",
-            "heads",
-            "decoder_layers",
-            "units",
-            "attention_units",
-            "concept_folds",
-        ):
-            value = getattr(self, name)
-            _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
+        some = "glance_dim concepts concept_memory encoder_layers"
+        _check(self, some, lambda value: value >= 0, "0 or above")
+        sizes = "embedding_dim hidden_dim heads decoder_layers units attention_units concept_folds"
+        _check(self, sizes, lambda value: value > 0, "above 0")
         _require(
             self.embedding_dim % self.heads == 0,
             f"--heads: got {self.heads}, expected a divisor of --embedding-dim, which is "
             f"{self.embedding_dim}",
         )
-        _require(0 <= self.dropout < 1, f"--dropout: got {self.dropout}, expected 0 to below 1")
+        _check(self, "dropout", lambda value: 0 <= value < 1, "0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -144,36 +143,20 @@ class TrainConfig:
     seed: int = option(1, "seed of weights, dropout and shuffling")
 
     def __post_init__(self) -> None:
-        for name in (
-            "batch_size",
-            "batches_sorted",
-            "learning_rate",
-            "self_critical_learning_rate",
-            "encoder_learning_rate",
-            "clip_norm",
-            "patience",
-        ):
-            value = getattr(self, name)
-            _require(value > 0, f"--{name.replace('_', '-')}: got {value}, expected above 0")
-        for name in ("epochs", "self_critical_epochs", "weight_decay", "attention_regularisation"):
-            value = getattr(self, name)
-            _require(value >= 0, f"--{name.replace('_', '-')}: got {value}, expected 0 or above")
-        for name in ("label_smoothing", "averaging"):
-            value = getattr(self, name)
-            _require(
-                0 <= value < 1, f"--{name.replace('_', '-')}: got {value}, expected 0 to below 1"
-            )
+        rates = "learning_rate self_critical_learning_rate encoder_learning_rate clip_norm"
+        counts = "batch_size batches_sorted patience"
+        _check(self, f"{rates} {counts}", lambda value: value > 0, "above 0")
+        some = "epochs self_critical_epochs weight_decay attention_regularisation"
+        _check(self, some, lambda value: value >= 0, "0 or above")
+        _check(self, "label_smoothing averaging", lambda value: 0 <= value < 1, "0 to below 1")
         _require(
             self.epochs + self.self_critical_epochs > 0,
             f"--epochs: got {self.epochs}, expected above 0, or --self-critical-epochs above 0",
         )
-        _require(self.max_length > 1, f"--max-length: got {self.max_length}, expected above 1")
+        _check(self, "max_length", lambda value: value > 1, "above 1")
+        _check(self, "self_critical_samples", lambda value: value > 1, "2 or more")
         # Each start of a run adds its epoch.
-        _require(0 <= self.seed < 2**31, f"--seed: got {self.seed}, expected 0 to below 2 ** 31")
-        _require(
-            self.self_critical_samples > 1,
-            f"--self-critical-samples: got {self.self_critical_samples}, expected 2 or more",
-        )
+        _check(self, "seed", lambda value: 0 <= value < 2**31, "0 to below 2 ** 31")
         _require(
             self.precision in PRECISIONS,
             f"--precision: got {self.precision!r}, expected one of {PRECISIONS}",
@@ -209,21 +192,12 @@ class SamplerConfig:
             self.sampler in SAMPLERS,
             f"--sampler: got {self.sampler}, expected one of {', '.join(SAMPLERS)}",
         )
-        for name in ("beam_width", "samples", "temperature"):
-            value = getattr(self, name)
-            option_name = name.replace("_", "-")
-            _require(0 < value < math.inf, f"--{option_name}: got {value}, expected above 0")
-        for name in ("length_normalisation", "top_k", "min_length", "no_repeat_ngram"):
-            value = getattr(self, name)
-            _require(
-                0 <= value < math.inf,
-                f"--{name.replace('_', '-')}: got {value}, expected 0 or above",
-            )
-        _require(0 < self.top_p <= 1, f"--top-p: got {self.top_p}, expected above 0, up to 1")
-        _require(
-            0 <= self.sampling_seed < 2**32,
-            f"--sampling-seed: got {self.sampling_seed}, expected 0 to below 2 ** 32",
-        )
+        some = "beam_width samples temperature"
+        _check(self, some, lambda value: 0 < value < math.inf, "above 0")
+        some = "length_normalisation top_k min_length no_repeat_ngram"
+        _check(self, some, lambda value: 0 <= value < math.inf, "0 or above")
+        _check(self, "top_p", lambda value: 0 < value <= 1, "above 0, up to 1")
+        _check(self, "sampling_seed", lambda value: 0 <= value < 2**32, "0 to below 2 ** 32")
 
     def check_length(self, max_length: int) -> None:
         """Raises:

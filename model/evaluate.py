@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from model.average_precision import mean_average_precision
-from model.bundle_folder import METRICS_FILE
+from model.bundle_folder import METRICS_FILE, NO_CAPTION
 from model.caption_statistics import caption_statistics
 from model.command import check_output_folder
 from model.config import DatasetInfo, SamplerConfig
@@ -58,8 +58,8 @@ def predict(model: Model, examples: tf.data.Dataset, batch_size: int) -> Iterato
         ):
             if not result.captions:
                 raise CaptionerError(
-                    f"the model gave no caption of a finite score of {image_id.decode()}; give "
-                    "other options of the sampler, or train the model again"
+                    f"{NO_CAPTION} of {image_id.decode()}; give other options of the sampler, or "
+                    "train the model again"
                 )
             yield {
                 "image_id": image_id.decode(),

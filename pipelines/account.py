@@ -54,7 +54,7 @@ class Account:
         Of all, so that to run again is no way to success. Pictures that were rejected before count
         there alone: they may be all that a rerun has left to do.
         """
-        new = max(0, self.captioned + self.rejected - self.retried)
+        new = self.captioned + self.rejected - self.retried
         of_run = self.rejected - self.retried > max_reject_ratio * new
         return of_run or self.all_rejected > max_reject_ratio * self.inputs
 

@@ -68,7 +68,7 @@ def read_image(image: ImageFile, config: ImageConfig, hashed: bool = False) -> R
     was_read = time.perf_counter()
     sha256 = hashlib.sha256(data).hexdigest() if hashed or image.sha256 else None
     if image.sha256 and image.sha256 != sha256:
-        message = "its file is not the one that was captioned any more; caption it again"
+        message = "its file is not the one, and the only one, that was captioned; caption it again"
         return ReadImage(None, "changed", message, sha256, len(data), was_read - started)
     decoded, reason, error = _decode(data, config)
     seconds = (was_read - started, time.perf_counter() - was_read)

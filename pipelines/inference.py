@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
-from model.bundle_folder import ModelError
+from model.bundle_folder import NO_CAPTION, ModelError
 from model.command import quiet_imports
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
@@ -35,8 +35,6 @@ from pipelines.stages import CAPTION, DECODE, NAMESPACE, READ, STAGES, WRITE, St
 from pipelines.triage import flags_of
 from pipelines.units import unit_uri
 from pipelines.worker_end import end_at_once
-
-_NO_CAPTION = "the model gave no caption of a finite score"
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,7 @@ def _fill(
         row.update(status=REJECTED, reason="model_error", error=str(result))
         return
     if not result.captions:
-        row.update(status=REJECTED, reason="model_error", error=_NO_CAPTION)
+        row.update(status=REJECTED, reason="model_error", error=NO_CAPTION)
         return
     best, *others = result.captions[: kept.num_captions]
     tags = sorted(result.tags, key=lambda tag: -tag.score)[: kept.tags]
@@ -190,7 +188,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
                 raise result
             if not result.captions:
                 raise CaptionerError(
-                    f"{_NO_CAPTION} for a blank picture; give other options of the sampler, or "
+                    f"{NO_CAPTION} for a blank picture; give other options of the sampler, or "
                     "train the model again"
                 )
         mark = self.engine.fingerprint(bundle.config.model_fingerprint)

@@ -11,13 +11,7 @@ from pipelines.arguments import CAPTION_FORMATS
 from pipelines.captions.detection import detect_format
 from pipelines.captions.documents import read_coco, read_flickr, read_karpathy
 from pipelines.captions.own import list_captioned, list_parts, read_own_captions
-from pipelines.captions.parsing import (
-    WHAT,
-    CaptionColumns,
-    FoundCaption,
-    parse_split,
-    where_of,
-)
+from pipelines.captions.parsing import WHAT, CaptionColumns, FoundCaption, parse_split, where_of
 from pipelines.captions.tables import (
     picture_column,
     read_delimited_captions,

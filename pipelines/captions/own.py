@@ -22,7 +22,8 @@ from pipelines.schemas import CAPTIONED
 from pipelines.texts import one_line
 
 _COLUMNS = tuple("image_uri container member status caption score byte_size sha256".split())
-_SEVERAL = "changed: its captions are of several versions of the file; caption it again"
+# In place of the SHA-256 of a picture of whose versions there are captions: no file has it.
+_SEVERAL = "several"
 _PART = re.compile(r"(model=[^/]+/)?part-[^/]+\.parquet")
 
 
@@ -78,8 +79,8 @@ def locate_pictures(rows: Iterable[Mapping[str, Any]]) -> Iterator[ImageFile]:
     """The pictures of rows of captions, each once, named by their URIs.
 
     Pictures in containers come last, each container listed once. A picture that its container
-    lacks, or whose container is gone, is flawed as missing; one of which rows tell different
-    SHA-256s, as where it changed between two models, as changed.
+    lacks, or whose container is gone, is flawed as missing. Each has the SHA-256 of its rows; if
+    they differ, as where it changed between two models, one that no file has.
 
     Args:
         rows: with the columns image_uri, container, member, byte_size and sha256.
@@ -95,7 +96,7 @@ def locate_pictures(rows: Iterable[Mapping[str, Any]]) -> Iterator[ImageFile]:
         image = ImageFile(image_uri, image_uri, row["byte_size"] or 0, sha256=row["sha256"])
         known = told.setdefault(image_uri, image)
         if known.sha256 != image.sha256:
-            told[image_uri] = dataclasses.replace(known, flaw=_SEVERAL)
+            told[image_uri] = dataclasses.replace(known, sha256=_SEVERAL)
     yield from map(_as_on_disk, loose.values())
     for (container, column), wanted in sorted(inside.items(), key=lambda item: str(item[0])):
         yield from _list_wanted(container, column, wanted)
@@ -126,13 +127,8 @@ def _list_wanted(
         for image in list_container(container, SkippedFiles(), column):
             if image.uri in lost:
                 lost.remove(image.uri)
-                told = wanted[image.uri]
-                yield dataclasses.replace(
-                    image,
-                    image_id=image.uri,
-                    sha256=told.sha256,
-                    flaw=image.flaw or told.flaw,
-                )
+                sha256 = wanted[image.uri].sha256
+                yield dataclasses.replace(image, image_id=image.uri, sha256=sha256)
     except CaptionerError as error:
         reason = "unreadable" if FileSystems.exists(container) else "missing"
         flaw = f"{reason}: {one_line(error)}"

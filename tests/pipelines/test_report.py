@@ -177,6 +177,19 @@ def test_missing_and_changed_pictures_are_told(captions: Path) -> None:
     assert page.text.count("the file has changed since") == 1
 
 
+def test_a_picture_of_which_two_versions_were_captioned_is_shown_with_its_own_row(
+    tmp_path: Path,
+) -> None:
+    now = draw(tmp_path / "a.jpg", (40, 30))
+    uri = str(tmp_path / "a.jpg")
+    before = row(uri, -3.0, caption="what it was", **now | {"sha256": "0" * 64})
+    others = [row(f"/{number}.jpg", -0.1, sha256="0" * 64) for number in range(6)]
+    after = row(uri, -2.0, caption="it is", **now)
+    page = make(write(tmp_path / "captions", [before, after, *others]))
+    assert list(page.thumbnails()) == ["it is"]
+    assert page.text.count("the file has changed since") == 1
+
+
 @pytest.mark.parametrize("uri", ["nosuch://bucket/a.jpg", "/a\0b.jpg", "/", "\N{SNOWMAN}"])
 def test_odd_uris_do_no_harm(tmp_path: Path, uri: str) -> None:
     page = make(write(tmp_path / "captions", [row(uri, None)]))
