@@ -58,6 +58,17 @@ def freeze(signature: Any) -> Callable[..., dict[str, tf.Tensor]]:
     return call
 
 
+def _load(folder: Path) -> Any:
+    try:
+        return tf.saved_model.load(str(folder))
+    # Of a file that is cut short, or not the one that the others belong to.
+    except (OSError, LookupError, ValueError, tf.errors.OpError) as error:
+        told = " ".join(str(error).split())
+        raise CaptionerError(
+            f"{folder} cannot be loaded: {told}; export or copy it again"
+        ) from error
+
+
 def _rebuilt(folder: Path, config: BundleConfig, trained_length: int, exported: Any) -> Any:
     """A signature that takes what `exported` takes and decodes as `config` says."""
     # Here alone: who captions as exported needs none of the model's code.
@@ -66,7 +77,7 @@ def _rebuilt(folder: Path, config: BundleConfig, trained_length: int, exported: 
     graph = rebuild_graph(folder, config, trained_length)
     (spec,) = exported.structured_input_signature[1].values()
     call = graph.caption_pixels if spec.dtype == tf.uint8 else graph.caption_features
-    return tf.function(call, input_signature=[spec]).get_concrete_function()
+    return tf.function(call, input_signature=[spec], autograph=False).get_concrete_function()
 
 
 class Bundle:
@@ -78,8 +89,8 @@ class Bundle:
         decoding: what is decoded otherwise than it was exported with.
 
     Raises:
-        CaptionerError: if it is no bundle of this decoder version, or lacks a signature or what the
-            engine needs.
+        CaptionerError: if it is no bundle of this decoder version, is damaged, or lacks a signature
+            or what the engine needs.
     """
 
     def __init__(
@@ -91,7 +102,7 @@ class Bundle:
         rewrites = {"auto_mixed_precision_onednn_bfloat16": engine.bfloat16}
         tf.config.optimizer.set_experimental_options(rewrites)
         # The loaded object owns the variables: without it the signature would lose them.
-        self._loaded = tf.saved_model.load(str(folder))
+        self._loaded = _load(folder)
         self._encode = None
         if engine.name == OPENVINO:
             self._encode = load_encoder(folder, engine.bfloat16, compute_threads())

@@ -45,7 +45,10 @@ def read_bundle_config(folder: Path) -> BundleConfig:
     """
     config = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
     check_decoder_version(config.decoder_version, folder)
-    if not (folder / "saved_model.pb").exists():
-        raise CaptionerError(f"{folder} is no bundle: it has no saved_model.pb; export it again")
+    for name in ("saved_model.pb", "variables/variables.index"):
+        if not (folder / name).exists():
+            raise CaptionerError(
+                f"{folder} is no bundle: it has no {name}; export or copy it again"
+            )
     check_no_pattern(str(folder), "bundle")
     return config

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,12 @@ from model.errors import CaptionerError
 from model.vocabulary import read_vocabulary
 
 _NAMES = ("max_length", *(field.name for field in dataclasses.fields(SamplerConfig)))
+# Options that mean nothing to other samplers.
+_OF_SAMPLER = {
+    "beam": ("beam_width", "length_normalisation"),
+    "greedy": (),
+    "nucleus": ("samples", "temperature", "top_k", "top_p", "sampling_seed"),
+}
 
 
 @dataclass(frozen=True)
@@ -49,8 +56,8 @@ class Decoding:
         """The bundle with these changes: another model, unless they change nothing.
 
         Raises:
-            CaptionerError: if a value is senseless, or captions longer than the bundle's are asked
-                for.
+            CaptionerError: if a value is senseless or one of another sampler, or captions longer
+                than the bundle's are asked for.
         """
         changes = dict(self.changes)
         max_length = changes.pop("max_length", exported.max_length)
@@ -61,9 +68,11 @@ class Decoding:
             )
         sampler = dataclasses.replace(exported.sampler, **changes)
         sampler.check_length(max_length)
-        if (sampler, max_length) == (exported.sampler, exported.max_length):
+        _check_used(changes, sampler.sampler)
+        used = _used(sampler, max_length)
+        if used == _used(exported.sampler, exported.max_length):
             return exported
-        told = f"{exported.model_fingerprint} {sampler} {max_length}"
+        told = f"{exported.model_fingerprint} {json.dumps(used, sort_keys=True)}"
         fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
         # A low score of other captions is another one, which nobody has measured.
         return dataclasses.replace(
@@ -76,3 +85,23 @@ class Decoding:
 
 
 AS_EXPORTED = Decoding()
+
+
+def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
+    """Raises:
+    CaptionerError: if one of `changes` means nothing to `sampler`.
+    """
+    for other, names in _OF_SAMPLER.items():
+        for name in names:
+            if other != sampler and name in changes:
+                raise CaptionerError(
+                    f"--{name.replace('_', '-')}: got {changes[name]} for {sampler} search, "
+                    f"expected it with --sampler {other} alone; leave one of them out"
+                )
+
+
+def _used(sampler: SamplerConfig, max_length: int) -> dict[str, Any]:
+    """What decides the captions: what two bundles decode alike, however they were asked to."""
+    others = {n for names in _OF_SAMPLER.values() for n in names} - {*_OF_SAMPLER[sampler.sampler]}
+    used = {n: v for n, v in dataclasses.asdict(sampler).items() if n not in others}
+    return {**used, "ban_words": sorted(set(sampler.words_to_ban)), "max_length": max_length}

@@ -217,5 +217,6 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 def image_suffixes() -> frozenset[str]:
     """File name suffixes (``.jpg``) of the formats that are read here."""
-    formats = set(_formats())
+    # Pillow's reader of JPEG opens MPO, a JPEG with further pictures behind it.
+    formats = {*_formats(), "MPO"}
     return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)

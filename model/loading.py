@@ -78,8 +78,8 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
     size_px = config.image.image_size_px
     # One graph for every batch size, as in the bundle.
     spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)
-    function = tf.function(graph.caption_pixels, input_signature=[spec])
-    tags = tf.function(graph.tag_pixels, input_signature=[spec])
+    function = tf.function(graph.caption_pixels, input_signature=[spec], autograph=False)
+    tags = tf.function(graph.tag_pixels, input_signature=[spec], autograph=False)
 
     def caption(images: np.ndarray) -> list[ImageCaptions]:
         return to_captions(function(images), len(images))

@@ -9,7 +9,7 @@ from typing import Any
 
 from model.config import BundleConfig
 from pipelines.caption_config import CaptionConfig
-from pipelines.sources import SkippedFiles
+from pipelines.sources import SkippedFiles, normalise_uri
 from pipelines.stages import stage_lines
 from pipelines.units import Remaining
 
@@ -28,6 +28,7 @@ class Account:
         reasons: these, by reason.
         already_rejected: those already done whose row tells of a reject.
         retried: pictures that the run did again because they had been rejected before.
+        rejected_again: those of them that it rejected.
     """
 
     inputs: int
@@ -37,6 +38,7 @@ class Account:
     reasons: dict[str, int]
     already_rejected: int = 0
     retried: int = 0
+    rejected_again: int = 0
 
     def check(self) -> None:
         """Raises:
@@ -55,7 +57,7 @@ class Account:
         there alone: they may be all that a rerun has left to do.
         """
         new = self.captioned + self.rejected - self.retried
-        of_run = self.rejected - self.retried > max_reject_ratio * new
+        of_run = self.rejected - self.rejected_again > max_reject_ratio * new
         return of_run or self.all_rejected > max_reject_ratio * self.inputs
 
     @property
@@ -80,8 +82,9 @@ def run_record(
     seconds: float,
 ) -> str:
     """The run's record as JSON; `seconds` is what all of it took."""
+    inputs = [normalise_uri(source) for source in config.inputs]  # wherever it was run
     record: dict[str, Any] = {
-        "config": dataclasses.asdict(config),
+        "config": {**dataclasses.asdict(config), "inputs": inputs},
         "bundle": dataclasses.asdict(bundle),
         "account": dataclasses.asdict(outcome.account),
         "skipped_by_suffix": dict(outcome.skipped.by_suffix),

@@ -23,7 +23,7 @@ from pipelines.ledger import read_ledger, remove_rows
 from pipelines.progress import Committed, shown_progress
 from pipelines.records import Unit
 from pipelines.schemas import CAPTIONED, REJECTED
-from pipelines.sources import SkippedFiles, list_all_images
+from pipelines.sources import SkippedFiles, check_sources, list_all_images
 from pipelines.stages import stage_seconds
 from pipelines.units import Remaining, plan_units
 
@@ -58,11 +58,10 @@ def find_remaining(config: CaptionConfig, folder: str, skipped: SkippedFiles) ->
 
 
 def plan(remaining: Remaining, config: CaptionConfig, claimed: Claim) -> list[Unit]:
-    """Plans the work and makes way for it: rows that are to be replaced are gone afterwards."""
-    units = plan_units(remaining, config.unit_size, claimed.plan_uri)
+    """The work: units of what lacks a row or has a stale one."""
+    taken = remaining.ledger.parts
+    units = plan_units(remaining, config.unit_size, claimed.plan_uri, taken)
     _check_selected(remaining, config)
-    ledger = remaining.ledger
-    remove_rows(ledger, [*ledger.doubles, *remaining.stale], claimed.check)
     return units
 
 
@@ -80,7 +79,7 @@ def _caption(
     skipped, stages = SkippedFiles(), dict[str, float]()
     remaining = find_remaining(config, folder, skipped)
     units = plan(remaining, config, claimed)
-    committed = Committed(folder, units)
+    committed = Committed(folder, units, remaining.retried_uris)
     if units:
         pipeline = beam.Pipeline(options=pipeline_options)
         with dead_workers_told(), shown_progress(committed, remaining.to_do), pipeline:
@@ -88,6 +87,9 @@ def _caption(
         stages = stage_seconds(pipeline.result)
     committed.update()
     committed.check_complete()
+    # Last: whatever ended the run before would have cost captions that nothing replaces yet.
+    ledger = remaining.ledger
+    remove_rows(ledger, [*ledger.doubles, *remaining.stale], claimed.check)
     account = Account(
         inputs=remaining.inputs,
         already_done=remaining.already_done,
@@ -96,6 +98,7 @@ def _caption(
         reasons=dict(committed.reasons),
         already_rejected=remaining.already_rejected,
         retried=remaining.retried,
+        rejected_again=committed.rejected_again,
     )
     account.check()
     return Outcome(account, skipped, stages)
@@ -121,6 +124,8 @@ def run(options: argparse.Namespace) -> int:
     folder = f"{config.output}/model={config.engine.fingerprint(bundle.model_fingerprint)}"
     if config.dry_run:
         return _dry_run(config, folder)
+    # Before the folder is taken over from a run that may be at work there.
+    check_sources(config.inputs, config.image_column)
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     with failures_told(), claim(config.output, run_id) as claimed:
         outcome = _caption(config, pipeline_options, folder, claimed)

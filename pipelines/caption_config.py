@@ -18,7 +18,8 @@ from model.engine import DEFAULT_ENGINE, Engine, choose_engine
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.claims import RUNS
-from pipelines.sources import is_glob, normalise_uri
+from pipelines.folders import is_glob
+from pipelines.sources import normalise_uri
 from pipelines.units import Selection
 
 # The slash before the first name that is a pattern.

@@ -50,7 +50,8 @@ def claim(output: str, run_id: str) -> Iterator[Claim]:
     """Takes the folder `output` over; what was claimed is given back at the end.
 
     Raises:
-        CaptionerError: if nothing can be written there.
+        CaptionerError: if nothing can be written there; in place of any failure of what runs
+            within, if another run has taken over.
     """
     runs = f"{output}/{RUNS}"
     names = (files.temporary_name(f"{run_id}.{kind}") for kind in ("claim", "plan"))
@@ -68,6 +69,10 @@ def claim(output: str, run_id: str) -> Iterator[Claim]:
         ) from error
     try:
         yield claimed
+    except Exception:
+        # Another run that has taken over deletes what this one was writing: say that.
+        claimed.check()
+        raise
     finally:
         for uri in (claimed.plan_uri, claimed.uri):
             files.delete(uri)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import urllib.parse
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,25 @@ _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = "_", ".tmp"
 def is_local(uri: str) -> bool:
     """Whether `uri` is a path of this machine's file system."""
     return "://" not in uri
+
+
+def normalise_path(path: str) -> str:
+    """`path` in the one spelling that rows have: without ``..``, with one slash at its start.
+
+    POSIX leaves two slashes there to the system, and so does Python; to Linux they are one.
+    """
+    normal = os.path.normpath(path)
+    return normal[1:] if normal.startswith("//") else normal
+
+
+def without_local_scheme(uri: str) -> str:
+    """The path that ``file:///…`` names, its blanks and accents as they are or as ``%20``; others
+    as they are.
+    """
+    if not uri.startswith(LOCAL_SCHEME):
+        return uri
+    path = uri.removeprefix(LOCAL_SCHEME).removeprefix("localhost")
+    return path if os.path.lexists(path) else urllib.parse.unquote(path)
 
 
 @contextlib.contextmanager

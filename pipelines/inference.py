@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import itertools
+import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.allocator import keep_freed_memory
-from pipelines.archives.containers import close_containers
+from pipelines.archives.containers import close_containers, is_parquet_row
 from pipelines.batches import BatchCaptioner, Result
 from pipelines.claims import Claim
 from pipelines.images import ReadImage, read_ahead
@@ -35,6 +36,9 @@ from pipelines.stages import CAPTION, DECODE, NAMESPACE, READ, STAGES, WRITE, St
 from pipelines.triage import flags_of
 from pipelines.units import unit_uri
 from pipelines.worker_end import end_at_once
+
+# Beam says so wherever PyTorch is missing, which it imports beside that module.
+logging.getLogger().addFilter(lambda record: "Resource module is not" not in str(record.msg))
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,17 @@ def _row(
         "width_px": decoded.width_px if decoded else None,
         "height_px": decoded.height_px if decoded else None,
         "format": decoded.format if decoded else None,
-        "byte_size": image.byte_size if read.byte_size is None else read.byte_size,
+        "byte_size": _byte_size(image, read),
         "model_fingerprint": model_fingerprint,
         "captioned_at": began,
     }
+
+
+def _byte_size(image: ImageFile, read: ReadImage) -> int | None:
+    """The bytes of the picture; of an unread row of a Parquet file none are known."""
+    if read.byte_size is None:
+        return None if is_parquet_row(image) else image.byte_size
+    return read.byte_size
 
 
 def _fill(

@@ -82,7 +82,10 @@ def _located(table: pa.Table, part: int) -> pa.Table:
             "rejected": rejected,
             "unread": unread,
             "byte_size": table["byte_size"],
-            "captioned_usec": table["captioned_at"].cast(pa.int64()),
+            # Another program may have written the file anew, in other units.
+            "captioned_usec": table["captioned_at"]
+            .cast(CAPTIONS.field("captioned_at").type, safe=False)
+            .cast(pa.int64()),
             "part": pa.array(np.full(len(table), part, np.int32)),
             "row": pa.array(np.arange(len(table), dtype=np.int32)),
         }
@@ -94,7 +97,7 @@ def _empty() -> pa.Table:
 
 
 def _without_doubles(rows: pa.Table) -> tuple[pa.Table, list[Place]]:
-    """The latest row of each picture, and where others are: no crash leaves any, an old run may."""
+    """The latest row of each picture, and where others are, which a crash may leave."""
     if pc.count_distinct(rows["image_uri"]).as_py() == len(rows):
         return rows, []
     codes = rows["image_uri"].combine_chunks().dictionary_encode().indices.to_numpy()
@@ -110,8 +113,8 @@ def _places(rows: pa.Table) -> list[Place]:
 def remove_rows(ledger: Ledger, places: Iterable[Place], check: Callable[[], None]) -> None:
     """Rewrites the files that hold the rows at `places` without them; an empty one is deleted.
 
-    It comes before the rows that take their place: at no moment has a picture two rows, and what a
-    crash leaves without one has it after the next run.
+    It comes after the rows that take their place: no crash costs a caption that nothing replaces.
+    What it leaves double, the next run's ledger finds.
 
     Args:
         check: called before each change; raises if this run may not write any more.

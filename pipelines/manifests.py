@@ -8,6 +8,7 @@ from typing import Any
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.archives.containers import suffix_of
+from pipelines.archives.members import is_picture
 from pipelines.archives.parquet_files import iterate_rows, open_parquet, pick_text_column
 from pipelines.records import ImageFile
 from pipelines.tables import (
@@ -71,6 +72,11 @@ def _paths(uri: str, image_column: str | None) -> Iterator[tuple[str, Any]]:
 
 def _column(table: Table, image_column: str | None) -> Iterator[tuple[str, Any]]:
     column = _only(table.columns, image_column)
+    if column is not None and column != image_column and is_picture(column):
+        raise CaptionerError(
+            f"{table.where}: got {shorten(column)} in place of the column's name; give the column "
+            "a name, or the file one that ends in .txt"
+        )
     name = pick_column(table.columns, column, IMAGE_COLUMNS, "paths", table.where)
     for place, row in table.rows:
         yield place, row.get(name)
@@ -104,11 +110,11 @@ def _check_path(path: Any, where: str) -> str:
 
 
 def _resolve(folder: str, path: str) -> str:
-    path = path.removeprefix(files.LOCAL_SCHEME)
+    path = files.without_local_scheme(path)
     if not files.is_local(path):
         return path
     joined = path if path.startswith("/") else f"{folder}/{path}"
-    return os.path.normpath(joined) if files.is_local(joined) else joined
+    return files.normalise_path(joined) if files.is_local(joined) else joined
 
 
 def _local_status(uri: str) -> tuple[int, int | None]:

@@ -44,7 +44,7 @@ from pipelines.records import (
     TokenisedImage,
 )
 from pipelines.shards import REJECT_FILES, write_duplicates, write_rejects
-from pipelines.sources import SkippedFiles, normalise_uri
+from pipelines.sources import SkippedFiles, check_sources, normalise_uri
 from pipelines.splits import shard_of
 from pipelines.transforms import (
     DropNearCopies,
@@ -232,6 +232,8 @@ def run(options: argparse.Namespace) -> int:
     if is_done(output, lambda: combine(asked, digest_pictures(config, made_usec))):
         print(f"{output} already holds this dataset: nothing to do.")
         return 0
+    # Before the folder is taken over from a run that may be at work there.
+    check_sources(config.images)
     skipped = SkippedFiles()
     with failures_told(), staging_folder(output) as staging:
         listings = write_listings(config, f"{staging}/listings", skipped)

@@ -6,11 +6,12 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import TextIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from pipelines import files
@@ -27,23 +28,33 @@ _BAR_WIDTH, _LEAST_BAR_WIDTH = 30, 5
 
 
 class Committed:
-    """The rows of the files that `units` have committed to `folder` so far."""
+    """The rows of the files that `units` have committed to `folder` so far.
 
-    def __init__(self, folder: str, units: Sequence[Unit]) -> None:
-        self._folder = folder
+    Attributes:
+        statuses: rows by status.
+        reasons: rejects by reason.
+        rejected_again: rejects among the pictures `retried`.
+    """
+
+    def __init__(self, folder: str, units: Sequence[Unit], retried: Set[str] = frozenset()) -> None:
+        self._folder, self._retried = folder, retried
         self._pending = {unit_uri(folder, unit): unit.unit_id for unit in units}
         self.statuses: Counter[str] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.rejected_again = 0
 
     def update(self) -> None:
         """Counts the rows of the files that are new."""
         for uri in files.list_tree(self._folder):
             if uri in self._pending:
                 with files.open_bytes(uri) as file:
-                    table = pq.read_table(file, columns=["status", "reason"])
+                    table = pq.read_table(file, columns=["image_uri", "status", "reason"])
                 del self._pending[uri]
                 self.statuses.update(table["status"].to_pylist())
                 self.reasons.update(filter(None, table["reason"].to_pylist()))
+                rejected = table.filter(pc.equal(table["status"], REJECTED))
+                again = self._retried & set(rejected["image_uri"].to_pylist())
+                self.rejected_again += len(again)
 
     def check_complete(self) -> None:
         """Checks that `update` has found every unit.

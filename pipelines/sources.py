@@ -3,13 +3,10 @@
 import dataclasses
 import importlib
 import os
-import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.io.localfilesystem import LocalFileSystem
 
 from model.errors import CaptionerError
 from pipelines import files
@@ -19,21 +16,12 @@ from pipelines.archives.containers import (
     list_container,
     suffix_of,
 )
-from pipelines.archives.members import SkippedFiles, as_unicode, is_hidden, is_picture
+from pipelines.archives.members import SkippedFiles, as_unicode, is_picture
 from pipelines.archives.parquet_images import holds_pictures
+from pipelines.folders import ListedFile, fixed_part, is_folder, is_glob, match_glob, walk
 from pipelines.manifests import is_manifest, list_manifest
 from pipelines.records import ImageFile, SplitEntry
 from pipelines.texts import one_line, read_text
-
-_GLOB = re.compile(r"[*?\[]")
-
-
-class ListedFile(NamedTuple):
-    """A file as a listing tells of it; see `ImageFile`."""
-
-    uri: str
-    byte_size: int
-    modified_usec: int | None
 
 
 def normalise_uri(path: str) -> str:
@@ -44,9 +32,9 @@ def normalise_uri(path: str) -> str:
     """
     if not path:
         raise CaptionerError("got an empty path; expected that of a file or a folder")
-    path = path.removeprefix(files.LOCAL_SCHEME)
+    path = files.without_local_scheme(path)
     if files.is_local(path):
-        return os.path.abspath(os.path.expanduser(path))
+        return files.normalise_path(os.path.abspath(os.path.expanduser(path)))
     _check_file_system(path)
     scheme, _, rest = path.partition("://")
     return f"{scheme}://{rest.rstrip('/')}"
@@ -73,45 +61,6 @@ def normalise_id(image_id: str) -> str:
     macOS spells accents as characters of their own (NFD), nearly all else does not (NFC).
     """
     return unicodedata.normalize("NFC", image_id)
-
-
-def is_glob(uri: str) -> bool:
-    """Whether `uri` is a pattern, and no file or folder of just this name."""
-    return _GLOB.search(uri) is not None and not FileSystems.exists(uri)
-
-
-def match_glob(pattern: str) -> list[ListedFile]:
-    """The files that `pattern` matches, sorted; no folders.
-
-    On a local disk as in a folder: links are followed, those that lead nowhere are files, and what
-    is hidden is no part of it. There Beam would pass linked folders and dead links over.
-    """
-    if not files.is_local(pattern):
-        return _match(pattern)
-    root = _fixed_part(pattern)
-    if not os.path.isdir(root or "/"):
-        return []
-    matches = re.compile(LocalFileSystem.translate_pattern(pattern)).match
-    return sorted(file for file in _walk(root or "/") if matches(file.uri))
-
-
-def _fixed_part(pattern: str) -> str:
-    """The folder above the first name of `pattern` that is no plain name."""
-    return pattern[: _GLOB.search(pattern).start()].rpartition("/")[0]  # type: ignore[union-attr]
-
-
-def _match(pattern: str) -> list[ListedFile]:
-    (match,) = FileSystems.match([pattern])
-    return sorted(
-        # Where a file system does not tell the time, Beam says 0.
-        ListedFile(m.path, m.size_in_bytes, int(m.last_updated_in_seconds * 1e6) or None)
-        for m in match.metadata_list
-    )
-
-
-def is_folder(uri: str) -> bool:
-    """Whether `uri` is a folder of a local disk."""
-    return files.is_local(uri) and os.path.isdir(uri)
 
 
 def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:
@@ -211,59 +160,48 @@ def _is_container(uri: str, image_column: str | None) -> bool:
 def _list_glob(
     pattern: str, skipped: SkippedFiles, image_column: str | None
 ) -> Iterator[ImageFile]:
-    root = _fixed_part(pattern)
-    for uri, byte_size, modified in match_glob(pattern):
-        check_not_compressed(uri)
-        if _is_container(uri, image_column):
-            yield from list_container(uri, skipped, image_column)
+    root = fixed_part(pattern)
+    for file in match_glob(pattern):
+        check_not_compressed(file.uri)
+        image = _image_file(file, root)
+        if is_archive(file.uri):
+            yield from _list_archive(image, skipped)
+        elif not file.is_folder and _is_container(file.uri, image_column):
+            yield from list_container(file.uri, skipped, image_column)
         else:
-            image_id = uri[len(root) :].lstrip("/")
-            yield ImageFile(uri, image_id, byte_size, modified_usec=modified)
+            yield image
+
+
+def _list_archive(archive: ImageFile, skipped: SkippedFiles) -> Iterator[ImageFile]:
+    """The members of one archive of many, or itself, flawed: it costs the others nothing."""
+    try:
+        yield from list_container(archive.uri, skipped)
+    except CaptionerError as error:
+        yield dataclasses.replace(archive, flaw=f"unreadable: {error}")
 
 
 def _list_folder(folder: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
-    for uri, byte_size, modified in _walk(folder):
-        if is_picture(uri):
-            image_id = uri[len(folder) :].lstrip("/")
-            yield ImageFile(uri, image_id, byte_size, modified_usec=modified)
+    for file in walk(folder):
+        if file.is_folder or is_picture(file.uri):
+            yield _image_file(file, folder)
         else:
-            skipped.count(uri)
+            skipped.count(file.uri)
 
 
-def _walk(folder: str) -> Iterator[ListedFile]:
-    """All files below `folder`, sorted within each folder."""
-    if files.is_local(folder):
-        yield from _walk_local(folder, frozenset())
-        return
-    root = folder.rstrip("/")
-    yield from (file for file in _match(f"{root}/**") if not is_hidden(file.uri[len(root) :]))
+def _image_file(file: ListedFile, root: str) -> ImageFile:
+    uri, byte_size, modified, flaw = file
+    image_id = uri[len(root) :].lstrip("/")
+    return ImageFile(uri, image_id, byte_size, modified_usec=modified, flaw=flaw)
 
 
-def _walk_local(folder: str, above: frozenset[tuple[int, int]]) -> Iterator[ListedFile]:
-    """`above` are the folders that lead here: a link back to one of them is not followed."""
-    try:
-        status = os.stat(folder)
-        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-    except NotADirectoryError as error:
-        raise CaptionerError(
-            f"{folder} cannot be listed: it is a file, and no tar, zip, Parquet or manifest; give "
-            "its folder, or a glob"
-        ) from error
-    except OSError as error:
-        raise CaptionerError(f"{folder} cannot be listed: {error}; check the path") from error
-    here = (status.st_dev, status.st_ino)
-    if here in above:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        try:
-            is_folder, is_file = entry.is_dir(), entry.is_file()
-            size, modified = files.size_and_time(entry.stat()) if is_file else (0, None)
-        except OSError:  # a link to itself, or gone by now
-            is_folder, is_file, size, modified = False, True, 0, None
-        if is_folder:
-            yield from _walk_local(entry.path, above | {here})
-        elif is_file or entry.is_symlink():
-            # One that leads nowhere is an input all the same, to be rejected when it is read.
-            yield ListedFile(entry.path, size, modified)
+def check_sources(sources: Sequence[str], image_column: str | None = None) -> None:
+    """Checks as much of `sources` as takes no time: that the first picture of each is found.
+
+    Those far away are taken on trust, for to list a part of one is to list all of it.
+
+    Raises:
+        CaptionerError: as `list_images`.
+    """
+    for source in sources:
+        if files.is_local(normalise_uri(source)):
+            next(list_images(source, SkippedFiles(), image_column))

@@ -52,9 +52,9 @@ class Remaining:
         selection: which of the pictures count.
         inputs: pictures seen so far.
         changed: those of them whose file is another one than that of their row.
-        retried: those of them that are done again because they were rejected.
+        retried_uris: those of them that are done again because they were rejected.
         already_rejected: those of them whose row stays and tells of a reject.
-        stale: where the rows are that must go before their pictures are done again.
+        stale: where the rows are that must go once their pictures are done again.
         by_container: pictures to do, by the container that holds them.
     """
 
@@ -63,11 +63,16 @@ class Remaining:
     selection: Selection = Selection()
     inputs: int = 0
     changed: int = 0
-    retried: int = 0
+    retried_uris: set[str] = field(default_factory=set)
     already_rejected: int = 0
     stale: list[Place] = field(default_factory=list)
     by_container: Counter[str | None] = field(default_factory=Counter)
     _seen: list[pa.Array] = field(default_factory=list)
+
+    @property
+    def retried(self) -> int:
+        """How many are done again because they were rejected."""
+        return len(self.retried_uris)
 
     @property
     def to_do(self) -> int:
@@ -119,7 +124,7 @@ class Remaining:
         stale = changed | retried
         self.already_rejected += int((rejected & ~stale).sum())
         self.changed += int(changed.sum())
-        self.retried += int(retried.sum())
+        self.retried_uris.update(image.uri for image in itertools.compress(listed, retried))
         self.stale += self.ledger.places(index[stale])
         to_do = ~has_row
         to_do[has_row] = stale
@@ -158,12 +163,31 @@ def unit_id(images: Iterable[ImageFile]) -> str:
     return digest.hexdigest()[:20]
 
 
-def plan_units(images: Iterable[ImageFile], unit_size: int, plan_uri: str) -> list[Unit]:
-    """Writes the plan, a listing of `images` in units of up to `unit_size`; returns its units."""
+def plan_units(
+    images: Iterable[ImageFile], unit_size: int, plan_uri: str, taken: Iterable[str] = ()
+) -> list[Unit]:
+    """Writes the plan, a listing of `images` in units of up to `unit_size`; returns its units.
+
+    Args:
+        taken: URIs of files that are there: of the same pictures, before they were done again.
+    """
+    names = {uri.rpartition("/")[2] for uri in taken}
     batches = write_listing(images, ImageFile, plan_uri, unit_size)
-    return [Unit(unit_id(batch), plan_uri, number) for number, batch in enumerate(batches)]
+    return [Unit(_free_id(batch, names), plan_uri, n) for n, batch in enumerate(batches)]
+
+
+def _free_id(images: list[ImageFile], names: set[str]) -> str:
+    """The id of the unit of `images`, or one derived from it, whose file is not among `names`."""
+    free = unit_id(images)
+    while _file_name(free) in names:
+        free = hashlib.sha256(free.encode()).hexdigest()[:20]
+    return free
 
 
 def unit_uri(folder: str, unit: Unit) -> str:
     """The Parquet file that commits `unit`."""
-    return f"{folder}/part-{unit.unit_id}.parquet"
+    return f"{folder}/{_file_name(unit.unit_id)}"
+
+
+def _file_name(unit_id: str) -> str:
+    return f"part-{unit_id}.parquet"

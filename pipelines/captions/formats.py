@@ -19,8 +19,9 @@ from pipelines.captions.tables import (
     read_parquet_captions,
 )
 from pipelines.captions.webdataset import read_webdataset
+from pipelines.folders import is_folder, is_glob, match_glob
 from pipelines.records import Caption, ImageFile
-from pipelines.sources import is_folder, is_glob, match_glob, normalise_id, normalise_uri
+from pipelines.sources import normalise_id, normalise_uri
 from pipelines.texts import shorten
 
 FORMATS = CAPTION_FORMATS
@@ -73,7 +74,7 @@ def detect_sources(paths: Sequence[str], format: str | None) -> list[CaptionSour
 def _expand(uri: str, format: str | None) -> dict[str, str | None]:
     """The files that `uri` names, with their format where it is known."""
     if is_glob(uri):
-        matched = match_glob(uri)
+        matched = list(match_glob(uri))
         if not matched:
             raise CaptionerError(f"{WHAT} {uri}: the glob matches no file; check the path")
         return {file.uri: format for file in matched}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import builders
 import numpy as np
@@ -54,6 +55,39 @@ def test_other_captions_are_of_another_model_and_the_same_ones_are_not(bundle_fo
     assert Decoding((("beam_width", 5),)).apply(measured).low_score is None
     same = Decoding((("beam_width", 3), ("max_length", exported.max_length)))
     assert same.apply(exported) == exported
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"ban_words": "on, red"}, {"ban_words": "red,on,red"}),
+        ({"sampler": "greedy"}, {"sampler": "greedy", "min_length": 1}),
+    ],
+)
+def test_options_of_one_meaning_are_one_model(
+    bundle_folder: Path, one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    exported = read_bundle_config(bundle_folder)
+    first, second = (Decoding(tuple(changes.items())).apply(exported) for changes in (one, other))
+    assert first.model_fingerprint == second.model_fingerprint != exported.model_fingerprint
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"temperature": 0.5}, "--temperature: got 0.5 for beam search, .* --sampler nucleus"),
+        (
+            {"sampler": "greedy", "beam_width": 5},
+            "--beam-width: got 5 for greedy search, ",
+        ),
+        ({"sampler": "nucleus", "length_normalisation": 1.0}, "--length-normalisation: got 1.0"),
+    ],
+)
+def test_options_of_another_sampler_are_refused(
+    bundle_folder: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(CaptionerError, match=words):
+        Decoding(tuple(changes.items())).apply(read_bundle_config(bundle_folder))
 
 
 @pytest.mark.parametrize("max_length", [1, 9])

@@ -153,7 +153,8 @@ def test_formats_that_are_not_read_have_no_suffixes() -> None:
 
 
 def test_suffixes_of_usual_formats_are_known() -> None:
-    assert {".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif"} <= image_suffixes()
+    usual = {".jpg", ".jpeg", ".mpo", ".png", ".gif", ".webp", ".bmp", ".tif"}
+    assert usual <= image_suffixes()
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,15 @@ def test_the_share_of_rejects_is_that_of_the_run_or_of_all_inputs() -> None:
     assert not Account(5, already_done=5, captioned=0, rejected=0, reasons={}).exceeds(0.0)
     # To run again is no way to success.
     # A bad picture that is tried in every run is all that a rerun of a thousand has to do.
-    retried = Account(1000, already_done=999, captioned=0, rejected=1, reasons={}, retried=1)
+    retried = Account(1000, 999, 0, 1, {}, retried=1, rejected_again=1)
     assert not retried.exceeds(0.1)
     assert retried.exceeds(0.0)
-    mixed = Account(1000, already_done=990, captioned=7, rejected=3, reasons={}, retried=1)
+    mixed = Account(1000, 990, 7, 3, {}, retried=1, rejected_again=1)
     assert mixed.exceeds(0.2)
     assert not mixed.exceeds(0.25)
+    # Those that can be read at last do not make up for new ones that cannot.
+    mended = Account(1000, 980, 10, 10, {}, retried=10, rejected_again=0)
+    assert mended.exceeds(0.99)
     again = Account(10, 10, 0, 0, {}, already_rejected=3)
     assert again.exceeds(0.29)
     assert not again.exceeds(0.3)
@@ -61,7 +64,7 @@ def test_the_summary_adds_up() -> None:
 
 def test_a_forecast_tells_what_would_be_done() -> None:
     tars = Counter({f"/{i}.tar": i for i in range(1, 31)})
-    remaining = Remaining([], Ledger([], None, []), inputs=1000, changed=2, retried=3)
+    remaining = Remaining([], Ledger([], None, []), inputs=1000, changed=2, retried_uris=set("abc"))
     remaining.by_container = Counter({None: 35}) + tars
     lines = list(forecast(remaining, 100, SkippedFiles(), "/captions"))
     assert lines[:5] == [

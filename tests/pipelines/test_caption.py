@@ -125,6 +125,7 @@ def test_the_runs_record_tells_what_became_of_the_inputs(
         "already_done": 0,
         "already_rejected": 0,
         "retried": 0,
+        "rejected_again": 0,
         "captioned": PICTURES - len(BROKEN),
         "rejected": len(BROKEN),
         "reasons": reasons,

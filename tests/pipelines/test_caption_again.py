@@ -80,12 +80,27 @@ def test_a_unit_of_which_every_file_changed_is_replaced(
 ) -> None:
     for path in (done / "archive").rglob("*.*"):
         path.touch()
-    names = sorted(files_of(done / "captions" / f"model={FINGERPRINT}"))
+    before = files_of(done / "captions" / f"model={FINGERPRINT}")
     printed = again(done, tiny_bundle, capsys)
     assert printed[0] == "30 images = 0 already done + 27 captioned + 3 rejected"
     assert len(rows_by_uri(done)) == PICTURES
-    # The same pictures, of the same sizes: the same units.
-    assert sorted(files_of(done / "captions" / f"model={FINGERPRINT}")) == names
+    # In files of other names: until the new ones were there, the old ones were.
+    after = files_of(done / "captions" / f"model={FINGERPRINT}")
+    assert len(after) == len(before)
+    assert not set(after) & set(before)
+
+
+def test_a_run_that_fails_costs_no_caption(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = rows_by_uri(done)
+    for path in (done / "archive").rglob("*.*"):
+        path.touch()
+    broken = shutil.copytree(tiny_bundle, done / "broken")
+    (broken / "saved_model.pb").write_bytes((broken / "saved_model.pb").read_bytes()[:1000])
+    assert captioner(*caption_arguments(broken, done / "archive", done / "captions")) == 2
+    assert rows_by_uri(done) == before
+    assert "0 already done" in again(done, tiny_bundle, capsys)[0]
 
 
 def test_a_changed_member_of_a_tar_is_done_again(
@@ -128,7 +143,7 @@ def test_rejected_pictures_are_done_again_if_asked(
     assert (after[str(mended)]["width_px"], after[str(mended)]["reason"]) == (2, None)
 
 
-@pytest.mark.parametrize("stage", ["plan", "removal", "pipeline"])
+@pytest.mark.parametrize("stage", ["plan", "pipeline", "removal"])
 def test_a_retry_that_ends_anywhere_is_finished_by_the_next_run(
     done: Path,
     tiny_bundle: Path,
@@ -143,7 +158,7 @@ def test_a_retry_that_ends_anywhere_is_finished_by_the_next_run(
         raise KilledError
 
     before = rows_by_uri(done)
-    place = {"plan": "plan", "removal": "remove_rows", "pipeline": "build"}[stage]
+    place = {"plan": "plan", "pipeline": "build", "removal": "remove_rows"}[stage]
     monkeypatch.setattr(caption, place, killed)
     arguments = caption_arguments(
         tiny_bundle, done / "archive", done / "captions", "--retry-rejected"
@@ -151,9 +166,9 @@ def test_a_retry_that_ends_anywhere_is_finished_by_the_next_run(
     with pytest.raises(KilledError):
         captioner(*arguments)
     monkeypatch.undo()
-    left = rows_by_uri(done)
-    assert len(left) == PICTURES - (len(BROKEN) if stage == "pipeline" else 0)
-    # Rows that the dead run removed are missing: done again without being asked for.
+    left = read_rows(done / "captions")
+    assert len(left) == PICTURES + (len(BROKEN) if stage == "removal" else 0)
+    # Of two rows of a picture, which a run leaves that dies between them, the later one stays.
     again(done, tiny_bundle, capsys, "--max-reject-ratio", "1")
     assert rows_by_uri(done) == before
 

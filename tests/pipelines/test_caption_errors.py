@@ -103,6 +103,32 @@ def test_a_bundle_without_its_model_is_refused(
     assert "saved_model.pb" in line
 
 
+@pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index"])
+def test_a_bundle_that_was_copied_in_part_is_refused_before_anything_is_listed(
+    tiny_bundle: Path, inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    (bundle / name).unlink()
+    line = refused(capfd, bundle, inputs, tmp_path / "captions")
+    assert f"{bundle} is no bundle: it has no {name}; export or copy it again" in line
+
+
+@pytest.mark.parametrize("pattern", ["saved_model.pb", "variables/variables.data-*"])
+def test_a_damaged_bundle_is_told_in_one_line(
+    tiny_bundle: Path,
+    inputs: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    pattern: str,
+) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    (file,) = bundle.glob(pattern)
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+    line = refused(capsys, bundle, inputs, tmp_path / "captions")
+    assert f"{bundle} cannot be loaded: " in line
+    assert line.endswith("; export or copy it again")
+
+
 def test_a_bundle_without_the_signature_that_captions_is_refused(
     tiny_bundle: Path, inputs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -41,6 +41,16 @@ def test_a_failed_run_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_fails_because_another_run_took_over_says_so(tmp_path: Path) -> None:
+    def fail() -> None:
+        with claim(str(tmp_path), "first") as first:
+            files.delete(first.uri)
+            raise FileNotFoundError("the plan that it was writing")
+
+    with pytest.raises(CaptionerError, match=r"first\.claim.* is gone: .* another one"):
+        fail()
+
+
 def test_a_later_run_takes_over(tmp_path: Path) -> None:
     with claim(str(tmp_path), "first") as first, claim(str(tmp_path), "second") as second:
         second.check()

@@ -149,6 +149,17 @@ def test_a_rejected_row_tells_the_reason(config: BundleConfig) -> None:
     assert (second["reason"], second["sha256"], second["byte_size"]) == ("missing", None, 11)
 
 
+def test_a_row_of_a_parquet_file_that_could_not_be_read_has_no_size(config: BundleConfig) -> None:
+    """The listing knows that of the whole file alone."""
+    row = ImageFile("/a.parquet!/0", "0", 999, "/a.parquet", "0")
+    reads = [ReadImage(None, "unreadable", "no bytes", None, None)]
+    reads.append(ReadImage(None, "truncated", "it ends early", "cd", 5))
+    captioner = BatchCaptioner(says, 3)
+    pairs = iter([(row, read) for read in reads])
+    rows = caption_images(pairs, captioner, config, ALL, spent())
+    assert [found["byte_size"] for found in rows] == [None, 5]
+
+
 def test_a_picture_that_the_model_fails_at_is_a_rejected_row(config: BundleConfig) -> None:
     rows = rows_of([sound(1), sound(GUILTY), sound(2)], config)
     assert [row["status"] for row in rows] == [CAPTIONED, REJECTED, CAPTIONED]

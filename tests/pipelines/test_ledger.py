@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from container_builders import caption_row, write_part
@@ -70,6 +71,19 @@ def test_rows_are_told_with_their_places(tmp_path: Path) -> None:
     ]
     assert rows_of(ledger) == [dict(zip(keys, values, strict=True)) for values in expected]
     assert ledger.doubles == []
+
+
+def test_times_in_other_units_are_the_same_times(tmp_path: Path) -> None:
+    """As pandas writes them, say, when it writes a part anew."""
+    part = Path(
+        write_part(tmp_path / "part-abc.parquet", [caption_row("/a.jpg", captioned_at=TIME)])
+    )
+    table = pq.read_table(part)
+    place = table.schema.get_field_index("captioned_at")
+    finer = table["captioned_at"].cast(pa.timestamp("ns", "UTC"))
+    pq.write_table(table.set_column(place, "captioned_at", finer), part)
+    (row,) = rows_of(read_ledger(str(tmp_path)))
+    assert row["captioned_usec"] == int(TIME.timestamp() * 1e6)
 
 
 def test_temporaries_and_other_files_are_passed_over(tmp_path: Path) -> None:

@@ -98,6 +98,23 @@ def test_the_column_of_paths_can_be_named(tmp_path: Path, suffix: str) -> None:
     assert "got no column 'absent', expected one of" in error_of(uri, image_column="absent")
 
 
+def test_uris_of_the_file_system_may_be_spelled_as_uris(tmp_path: Path) -> None:
+    picture, literal = tmp_path / "pelé 1.jpg", tmp_path / "a%20b.jpg"
+    for path in (picture, literal):
+        path.write_bytes(b"picture")
+    lines = [picture.as_uri(), f"file://{literal}", f"file://localhost{picture}"]
+    images = listed(write(tmp_path / "list.txt", "\n".join(lines).encode()))
+    assert [image.uri for image in images] == [str(picture), str(literal), str(picture)]
+    assert all(image.byte_size == 7 for image in images)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv"])
+def test_a_table_whose_first_line_is_a_path_is_refused(tmp_path: Path, suffix: str) -> None:
+    manifest = write(tmp_path / f"list{suffix}", b"deep/a.jpg\ndeep/b.jpg\n")
+    with pytest.raises(CaptionerError, match=r"got 'deep/a.jpg' in place of the column's name"):
+        listed(manifest)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_the_only_column_needs_no_name(tmp_path: Path, suffix: str) -> None:
     data = {

@@ -48,6 +48,13 @@ def test_rows_are_counted_once_and_those_of_other_runs_never(tmp_path: Path) -> 
     assert committed.reasons == {"empty": 2, "bomb": 1}
 
 
+def test_pictures_that_are_rejected_again_are_counted(tmp_path: Path) -> None:
+    committed = Committed(str(tmp_path), UNITS, {"/empty.jpg", "/abc/0.jpg", "/bomb.jpg"})
+    commit(tmp_path, UNITS[0], 3, "empty", "missing")
+    committed.update()
+    assert (committed.statuses[REJECTED], committed.rejected_again) == (2, 1)
+
+
 def test_a_unit_that_was_not_committed_is_a_defect(tmp_path: Path) -> None:
     committed = Committed(str(tmp_path), UNITS[:2])
     commit(tmp_path, UNITS[0], 1)

@@ -62,7 +62,14 @@ def test_a_file_has_one_name_however_it_is_spelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    spelled = ("a/b", "./a//b/", "a/../a/b", f"{tmp_path}/a/b", f"file://{tmp_path}/a/b")
+    spelled = (
+        "a/b",
+        "./a//b/",
+        "a/../a/b",
+        f"{tmp_path}/a/b",
+        f"file://{tmp_path}/a/b",
+        f"/{tmp_path}/a/b",
+    )
     assert {normalise_uri(path) for path in spelled} == {str(tmp_path / "a" / "b")}
 
 

@@ -17,7 +17,7 @@ from pipelines import units
 from pipelines.ledger import Ledger, Place
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
-from pipelines.units import Remaining, Selection, plan_units, unit_id
+from pipelines.units import Remaining, Selection, plan_units, unit_id, unit_uri
 
 ARCHIVE = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 100 + i) for i in range(12)]
 archives = st.lists(st.sampled_from(ARCHIVE), max_size=30)
@@ -200,6 +200,19 @@ def test_ids_depend_on_uri_and_size_alone() -> None:
     split = [ImageFile("/a", "", 1), ImageFile("/b", "", 2)]
     joined = [ImageFile("/a\x001\x00/b", "", 2)]
     assert unit_id(split) == unit_id(joined), "a name holds no NUL: no file is named so"
+
+
+def test_a_unit_that_is_done_again_gets_a_file_of_its_own(tmp_path: Path) -> None:
+    def units(taken: list[str]) -> list[Unit]:
+        return plan_units(ARCHIVE, 5, str(tmp_path / "plan"), taken)
+
+    first = units([])
+    second = units([unit_uri("/captions", first[0])])
+    assert [a == b for a, b in zip(first, second, strict=True)] == [False, True, True]
+    third = units([unit_uri("/captions", unit) for unit in (first[0], second[0])])
+    assert third[0].unit_id not in {first[0].unit_id, second[0].unit_id}
+    # The same whenever the same files are there.
+    assert units([unit_uri("/captions", first[0])]) == second
 
 
 def test_a_plan_does_not_decide_the_ids(tmp_path: Path) -> None:
