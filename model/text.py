@@ -14,6 +14,8 @@ Rules:
    script whose writers put spaces between words: what stands between spaces is one.
 """
 
+import unicodedata
+
 import tensorflow as tf
 
 # Zero-width (non-)joiner; geresh and gershayim: inside words of right-to-left scripts.
@@ -54,6 +56,12 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
     for hidden, sign in ((_APOSTROPHE, "'"), (_POINT, "."), (_COMMA, ",")):
         text = replace(text, hidden, sign)
     return tf.strings.strip(replace(text, " +", " "))
+
+
+def has_word(caption: str) -> bool:
+    """Whether `tokenise` finds a token in `caption`, told without TensorFlow: a letter or digit."""
+    normal = unicodedata.normalize("NFKC", caption)
+    return any(unicodedata.category(character)[0] in "LN" for character in normal)
 
 
 def tokenise(captions: tf.Tensor, lower_case: bool = True) -> tf.RaggedTensor:

@@ -4,13 +4,13 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
 from model.config import SPLITS
+from model.text import has_word
 from pipelines.records import (
     Caption,
     CaptionedImage,
     PreparedImage,
     Reject,
     SplitEntry,
-    TokenisedImage,
 )
 from pipelines.splits import SplitRatios, split_by_hash
 
@@ -80,24 +80,21 @@ def _uri(image: PreparedImage | Reject) -> str:
     return image.uri if isinstance(image, PreparedImage) else image.image_uri or ""
 
 
-def drop_empty_captions(image: TokenisedImage) -> Iterator[TokenisedImage | Reject]:
+def drop_empty_captions(image: CaptionedImage) -> Iterator[CaptionedImage | Reject]:
     """The picture without its captions of no word, and a reject for each of these.
 
     A picture with no other caption is rejected itself.
     """
-    source = image.image
-    pairs = list(zip(source.captions, image.token_ids, strict=True))
-    kept = [(text, ids) for text, ids in pairs if ids]
+    kept = tuple(text for text in image.captions if has_word(text))
     if not kept:
-        error = f"none of its {len(pairs)} captions has a word after normalisation"
-        yield Reject(source.image_id, source.image.uri, "text", "empty_caption", error)
+        error = f"none of its {len(image.captions)} captions has a word after normalisation"
+        yield Reject(image.image_id, image.image.uri, "text", "empty_caption", error)
         return
-    for text, ids in pairs:
-        if not ids:
+    for text in image.captions:
+        if not has_word(text):
             error = "the caption has no word after normalisation"
-            yield Reject(source.image_id, source.image.uri, "text", "empty_caption", error, text)
-    texts, token_ids = zip(*kept, strict=True)
-    yield TokenisedImage(dataclasses.replace(source, captions=texts), token_ids)
+            yield Reject(image.image_id, image.image.uri, "text", "empty_caption", error, text)
+    yield dataclasses.replace(image, captions=kept)
 
 
 def check_sums(

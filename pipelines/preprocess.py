@@ -38,10 +38,10 @@ from pipelines.preprocess_inputs import Listings, combine, digest_pictures, writ
 from pipelines.preprocessing_fn import FREQUENCIES_NAME, VOCABULARY_NAME
 from pipelines.records import (
     Caption,
+    CaptionedImage,
     DuplicatePair,
     PreparedImage,
     SplitEntry,
-    TokenisedImage,
 )
 from pipelines.shards import REJECT_FILES, write_duplicates, write_rejects
 from pipelines.sources import SkippedFiles, check_sources, normalise_uri
@@ -84,23 +84,25 @@ def build(
         "splits": pipeline | "Read splits" >> ReadListing(*listings.splits, SplitEntry),
     }
     joined, unjoined = rows | JoinImages(listings.ratios)
-    united, copies = joined | UniteCopies(listings.ratios)
-    rejects, duplicates = [unjoined], [copies]
+    # Before copies are looked for: a picture that is no example moves and drops no other one.
+    worded, empty = (
+        joined | beam.FlatMap(drop_empty_captions) | "Separate empty" >> Separate(CaptionedImage)
+    )
+    united, copies = worded | UniteCopies(listings.ratios)
+    rejects, duplicates = [unjoined, empty], [copies]
     if config.drop_near_copies:
         united, dropped, near = united | DropNearCopies()
         rejects += dropped
         duplicates += near
     else:
         duplicates.append(united | FindNearCopies())
-    tokenised, empty = (
+    written = (
         united
         | TokeniseCaptions(staging, config.text)
-        | beam.FlatMap(drop_empty_captions)
-        | "Separate empty" >> Separate(TokenisedImage)
+        | WriteShards(staging, config.image, features, config.shard_bytes)
     )
-    written = tokenised | WriteShards(staging, config.image, features, config.shard_bytes)
     rejected = (
-        [*rejects, empty]
+        rejects
         | "All rejects" >> beam.Flatten()
         | beam.WithKeys(lambda reject: shard_of(reject.image_id, REJECT_FILES))
         | "Group rejects" >> beam.GroupByKey()

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.text import detokenise, normalise, tokenise
+from model.text import detokenise, has_word, normalise, tokenise
 
 EXAMPLES = {
     "": "",
@@ -111,6 +111,18 @@ def test_graphs_and_pipelines_normalise_as_eager_code_does() -> None:
 def test_tokens_are_ragged_and_none_for_an_empty_caption() -> None:
     tokens = tokenise(tf.constant(["A dog's bone", "", "Rain."]))
     assert tokens.to_list() == [[b"a", b"dog", b"'s", b"bone"], [], [b"rain"]]
+
+
+# Captions files hold no NUL.
+_LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
+
+
+@given(st.lists(st.text(_LETTERS, max_size=8), max_size=30))
+@settings(deadline=None)
+def test_a_caption_has_a_word_if_it_has_a_token(captions: list[str]) -> None:
+    captions += ["", "'s", "- '", "\u0301", "\u2122", "\uff9e", "\u30fc", "3.5", "...", "\u05f3"]
+    tokens = tokenise(tf.constant(captions)).row_lengths().numpy()
+    assert [has_word(caption) for caption in captions] == (tokens > 0).tolist()
 
 
 def test_detokenising_joins_words_and_closes_the_possessive_up() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import pipeline_builders
 import pyarrow.dataset as pads
 import pytest
+from PIL import Image
 from pipeline_builders import LISTS, captioner, files_of, preprocess_arguments
 
 from model.config import SPLITS, DatasetInfo
@@ -290,3 +291,23 @@ def test_a_run_that_fails_leaves_no_output(
     with pytest.raises(Exception, match="disk full"):
         captioner(*preprocess_arguments(captioned, tmp_path / "dataset"))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("near", ["report", "drop"])
+def test_a_picture_that_is_no_example_moves_and_drops_no_other(tmp_path: Path, near: str) -> None:
+    """Copies of the train split's pictures, listed for test, whose captions have no word."""
+    images, lines = tmp_path / "images", ["image,caption,split"]
+    images.mkdir()
+    for seed in range(6):
+        noise = np.random.default_rng(seed).integers(0, 256, (8, 8, 3), np.uint8)
+        Image.fromarray(noise).resize((64, 64)).save(images / f"{seed}.png")
+        lines.append(f"{seed}.png,a square,{'train' if seed < 4 else 'validation'}")
+        shutil.copy(images / f"{seed}.png", images / f"copy-{seed}.png")
+        lines.append(f"copy-{seed}.png,...,test")
+    (tmp_path / "captions.csv").write_text("\n".join(lines), encoding="utf-8")
+    inputs = ["--captions", tmp_path / "captions.csv", "--images", images]
+    options = ["--image-size-px", "32", "--min-count", "1", "--near-duplicates", near]
+    assert captioner("preprocess", *inputs, *options, "--output", tmp_path / "dataset") == 0
+    info = read_dataset_info(tmp_path / "dataset")
+    assert info.examples == {"train": 4, "validation": 2, "test": 0}
+    assert info.rejects == {"empty_caption": 6}
