@@ -3,6 +3,8 @@
 import dataclasses
 from pathlib import Path
 
+import numpy as np
+
 from model.bundle_folder import BUNDLE_FILE
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints
@@ -154,7 +156,8 @@ def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: byt
         words: the new run's `vocabulary.txt`.
 
     Raises:
-        CaptionerError: if it is neither, or of another architecture, vocabulary or concepts.
+        CaptionerError: if it is neither, or of another architecture, vocabulary or concepts, or has
+            another image encoder than the one that the dataset's features were stored by.
     """
     made: RunConfig | BundleConfig
     if (folder / BUNDLE_FILE).exists():
@@ -180,15 +183,38 @@ def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: byt
             f"--init-from {folder} is of another architecture: got {old}, expected {new}; give the "
             "same options, or train from the start"
         )
-    if (folder / BUNDLE_FILE).exists():
-        if not (folder / WEIGHTS_FILE).exists():
-            raise CaptionerError(
-                f"--init-from {folder} has no {WEIGHTS_FILE}; export the bundle again, or give the "
-                "run that it was made of"
-            )
-        captioner.load_weights(folder / WEIGHTS_FILE)
-    else:
+    encoder = captioner.image_encoder.get_weights()
+    _load_weights(captioner, folder)
+    if config.model.encoder_weights == WEIGHTS_OF_DATASET:
+        _check_encoder(folder, encoder, captioner.image_encoder.get_weights())
+
+
+def _load_weights(captioner: Captioner, folder: Path) -> None:
+    """Loads the weights of a bundle, or of the best epoch of a run."""
+    if not (folder / BUNDLE_FILE).exists():
         Checkpoints(folder).load_best(captioner)
+        return
+    if not (folder / WEIGHTS_FILE).exists():
+        raise CaptionerError(
+            f"--init-from {folder} has no {WEIGHTS_FILE}; export the bundle again, or give the "
+            "run that it was made of"
+        )
+    captioner.load_weights(folder / WEIGHTS_FILE)
+
+
+def _check_encoder(folder: Path, stored: list[np.ndarray], loaded: list[np.ndarray]) -> None:
+    """Checks that a start has the image encoder that stored features come from.
+
+    Training would learn from the features of one encoder, and captioning use the other.
+    """
+    pairs = list(zip(stored, loaded, strict=True))
+    if not all(np.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in pairs):
+        far = max(float(np.abs(a - b).max()) for a, b in pairs)
+        raise CaptionerError(
+            f"--init-from {folder}: its image encoder has other weights than the one that the "
+            f"dataset's stored features come from (they differ by up to {far:.2g}); preprocess "
+            "with that encoder's weights, or start without --init-from"
+        )
 
 
 def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import builders
 import numpy as np
 import pytest
 
-from model.checkpoints import Checkpoints
-from model.config import SamplerConfig
+from model.captioner import Captioner
+from model.checkpoints import Checkpoints, Progress
+from model.config import BundleConfig, ModelConfig, SamplerConfig, TrainConfig
+from model.config_json import to_json
+from model.dataset import read_dataset_info
+from model.errors import CaptionerError
 from model.export import export
-from model.run_folder import restore_captioner
+from model.run_folder import (
+    RUN_FILE,
+    WEIGHTS_OF_DATASET,
+    make_captioner,
+    make_run_config,
+    restore_captioner,
+    start_from,
+)
+from model.training import CrossEntropyTraining
+from model.vocabulary import Vocabulary
 
 # Nothing is learnt at such a rate: what comes out is what went in.
 STILL = {"epochs": 1, "learning_rate": 1e-12}
@@ -130,3 +145,47 @@ def test_a_folder_that_is_neither_is_refused(
 ) -> None:
     assert builders.train(squares, tmp_path / "run", init_from=tmp_path) == 2
     assert "is no run" in capsys.readouterr().err
+
+
+def of_stored_features(squares: Path) -> tuple[Captioner, Any]:
+    """A captioner of a real backbone, its weights random, and its run on stored features."""
+    model = ModelConfig("MobileNet", WEIGHTS_OF_DATASET, units=16, decoder="gru", concepts=0)
+    config = make_run_config(read_dataset_info(squares), model, TrainConfig(max_length=8))
+    return make_captioner(config, Vocabulary(builders.VOCABULARY), weights=None), config
+
+
+def save_start(folder: Path, kind: str, captioner: Captioner, config: Any) -> None:
+    """Writes what a start is read from: of a run or of a bundle."""
+    folder.mkdir()
+    (folder / "vocabulary.txt").write_bytes(b"words")
+    if kind == "run":
+        (folder / RUN_FILE).write_text(to_json(config))
+        training = CrossEntropyTraining(captioner, config.train)
+        Checkpoints(folder).save(training, Progress().after(1.0, 1.0))
+        return
+    shared = {field.name for field in dataclasses.fields(BundleConfig)}
+    fields = {name: value for name, value in vars(config).items() if name in shared}
+    bundle = BundleConfig("", sampler=SamplerConfig(), max_length=8, low_score=None, **fields)
+    (folder / "bundle.json").write_text(to_json(bundle))
+    captioner.save_weights(folder / "captioner.weights.h5")
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_stored_features_need_the_image_encoder_that_made_them(
+    kind: str, squares: Path, tmp_path: Path
+) -> None:
+    captioner, config = of_stored_features(squares)
+    save_start(tmp_path / "same", kind, captioner, config)
+    start_from(captioner, config, tmp_path / "same", b"words")
+    # As a fine-tuned encoder: some weight of it is another one, and by little.
+    tuned, _ = of_stored_features(squares)
+    tuned.set_weights(captioner.get_weights())
+    weight = tuned.image_encoder.weights[-1]
+    weight.assign(weight + 1e-3)
+    save_start(tmp_path / "other", kind, tuned, config)
+    with pytest.raises(CaptionerError, match=r"other: its image encoder .*differ by up to 0\.001"):
+        start_from(captioner, config, tmp_path / "other", b"words")
+    # Where pictures are encoded in every step, the start's encoder is what training uses.
+    model = dataclasses.replace(config.model, encoder_weights=None)
+    config = dataclasses.replace(config, model=model)
+    start_from(captioner, config, tmp_path / "other", b"words")
