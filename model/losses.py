@@ -46,7 +46,8 @@ def doubly_stochastic(attention: Tensor, targets: Tensor) -> Tensor:
         attention: `float[B, N, L, P]`, each row of P sums to 1.
         targets: `int[B, N, L]`; padding looks at nothing.
     """
-    real = ops.expand_dims(ops.cast(ops.not_equal(targets, PAD), attention.dtype), -1)
+    attention = ops.cast(attention, "float32")
+    real = ops.expand_dims(ops.cast(ops.not_equal(targets, PAD), "float32"), -1)
     return ops.mean(ops.square(1.0 - ops.sum(attention * real, axis=2)))
 
 

@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from model.losses import caption_crossentropy, doubly_stochastic, tag_crossentropy
 from model.vocabulary import END, PAD
@@ -69,6 +70,14 @@ def test_looking_everywhere_once_costs_nothing() -> None:
     assert float(doubly_stochastic(attention, targets)) == 0.0
     stare = np.array([[[[1, 0], [1, 0], [0, 1]]]], "float32")
     assert float(doubly_stochastic(stare, targets)) == pytest.approx(1.0)
+
+
+def test_attention_of_half_precision_is_summed_in_single() -> None:
+    attention = tf.fill([1, 1, 300, 2], tf.constant(0.5, tf.bfloat16))
+    targets = np.full((1, 1, 300), 4)
+    term = doubly_stochastic(attention, targets)
+    assert term.dtype == tf.float32
+    assert float(term) == pytest.approx(149.0**2)
 
 
 def test_tags_cost_the_sum_over_concepts_and_over_recognisers_that_learn() -> None:

@@ -49,13 +49,15 @@ def test_fine_tuning_moves_the_encoder_from_the_layer_on(tmp_path: Path, squares
 
 
 @pytest.mark.parametrize(
-    ("decoder", "precision"), [("transformer", "mixed_float16"), ("gru", "mixed_bfloat16")]
+    ("decoder", "precision", "regularisation"),
+    [("transformer", "mixed_float16", 0.0), ("gru", "mixed_bfloat16", 0.1)],
 )
 def test_mixed_precision_learns_and_keeps_float32_weights(
-    tmp_path: Path, squares: Path, decoder: str, precision: str
+    tmp_path: Path, squares: Path, decoder: str, precision: str, regularisation: float
 ) -> None:
     run = tmp_path / "run"
     options = {"decoder": decoder, "concepts": 4, "epochs": 2, "learning_rate": 3e-3}
+    options["attention_regularisation"] = regularisation
     assert builders.train(squares, run, precision=precision, **options) == 0
     losses = [row["loss"] for row in history(run)]
     assert losses[-1] < losses[0]
