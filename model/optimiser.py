@@ -1,6 +1,7 @@
 """The optimiser of both phases, and its schedule."""
 
 import keras
+from keras import ops
 
 from model.config import TrainConfig
 
@@ -9,18 +10,25 @@ _WARM_UP = 0.05
 
 
 def learning_rate_schedule(peak: float, steps: int) -> keras.optimizers.schedules.CosineDecay:
-    """Linear warm-up, then cosine decay to zero over `steps` (Loshchilov & Hutter 2017)."""
-    warm_up = max(1, round(_WARM_UP * steps))
+    """Linear warm-up, then cosine decay to zero over `steps` (Loshchilov & Hutter 2017).
+
+    Few steps have no warm-up: it begins at zero, so that one of a single step would lose the step.
+    """
+    warm_up = round(_WARM_UP * steps)
+    if warm_up <= 1:
+        return keras.optimizers.schedules.CosineDecay(peak, decay_steps=steps)
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
         warmup_target=peak,
         warmup_steps=warm_up,
-        decay_steps=max(1, steps - warm_up),
+        decay_steps=steps - warm_up,
     )
 
 
 class ScaledAdamW(keras.optimizers.AdamW):
     """AdamW (Loshchilov & Hutter 2019) that gives some variables a share of the learning rate.
+
+    Their weights decay by that share too.
 
     Args:
         shares: by path of a variable, its share; 1 for those not named.
@@ -36,8 +44,15 @@ class ScaledAdamW(keras.optimizers.AdamW):
     ) -> None:
         # On TensorFlow `variable` is its own, without a path.
         path = self._trainable_variables[self._get_variable_index(variable)].path
-        share = self.shares.get(path, 1.0)
-        super().update_step(gradient, variable, learning_rate * share)
+        rate = learning_rate * self.shares.get(path, 1.0)
+        if self._use_weight_decay(variable):
+            # In the order of Keras, to the last bit.
+            decay = variable * ops.cast(self.weight_decay, variable.dtype)
+            self.assign_sub(variable, decay * ops.cast(rate, variable.dtype))
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
+        """Nothing: Keras would take one rate for all, `update_step` knows each variable's."""
 
 
 def make_optimiser(

@@ -141,8 +141,8 @@ def test_a_folder_that_is_no_run_cannot_be_restored(tmp_path: Path) -> None:
 def test_divergence_stops_with_an_error_and_keeps_the_last_good_epoch(
     squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # One step an epoch: the warm-up's first step has a rate of 0, the second one of 1e30.
-    changes = {"batch_size": 48, "epochs": 4, "learning_rate": 1e30}
+    # One step an epoch: the warm-up's first step has a rate of 0, the second one of 5e29.
+    changes = {"batch_size": 48, "epochs": 40, "learning_rate": 1e30}
     assert builders.train(squares, tmp_path / "run", **changes) == 2
     error = error_of(capsys)
     assert (
