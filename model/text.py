@@ -31,6 +31,11 @@ _KATAKANA = r"[\p{Katakana}\x{30fc}][\p{Katakana}\x{30fc}\p{M}]*"
 _SINGLE = r"[\p{Han}\p{Hiragana}]\p{M}*"
 
 
+def separate(captions: tf.Tensor) -> tf.Tensor:
+    """Captions (`string[...]`, UTF-8) with spaces around what is a token without them by rule 7."""
+    return tf.strings.regex_replace(captions, rf"({_SINGLE}|{_KATAKANA})", r" \1 ")
+
+
 def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
     """Captions (`string[...]`, UTF-8) as their tokens, separated by single spaces."""
     # Imported here: a bundle has none of its ops, and loads with TensorFlow alone.
@@ -43,7 +48,7 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
         text = tf.strings.lower(text, encoding="utf-8")
     text = replace(text, "[\u2018\u2019\u02bc`\u00b4]", "'")
     text = replace(text, _DIRECTION_MARKS, "")
-    text = replace(text, rf"({_SINGLE}|{_KATAKANA})", r" \1 ")
+    text = separate(text)
     for sign, hidden in ((r"\.", _POINT), (",", _COMMA)):
         for _ in range(2):  # in 1.2.3 the match of 1.2 takes the digit that 2.3 needs
             text = replace(text, rf"(\p{{N}}){sign}(\p{{N}})", rf"\1{hidden}\2")

@@ -7,12 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import tensorflow as tf
+
 from model import ptb
 from model.errors import CaptionerError
 from model.java import JavaError, run_java
+from model.text import separate
 
 JAVA_TOKENISER: Final = "PTBTokenizer (Stanford CoreNLP 3.4.1, Java)"
 PYTHON_TOKENISER: Final = "model.ptb (Python, PTB rules)"
+# Ends the name of a tokeniser that was given other texts than the captions themselves.
+SEPARATED: Final = ", after separating Han and Kana"
 
 _LOG = logging.getLogger(__name__)
 _JAVA_SECONDS: Final = 600.0
@@ -23,7 +28,7 @@ class Tokenised(NamedTuple):
 
     Attributes:
         batches: One line a caption, its words separated by single spaces.
-        tokeniser: Name of the tokeniser that made them.
+        tokeniser: Name of the tokeniser that made them, and of what was done before.
         without_java: Why Java is not to be used for anything else either; None where it runs.
     """
 
@@ -35,6 +40,9 @@ class Tokenised(NamedTuple):
 def tokenise(batches: Sequence[Sequence[str]], tokeniser: str) -> Tokenised:
     """Tokenise batches of captions, all with one tokeniser, and name it.
 
+    The Penn Treebank's rules take what stands between spaces for a word: of Chinese or Japanese a
+    whole sentence. Such writing is separated first, as `model.text` does it for training.
+
     Args:
         batches: Captions.
         tokeniser: "java", "python", or "auto" for Java's where it runs and ours elsewhere.
@@ -45,6 +53,19 @@ def tokenise(batches: Sequence[Sequence[str]], tokeniser: str) -> Tokenised:
     """
     if tokeniser not in ("auto", "java", "python"):
         raise ValueError(f"got tokeniser {tokeniser!r}; expected 'auto', 'java' or 'python'")
+    separated = [_separate(batch) for batch in batches]
+    changed = separated != [list(batch) for batch in batches]
+    found = _tokenise(separated, tokeniser)
+    return found._replace(tokeniser=found.tokeniser + SEPARATED) if changed else found
+
+
+def _separate(captions: Sequence[str]) -> list[str]:
+    """Captions with spaces around the characters that are words of their own."""
+    return [text.decode() for text in separate(tf.constant(captions, tf.string)).numpy()]
+
+
+def _tokenise(batches: Sequence[Sequence[str]], tokeniser: str) -> Tokenised:
+    """Captions whose words have spaces between them, or signs, as `tokenise` takes them."""
     without_java = "tokeniser 'python' was asked for, with which no Java is run"
     if tokeniser != "python":
         try:

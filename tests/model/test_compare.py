@@ -18,6 +18,7 @@ from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.evaluate import Evaluation
 from model.loading import load_model
+from model.tokenisers import SEPARATED
 
 
 def run(*arguments: object) -> int:
@@ -122,6 +123,14 @@ def test_scores_over_other_words_are_not_compared(evaluation: Evaluation) -> Non
     scores = dataclasses.replace(evaluation.scores, tokeniser="another")
     with pytest.raises(CaptionerError, match=r"A was scored with another.*--tokeniser python"):
         compare(dataclasses.replace(evaluation, scores=scores), evaluation)
+
+
+def test_scores_compare_where_one_models_captions_alone_were_separated(
+    evaluation: Evaluation,
+) -> None:
+    name = evaluation.scores.tokeniser + SEPARATED
+    scores = dataclasses.replace(evaluation.scores, tokeniser=name)
+    assert compare(dataclasses.replace(evaluation, scores=scores), evaluation)["b_minus_a"]
 
 
 def test_scores_of_other_pictures_are_not_compared(evaluation: Evaluation) -> None:

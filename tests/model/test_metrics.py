@@ -177,3 +177,22 @@ def test_refused_input(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         score_captions(candidates, references, "python")
+
+
+def test_chinese_captions_are_scored_by_their_characters(tokeniser: str) -> None:
+    references = {
+        "dog": ["一只狗在草地上跑", "一只棕色的狗在草地上奔跑"],
+        "men": ["两个男人在踢足球"],
+        "girl": ["女孩坐在红色的椅子上"],
+    }
+    near = {"dog": "一只狗在草地上奔跑", "men": "两个男人踢足球", "girl": "女孩坐在椅子上"}
+    scores = score_captions(near, references, tokeniser)
+    assert scores.tokeniser.endswith(", after separating Han and Kana")
+    values = scores.values()
+    assert 0.8 < values["bleu_1"] < 1
+    assert values["bleu_4"] > 0.5
+    assert values["cider"] > 3
+    copies = {image: captions[0] for image, captions in references.items()}
+    values = score_captions(copies, references, tokeniser).values()
+    assert values["bleu_1"] == pytest.approx(1)
+    assert values["rouge_l"] == pytest.approx(1)
