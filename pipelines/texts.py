@@ -1,4 +1,4 @@
-"""Text files read whole: UTF-8, lines that end at line feeds alone, JSON; messages of one line."""
+"""Text files read whole: UTF-8, lines that end at line feeds, JSON; messages of one line."""
 
 import io
 import json
@@ -63,9 +63,11 @@ def read_text(uri: str, what: str) -> str:
 def lines_of(text: str) -> Iterator[tuple[int, str]]:
     """The lines of `text` that are not blank, numbered from 1; one copied at a time.
 
-    Lines end at ``\\n`` or ``\\r\\n``. What Unicode counts as a line break may be part of a value.
+    Lines end at ``\\n`` or ``\\r\\n``, in a text that has no ``\\n`` at ``\\r``. What else Unicode
+    counts as a line break may be part of a value.
     """
-    for number, line in enumerate(io.StringIO(text, newline="\n"), 1):
+    newline = "\n" if "\n" in text else "\r"
+    for number, line in enumerate(io.StringIO(text, newline=newline), 1):
         if line.strip():
             yield number, line.removesuffix("\n").removesuffix("\r")
 
@@ -82,7 +84,9 @@ def stream_lines(uri: str, what: str) -> Iterator[tuple[int, str]]:
             for number, data in enumerate(file, 1):
                 line = decode_utf8(data, f"{what} {uri}", position)
                 position += len(data)
-                if line.strip():
+                if number == 1 and not data.endswith(b"\n"):
+                    yield from lines_of(line)  # the whole file
+                elif line.strip():
                     yield number, line.removesuffix("\n").removesuffix("\r")
     except OSError as error:
         raise CaptionerError(

@@ -1,7 +1,7 @@
 """Captions files that are one document: Flickr token files, COCO and Karpathy JSON."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from model.errors import CaptionerError
@@ -17,6 +17,8 @@ from pipelines.texts import lines_of, parse_json, read_text, shorten
 _TOKEN_LINE = re.compile(r"(?P<image_id>.+?)#(?P<number>\d+)\t(?P<text>.*)", re.DOTALL)
 TOKEN_FORM = "'IMAGE#NUMBER<TAB>CAPTION' (Flickr token file)"
 COCO_FORM = "COCO captions JSON with 'images' (id, file_name) and 'annotations' (image_id, caption)"
+# What JSON has that may name an image.
+_ID_TYPES = (int, float, str)
 KARPATHY_FORM = "Karpathy JSON with 'images' (filename) of 'sentences' (raw)"
 
 
@@ -65,35 +67,59 @@ def _without_tokens(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _fields(value: Any, names: Sequence[str], where: str, expected: str) -> list[Any]:
+    """What the JSON object `value` has under `names`.
+
+    Raises:
+        CaptionerError: if it is no object, or has nothing under one of them.
+    """
+    if not isinstance(value, dict):
+        raise _unexpected(where, value, expected, "no JSON object")
+    for name in names:
+        if name not in value:
+            raise _unexpected(where, value, expected, f"{name!r} is missing")
+    return [value[name] for name in names]
+
+
+def _unexpected(where: str, value: Any, expected: str, flaw: str) -> CaptionerError:
+    return CaptionerError(f"{where}: got {shorten(value)}, expected {expected} ({flaw})")
+
+
 def read_coco(uri: str) -> Iterator[FoundCaption]:
     """``{"images": [{"id", "file_name"}], "annotations": [{"image_id", "caption"}]}``
 
     Raises:
-        CaptionerError: if the file cannot be read or is another; the message names the annotation.
+        CaptionerError: if the file cannot be read or is another, or an id is of two pictures; the
+            message names the image or annotation.
     """
     document = _read_document(uri, ["images", "annotations"], COCO_FORM)
-    try:
-        names = {image["id"]: image["file_name"] for image in document["images"]}
-    except (KeyError, TypeError) as error:
-        raise CaptionerError(
-            f"{WHAT} {uri}: {error} is missing in one of its 'images'; expected {COCO_FORM}"
-        ) from error
+    names = _names_by_id(document["images"], uri)
+    expected = "'caption' and the 'image_id' of one of its images"
     for number, annotation in enumerate(document["annotations"]):
         place = f"annotation {number}"
-        try:
-            image_id, text = names[annotation["image_id"]], annotation["caption"]
-        except (KeyError, TypeError) as error:
-            raise _bad_annotation(uri, place, annotation, f"{error} is missing") from error
-        if not (isinstance(image_id, str) and isinstance(text, str)):
-            raise _bad_annotation(uri, place, annotation, "name or caption is no text")
-        yield FoundCaption(image_id, text, None, place)
+        where = where_of(uri, place)
+        image_id, text = _fields(annotation, ["image_id", "caption"], where, expected)
+        if not isinstance(image_id, _ID_TYPES) or image_id not in names:
+            raise _unexpected(where, annotation, expected, f"no image has the id {image_id!r}")
+        name = names[image_id]
+        if not (isinstance(name, str) and isinstance(text, str)):
+            raise _unexpected(where, annotation, expected, "name or caption is no text")
+        yield FoundCaption(name, text, None, place)
 
 
-def _bad_annotation(uri: str, place: str, annotation: Any, flaw: str) -> CaptionerError:
-    return CaptionerError(
-        f"{where_of(uri, place)}: got {str(annotation)[:80]}, expected 'caption' and the "
-        f"'image_id' of one of its images ({flaw})"
-    )
+def _names_by_id(images: list[Any], uri: str) -> dict[Any, Any]:
+    names: dict[Any, Any] = {}
+    for number, image in enumerate(images):
+        where = where_of(uri, f"image {number}")
+        image_id, name = _fields(image, ["id", "file_name"], where, COCO_FORM)
+        if not isinstance(image_id, _ID_TYPES):
+            raise _unexpected(where, image, COCO_FORM, "'id' is no number and no text")
+        if names.setdefault(image_id, name) != name:
+            raise CaptionerError(
+                f"{where}: got the id {image_id!r} for {shorten(name)}, which an image before has "
+                f"for {shorten(names[image_id])}; expected an id of its own for each picture"
+            )
+    return names
 
 
 def read_karpathy(uri: str) -> Iterator[FoundCaption]:
@@ -105,14 +131,11 @@ def read_karpathy(uri: str) -> Iterator[FoundCaption]:
     for number, image in enumerate(_read_document(uri, ["images"], KARPATHY_FORM)["images"]):
         place = f"image {number}"
         where = where_of(uri, place)
-        try:
-            name, folder = image["filename"], image.get("filepath")
-            texts = [sentence["raw"] for sentence in image["sentences"]]
-        except (KeyError, TypeError, AttributeError) as error:
-            raise CaptionerError(
-                f"{where}: got {str(image)[:80]}, expected {KARPATHY_FORM} ({error} is missing)"
-            ) from error
-        image_id = parse_image_id(name, where)
+        name, sentences = _fields(image, ["filename", "sentences"], where, KARPATHY_FORM)
+        if not isinstance(sentences, list):
+            raise _unexpected(where, image, KARPATHY_FORM, "'sentences' is no list")
+        texts = [_fields(s, ["raw"], where, KARPATHY_FORM)[0] for s in sentences]
+        image_id, folder = parse_image_id(name, where), image.get("filepath")
         if folder:
             image_id = f"{parse_image_id(folder, where).rstrip('/')}/{image_id}"
         for text in captions_of(texts, where):

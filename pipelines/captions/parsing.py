@@ -92,21 +92,30 @@ def captions_of(value: Any, where: str) -> Iterator[str]:
         yield text or ""
 
 
-def split_cell(cell: str) -> str | list[str | None]:
+def split_cell(cell: str, where: str) -> str | list[str | None]:
     """The captions in a cell of a text table, or the cell as it is.
 
     Several are a list in JSON, or in Python's own spelling, as pandas writes lists.
+
+    Raises:
+        CaptionerError: if it is a list in another spelling.
     """
-    if not cell.lstrip().startswith("["):
+    text = cell.strip()
+    if not text.startswith("["):
         return cell
     value = None
     with contextlib.suppress(ValueError, RecursionError):  # a caption may start with a bracket
         value = json.loads(cell)
     if value is None:
         with contextlib.suppress(ValueError, SyntaxError, RecursionError, MemoryError):
-            value = ast.literal_eval(cell.strip())
+            value = ast.literal_eval(text)
             # An array's spelling has no commas: Python would take its texts for one.
-            value = value if repr(value) == cell.strip() else None
+            value = value if repr(value) == text else None
+    if value is None and text.startswith(("['", '["')) and text.endswith("]"):
+        raise CaptionerError(
+            f"{where}: got {shorten(cell)}, the text of an array or a damaged list, expected a "
+            "caption or a list of captions; write lists as JSON"
+        )
     if isinstance(value, list) and all(text is None or isinstance(text, str) for text in value):
         return value
     return cell

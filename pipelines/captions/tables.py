@@ -75,7 +75,7 @@ def _read_table(
     for place, row in table.rows:
         here = where_of(uri, place)
         value = row.get(caption)
-        texts = split_cell(value) if cells and isinstance(value, str) else value
+        texts = split_cell(value, here) if cells and isinstance(value, str) else value
         yield from _captions_of_row(row.get(image), texts, row.get(split), place, here)
 
 

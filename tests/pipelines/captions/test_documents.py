@@ -66,6 +66,13 @@ def test_a_token_file_may_have_a_byte_order_mark_and_windows_line_ends(tmp_path:
     assert read(read_flickr, tmp_path, data) == CAPTIONS
 
 
+def test_a_token_file_may_have_the_line_ends_of_old_macs(tmp_path: Path) -> None:
+    assert read(read_flickr, tmp_path, TOKENS.replace("\n", "\r")) == CAPTIONS
+    # Where lines end otherwise, it is part of a caption.
+    (caption,) = read(read_flickr, tmp_path, "a.jpg#0\tA cat\rsleeps\n")
+    assert caption.text == "A cat\rsleeps"
+
+
 def test_blank_lines_count_as_lines_but_not_as_captions(tmp_path: Path) -> None:
     captions = read(read_flickr, tmp_path, "\n  \nb.jpg#0\tA dog .\n\r\n\na.jpg#0\t\n")
     assert [(c.image_id, c.text, c.place) for c in captions] == [
@@ -145,6 +152,14 @@ def test_coco_json_gives_its_captions_in_order(tmp_path: Path) -> None:
     assert read(read_coco, tmp_path, bare) == expected
 
 
+def test_an_id_of_two_pictures_is_an_error_that_names_both(tmp_path: Path) -> None:
+    again = {**COCO, "images": [*COCO["images"], {"id": 7, "file_name": "b.jpg"}]}
+    assert len(read(read_coco, tmp_path, json.dumps(again))) == 2
+    other = {**COCO, "images": [*COCO["images"], {"id": 7, "file_name": "c.jpg"}]}
+    message = error_of(read_coco, tmp_path, json.dumps(other))
+    assert "image 2: got the id 7 for 'c.jpg', which an image before has for 'b.jpg'" in message
+
+
 def test_karpathy_json_gives_its_captions_and_their_splits(tmp_path: Path) -> None:
     assert read(read_karpathy, tmp_path, json.dumps(KARPATHY)) == [
         FoundCaption("val2014/b.jpg", "A dog.", "restval", "image 0"),
@@ -166,7 +181,12 @@ def test_karpathy_json_gives_its_captions_and_their_splits(tmp_path: Path) -> No
         ("{}", "'images' is missing"),
         ('{"images": []}', "'annotations' is missing"),
         ('{"images": [{"id": 1}], "annotations": []}', "'file_name' is missing"),
-        ('{"images": [7], "annotations": []}', "expected COCO captions JSON"),
+        ('{"images": [7], "annotations": []}', "image 0: got 7, expected COCO captions JSON"),
+        ('{"images": [[]], "annotations": []}', "(no JSON object)"),
+        (
+            '{"images": [{"id": [7], "file_name": "a"}], "annotations": []}',
+            "image 0: got {'id': [7], 'file_name': 'a'}, expected COCO captions JSON with 'images'",
+        ),
         ('{"images": 7, "annotations": []}', "'images' is no list"),
         ('{"images": [], "annotations": 7}', "'annotations' is no list"),
         (json.dumps(KARPATHY), "got a JSON object with keys ['dataset', 'images']"),
@@ -179,13 +199,13 @@ def test_json_that_is_no_coco_is_an_error(tmp_path: Path, data: str, words: str)
 @pytest.mark.parametrize(
     ("annotation", "words"),
     [
-        ({"image_id": 99, "caption": "A dog"}, "99"),
+        ({"image_id": 99, "caption": "A dog"}, "(no image has the id 99)"),
         ({"image_id": 7}, "'caption'"),
         ({"caption": "A dog"}, "'image_id'"),
         ({"image_id": 7, "caption": None}, "None"),
         ({"image_id": 7, "caption": 5}, "5"),
-        ("A dog", "A dog"),
-        ({"image_id": [7], "caption": "A dog"}, "[7]"),
+        ("A dog", "got 'A dog', expected 'caption' and the 'image_id' of one of its images"),
+        ({"image_id": [7], "caption": "A dog"}, "(no image has the id [7])"),
     ],
 )
 def test_an_annotation_without_image_or_caption_is_named(
@@ -200,7 +220,9 @@ def test_an_annotation_without_image_or_caption_is_named(
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        ("a.jpg", "expected Karpathy JSON"),
+        ("a.jpg", "got 'a.jpg', expected Karpathy JSON"),
+        ({"filename": "a.jpg", "sentences": 7}, "('sentences' is no list)"),
+        ({"filename": "a.jpg", "sentences": ["A dog"]}, "got 'A dog', expected Karpathy JSON"),
         ({"sentences": []}, "'filename' is missing"),
         ({"filename": "a.jpg"}, "'sentences' is missing"),
         ({"filename": 7, "sentences": []}, "got 7, expected the name of a picture"),

@@ -246,9 +246,10 @@ def test_lines_of_blanks_and_cells_of_any_length_are_fine(tmp_path: Path) -> Non
         ("""['A dog runs .', "A man's hat"]""", ["A dog runs .", "A man's hat"]),  # by pandas
         ("""['A dog', None]""", ["A dog", ""]),
         ("""["A dog", null]""", ["A dog", ""]),
-        ("""['A dog' 'A cat']""", ["['A dog' 'A cat']"]),  # an array: commas would be guesses
         ("[blurred] a dog", ["[blurred] a dog"]),
         ("[1, 2]", ["[1, 2]"]),
+        ("[Untitled]", ["[Untitled]"]),
+        ("""['Untitled'], in oil""", ["['Untitled'], in oil"]),
     ],
 )
 def test_a_cell_may_be_a_list_as_json_or_as_python_writes_it(
@@ -256,6 +257,23 @@ def test_a_cell_may_be_a_list_as_json_or_as_python_writes_it(
 ) -> None:
     found = read(tmp_path, delimited([("image", "caption"), ("a.jpg", cell)], ","), ".csv")
     assert [caption[1] for caption in found] == captions
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [
+        """['A dog' 'A cat']""",  # an array: commas would be guesses
+        """['A dog'\n "A man's hat"]""",
+        """ ["A dog", "A cat",] """,
+    ],
+)
+def test_a_list_in_another_spelling_is_an_error_that_names_the_line(
+    tmp_path: Path, cell: str
+) -> None:
+    text = delimited([("image", "caption"), ("a.jpg", "A dog"), ("b.jpg", cell)], ",")
+    message = error_of(tmp_path, text, ".csv")
+    assert f"line 3: got {cell!r}, the text of an array" in message
+    assert message.endswith("write lists as JSON")
 
 
 def test_empty_json_lines_are_an_error(tmp_path: Path) -> None:
@@ -285,10 +303,10 @@ def test_a_nameless_index_column_is_no_split(tmp_path: Path) -> None:
 def test_a_caption_that_starts_with_a_bracket_is_text_unless_it_is_a_list_of_texts(
     tmp_path: Path,
 ) -> None:
-    cells = ["[unknown] dog", "[1, 2]", "['a',]", '["a", "b"]', "[]", "[" * 5000]
+    cells = ["[unknown] dog", "[1, 2]", '["a", "b"]', "[]", "[" * 5000]
     data = delimited([("image", "caption"), *(("a.jpg", cell) for cell in cells)], ",")
     texts = [caption[1] for caption in read(tmp_path, data)]
-    assert texts == ["[unknown] dog", "[1, 2]", "['a',]", "a", "b", "[" * 5000]
+    assert texts == ["[unknown] dog", "[1, 2]", "a", "b", "[" * 5000]
 
 
 def test_a_caption_of_nothing_is_an_empty_one_that_will_be_counted(tmp_path: Path) -> None:
