@@ -17,9 +17,10 @@ def option(default: Any, help: str) -> Any:
 def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = None) -> None:
     """Adds an option to `parser` for every field of `cls` made with `option`.
 
+    One that is not given is no attribute of the parsed options, see `from_options`.
+
     Args:
-        unset: what an option that is not given stands for, if not for its default; it is no
-            attribute of the parsed options then.
+        unset: what such an option stands for, if not for its default.
     """
     hints = typing.get_type_hints(cls)
     group = parser.add_argument_group(cls.__name__.removesuffix("Config").lower())
@@ -29,7 +30,7 @@ def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = 
         group.add_argument(
             "--" + field.name.replace("_", "-"),
             type=_parser_of(hints[field.name]),
-            default=argparse.SUPPRESS if unset else field.default,
+            default=argparse.SUPPRESS,
             metavar=field.name.rsplit("_", 1)[-1].upper(),
             help=f"{field.metadata['help']} (default: {unset or field.default})",
         )
@@ -44,6 +45,6 @@ def _parser_of(annotation: Any) -> Any:
 
 
 def from_options(cls: type[Config], options: argparse.Namespace) -> Config:
-    """Builds `cls` from parsed options of the same names."""
+    """Builds `cls` from parsed options of the same names; the others have their defaults."""
     names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
     return cls(**{name: getattr(options, name) for name in names if hasattr(options, name)})

@@ -1,6 +1,7 @@
 """The folder of a run: its configuration, and the captioner that it trained."""
 
 import dataclasses
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -37,23 +38,27 @@ def make_run_config(
     train: TrainConfig,
     concepts: tuple[str, ...] = (),
     init_from: str | None = None,
+    given: Collection[str] = (),
 ) -> RunConfig:
     """The configuration of a run of `model` on a dataset.
 
     A dataset with stored features brings its image encoder along.
+
+    Args:
+        given: fields of `model` that were asked for; the others have their defaults.
 
     Raises:
         CaptionerError: if `model` asks for another encoder than the one of the stored features, or
             to fine-tune it.
     """
     if info.features:
-        default, stored = ModelConfig(), info.features.encoder
-        if model.encoder not in (default.encoder, stored):
+        stored = info.features.encoder
+        if "encoder" in given and model.encoder != stored:
             raise CaptionerError(
                 f"--encoder: got {model.encoder!r}, the dataset holds features of {stored!r}; "
                 "leave the option out, or preprocess with that --encoder"
             )
-        if model.encoder_weights != default.encoder_weights:
+        if "encoder_weights" in given:
             raise CaptionerError(
                 f"--encoder-weights: got {model.encoder_weights!r}, but the dataset holds features "
                 "and the weights that made them; leave the option out"

@@ -218,7 +218,7 @@ def run(options: argparse.Namespace) -> int:
     concepts = dataset_concepts(dataset, model.concepts, options.stop_words)
     # The same from wherever the command is run again.
     init_from = options.init_from and str(Path(options.init_from).resolve())
-    config = make_run_config(info, model, train, concepts, init_from)
+    config = make_run_config(info, model, train, concepts, init_from, given=vars(options))
     keras.utils.set_random_seed(train.seed)
     keras.mixed_precision.set_global_policy(train.precision)
     if (folder / RUN_FILE).exists():

@@ -146,6 +146,7 @@ def test_a_bundle_of_it_captions_pixels(
     [
         (["--encoder", "cnn"], "--encoder: got 'cnn', the dataset holds features of 'MobileNetV2'"),
         (["--encoder-weights", "none"], "--encoder-weights: got None"),
+        (["--encoder-weights", "imagenet"], "--encoder-weights: got 'imagenet'"),
     ],
 )
 def test_another_encoder_than_the_stored_one_is_refused(
