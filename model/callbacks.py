@@ -62,6 +62,13 @@ class ShowSpeed(keras.callbacks.Callback):
             logs["captions_per_sec"] = (batch + 1) * self.captions / seconds
 
 
+class WriteHistory(keras.callbacks.CSVLogger):
+    """A table with a row for each epoch, counted from 1 as everywhere but in Keras."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        super().on_epoch_end(epoch + 1, logs)
+
+
 class ShowCaptions(keras.callbacks.Callback):
     """Writes some validation pictures with captions and attention maps for TensorBoard.
 

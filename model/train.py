@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from model.callbacks import ShowCaptions, ShowSpeed, StopOnNaN, ValidateAndSave
+from model.callbacks import ShowCaptions, ShowSpeed, StopOnNaN, ValidateAndSave, WriteHistory
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
@@ -178,7 +178,7 @@ class Trainer:
             ShowSpeed(save.captions / self.steps),
             save,
             ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),
-            keras.callbacks.CSVLogger(str(self.folder / history), append=True),
+            WriteHistory(str(self.folder / history), append=True),
             keras.callbacks.TensorBoard(str(self.folder / "logs"), write_graph=False),
         ]
 

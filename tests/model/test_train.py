@@ -30,7 +30,7 @@ STEPS_PER_EPOCH = builders.SPLITS["train"] // builders.TINY_RUN["batch_size"]
 
 
 def history(run: Path) -> list[int]:
-    """The epochs of history.csv, in its order, counted from 0."""
+    """The epochs of history.csv, in its order."""
     with (run / "history.csv").open(newline="") as file:
         return [int(row["epoch"]) for row in csv.DictReader(file)]
 
@@ -62,7 +62,7 @@ def test_it_learns_to_name_the_colours(trained_run: Path, squares: Path) -> None
 
 
 def test_every_epoch_is_in_the_history_and_the_logs(trained_run: Path) -> None:
-    assert history(trained_run) == list(range(builders.TINY_RUN["epochs"]))
+    assert history(trained_run) == list(range(1, builders.TINY_RUN["epochs"] + 1))
     losses = validation_losses(trained_run)
     assert losses[-1] < losses[0] / 2
     for kind in ("train", "validation"):
@@ -149,7 +149,7 @@ def test_divergence_stops_with_an_error_and_keeps_the_last_good_epoch(
         "of epoch 2; the checkpoint of the epoch before, if there was one, is kept: lower" in error
     )
     assert Checkpoints(tmp_path / "run").progress().epoch == 1
-    assert history(tmp_path / "run") == [0]
+    assert history(tmp_path / "run") == [1]
     captioner, _, _ = restore_captioner(tmp_path / "run")
     assert all(np.isfinite(np.asarray(weight)).all() for weight in captioner.weights)
 
@@ -184,7 +184,7 @@ def test_a_killed_run_goes_on_after_the_last_whole_epoch(
     assert builders.train(squares, run, epochs=epochs) == 0
     assert f"going on after epoch {reached.epoch}" in capsys.readouterr().out
     # The row of an epoch is written after its checkpoint: killed in between, it is missing.
-    assert history(run) == rows_before + list(range(reached.epoch, epochs))
+    assert history(run) == rows_before + list(range(reached.epoch + 1, epochs + 1))
     assert Checkpoints(run).progress().epoch == epochs
     # Weights and optimiser went on too: the loss falls further and the steps add up.
     losses = validation_losses(run)
