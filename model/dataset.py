@@ -147,6 +147,10 @@ def _sort_by_length(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:
 
 
 def _trim(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:
-    """A batch without the tokens that are padding in all its captions."""
-    length = tf.reduce_max(tf.math.count_nonzero(targets, axis=2, dtype=tf.int32))
-    return {**inputs, "token_ids": inputs["token_ids"][:, :, :length]}, targets[:, :, :length]
+    """A batch without the captions, and the tokens, that are padding in all its pictures."""
+    lengths = tf.math.count_nonzero(targets, axis=2, dtype=tf.int32)
+    # A caption has a token at least, its END.
+    count = tf.reduce_max(tf.math.count_nonzero(lengths, axis=1, dtype=tf.int32))
+    length = tf.reduce_max(lengths)
+    tokens = inputs["token_ids"][:, :count, :length]
+    return {**inputs, "token_ids": tokens}, targets[:, :count, :length]

@@ -158,6 +158,20 @@ def test_the_number_of_steps_is_known(squares: Path) -> None:
     assert training_batches(examples, 5, 8, shuffle_seed=1).cardinality().numpy() == 10
 
 
+def test_captions_that_are_padding_in_a_whole_batch_are_cut() -> None:
+    # One picture of 64 has many captions: the batch it is in pays for them, and no other.
+    token_ids = [[[5] * 3] * (30 if i == 20 else 2) for i in range(64)]
+    records = [
+        encode_example(str(i), PNG, ["x"] * len(ids), ids) for i, ids in enumerate(token_ids)
+    ]
+    examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
+    shuffled = list(training_batches(examples, 8, 20, shuffle_seed=1).as_numpy_iterator())
+    assert sorted(targets.shape[1] for _, targets in shuffled) == [2] * 7 + [30]
+    assert all(inputs["token_ids"].shape == targets.shape for inputs, targets in shuffled)
+    captions = sum(int((targets != PAD).any(axis=2).sum()) for _, targets in shuffled)
+    assert captions == sum(map(len, token_ids))
+
+
 def test_a_missing_shard_is_an_error(tmp_path: Path) -> None:
     info = builders.write_dataset(tmp_path, {"train": 4})
     next(tmp_path.glob("train-00001*")).unlink()
