@@ -95,6 +95,17 @@ def number(examples: tf.data.Dataset) -> tf.data.Dataset:
     return examples.enumerate().map(lambda index, example: {**example, "index": index})
 
 
+def fill_up(examples: tf.data.Dataset, multiple: int) -> tf.data.Dataset:
+    """The Examples, then the first of them again up to a multiple of `multiple`.
+
+    Of a last batch that they cannot share evenly some replica would get nothing to learn from.
+    """
+    count = int(examples.cardinality())
+    if count % multiple == 0:
+        return examples
+    return examples.repeat().take(count + -count % multiple)
+
+
 def read_token_ids(examples: tf.data.Dataset, end: bool = False) -> list[list[list[int]]]:
     """The token ids of every picture's captions, in the order of the split.
 

@@ -24,6 +24,7 @@ from model.config import (
     TrainConfig,
 )
 from model.dataset import (
+    fill_up,
     number,
     read_dataset_info,
     read_dataset_vocabulary,
@@ -153,7 +154,7 @@ class Trainer:
         )
         # Another seed for each start: a resumed run does not see the first epochs' order again.
         batches = training_batches(
-            self.examples,
+            fill_up(self.examples, self.strategy.num_replicas_in_sync),
             train.batch_size,
             train.max_length,
             train.seed + progress.epoch,
@@ -208,6 +209,15 @@ def _check_dataset(dataset: Path, info: DatasetInfo) -> None:
         )
 
 
+def _check_batch_size(train: TrainConfig, strategy: tf.distribute.Strategy) -> None:
+    replicas = strategy.num_replicas_in_sync
+    if train.batch_size % replicas:
+        raise CaptionerError(
+            f"--batch-size: got {train.batch_size}, expected a multiple of {replicas}, the number "
+            "of GPUs"
+        )
+
+
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     dataset, folder = Path(options.dataset), Path(options.output)
@@ -228,6 +238,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"{folder} is trained ({progress.ended}): nothing to do.")
             return 0
     strategy = make_strategy()
+    _check_batch_size(train, strategy)
     with strategy.scope():
         captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
     words = (dataset / VOCABULARY_FILE).read_bytes()

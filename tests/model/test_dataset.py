@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from model.dataset import (
+    fill_up,
     number,
     read_dataset_info,
     read_dataset_vocabulary,
@@ -170,6 +171,16 @@ def test_captions_that_are_padding_in_a_whole_batch_are_cut() -> None:
     assert all(inputs["token_ids"].shape == targets.shape for inputs, targets in shuffled)
     captions = sum(int((targets != PAD).any(axis=2).sum()) for _, targets in shuffled)
     assert captions == sum(map(len, token_ids))
+
+
+@pytest.mark.parametrize(
+    ("count", "multiple", "expected"),
+    [(5, 1, 5), (4, 2, 4), (5, 2, 6), (5, 4, 8), (1, 4, 4)],
+)
+def test_examples_are_filled_up_with_the_first(count: int, multiple: int, expected: int) -> None:
+    examples = fill_up(tf.data.Dataset.range(count), multiple)
+    assert list(examples.as_numpy_iterator()) == [n % count for n in range(expected)]
+    assert examples.cardinality() == expected
 
 
 def test_a_missing_shard_is_an_error(tmp_path: Path) -> None:

@@ -12,6 +12,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Devices must be made before TensorFlow first runs: a process of its own.
 PROGRAM = textwrap.dedent("""
+    import sys
+    from pathlib import Path
+
     import numpy as np
     import tensorflow as tf
 
@@ -51,14 +54,40 @@ PROGRAM = textwrap.dedent("""
     weights, history = trained(two, critical=True)
     assert all(np.isfinite(weight).all() for weight in weights)
     assert 0 <= history["reward"][0] <= 1
+
+    # Of a last batch, and of every other, both devices get as much.
+    from model.dataset import fill_up, training_batches
+
+    grids = {"grid": tf.zeros([13, 4, 8], tf.float16)}
+    examples = tf.data.Dataset.from_tensor_slices(grids).map(
+        lambda e: {**e, "token_ids": tf.RaggedTensor.from_row_lengths([5, 6], [2])}
+    )
+    batches = training_batches(fill_up(examples, 2), 8, 6, shuffle_seed=1)
+    shares = [
+        [len(part) for part in two.experimental_local_results(inputs["grid"])]
+        for inputs, _ in two.experimental_distribute_dataset(batches)
+    ]
+    assert sorted(shares) == [[3, 3], [4, 4]], shares
+
+    # A whole run, of a train split whose last batch would be one picture.
+    import builders
+    from model import train
+
+    train.make_strategy = lambda: two
+    folder = Path(sys.argv[1])
+    builders.write_dataset(folder / "dataset", {"train": 9, "validation": 4})
+    options = {"epochs": 1, "decoder": "transformer", "concepts": 3}
+    assert builders.train(folder / "dataset", folder / "odd", batch_size=3, **options) == 2
+    assert not (folder / "odd").exists()
+    assert builders.train(folder / "dataset", folder / "run", batch_size=4, **options) == 0
     print("same weights on two devices")
 """)
 
 
-def test_two_devices_learn_what_one_does() -> None:
+def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "model"), str(ROOT / "tests")])
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", PROGRAM, str(tmp_path)],
         env={**os.environ, "PYTHONPATH": path},
         capture_output=True,
         text=True,
@@ -67,3 +96,4 @@ def test_two_devices_learn_what_one_does() -> None:
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "same weights on two devices" in done.stdout
+    assert "--batch-size: got 3, expected a multiple of 2, the number of GPUs" in done.stderr
