@@ -1,5 +1,7 @@
 """A preprocessed dataset as tf.data: sharded TFRecords to batches."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
@@ -10,6 +12,32 @@ from model.errors import CaptionerError
 from model.features import parse_cached_example, parse_example
 from model.image import check_decoder_version
 from model.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
+
+# How TensorFlow's messages name a shard, and a count of records that is not the one known.
+_OF_SHARDS = (".tfrecord", "Input dataset was expected to contain")
+
+
+@contextlib.contextmanager
+def whole_shards(folder: Path) -> Iterator[None]:
+    """Within, what TensorFlow says of a damaged shard of the dataset `folder` names the folder.
+
+    Raises:
+        CaptionerError: if a shard that was read is cut short, changed or missing.
+    """
+    try:
+        yield
+    except (
+        tf.errors.DataLossError,
+        tf.errors.NotFoundError,
+        tf.errors.FailedPreconditionError,
+    ) as error:
+        lost = isinstance(error, tf.errors.DataLossError)
+        if not lost and not any(sign in error.message for sign in _OF_SHARDS):
+            raise
+        raise CaptionerError(
+            f"the dataset {folder} is damaged: a shard is cut short, changed or missing; run "
+            "captioner preprocess again into an empty folder"
+        ) from error
 
 
 def read_dataset_info(folder: Path) -> DatasetInfo:

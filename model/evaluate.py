@@ -19,7 +19,7 @@ from model.bundle_folder import METRICS_FILE, NO_CAPTION
 from model.caption_statistics import caption_statistics
 from model.command import check_output_folder
 from model.config import DatasetInfo, SamplerConfig
-from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
+from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split, whole_shards
 from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.loading import Model, load_model
@@ -103,8 +103,8 @@ def evaluate(
     """Captions a split and scores the captions.
 
     Raises:
-        CaptionerError: if the split is empty, its pictures are of another size than the model's, or
-            Java's tokeniser was demanded and does not run.
+        CaptionerError: if the split is empty or damaged, its pictures are of another size than the
+            model's, or Java's tokeniser was demanded and does not run.
     """
     check_image_size(model, dataset, info)
     if model.dataset_fingerprint != info.fingerprint:
@@ -113,7 +113,8 @@ def evaluate(
             f"{info.fingerprint}",
             file=sys.stderr,
         )
-    rows = list(predict(model, read_split(dataset, split, info), batch_size))
+    with whole_shards(dataset):
+        rows = list(predict(model, read_split(dataset, split, info), batch_size))
     captions = [row["caption"] for row in rows]
     scores = score_captions(
         {row["image_id"]: row["caption"] for row in rows},

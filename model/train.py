@@ -31,6 +31,7 @@ from model.dataset import (
     read_split,
     read_token_ids,
     training_batches,
+    whole_shards,
 )
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
@@ -247,8 +248,9 @@ def run(options: argparse.Namespace) -> int:
     open_run(folder, config)
     (folder / VOCABULARY_FILE).write_bytes(words)
     _print_start(captioner, config, info)
-    trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
-    progress = trainer.run()
+    with whole_shards(dataset):
+        trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
+        progress = trainer.run()
     print(
         f"{progress.ended} after epoch {progress.epoch}; best epoch {progress.best_epoch} with a "
         f"validation CIDEr of {100 * progress.best_cider:.1f} (greedy, over tokens); run in "

@@ -120,6 +120,20 @@ def _write_split(folder: Path, split: str, seeds: Sequence[int]) -> None:
                 writer.write(encode_example(f"{split}-{seed}-{colour}", png, captions, ids))
 
 
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def _flip(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[200] ^= 255
+    path.write_bytes(data)
+
+
+# What happens to a shard on a full or failing disk, in a copy, or by hand.
+DAMAGES = {"cut short": _cut, "a byte flipped": _flip, "missing": Path.unlink}
+
+
 def train_arguments(dataset: Path, run: Path, **changes: Any) -> list[str]:
     """Arguments of ``captioner train`` for a tiny run, `TINY_RUN` with `changes`."""
     options = {"dataset": dataset, "output": run, **TINY_RUN, **changes}

@@ -17,6 +17,7 @@ from model.dataset import (
     read_split,
     read_token_ids,
     training_batches,
+    whole_shards,
 )
 from model.errors import CaptionerError
 from model.features import encode_example, parse_example
@@ -183,11 +184,28 @@ def test_examples_are_filled_up_with_the_first(count: int, multiple: int, expect
     assert examples.cardinality() == expected
 
 
-def test_a_missing_shard_is_an_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", builders.DAMAGES)
+def test_a_damaged_shard_is_an_error_that_names_the_dataset(damage: str, tmp_path: Path) -> None:
     info = builders.write_dataset(tmp_path, {"train": 4})
-    next(tmp_path.glob("train-00001*")).unlink()
-    with pytest.raises(tf.errors.FailedPreconditionError, match="4 elements"):
+    builders.DAMAGES[damage](next(tmp_path.glob("train-00001*")))
+    words = rf"{tmp_path} is damaged: .*; run captioner preprocess again into an empty folder"
+    with pytest.raises(CaptionerError, match=words) as error, whole_shards(tmp_path):
         list(read_split(tmp_path, "train", info))
+    assert isinstance(error.value.__cause__, tf.errors.OpError)
+
+
+def test_a_shard_that_goes_while_it_is_read_is_missing(tmp_path: Path) -> None:
+    info = builders.write_dataset(tmp_path, {"train": 4})
+    examples = read_split(tmp_path, "train", info)
+    next(tmp_path.glob("train-00001*")).unlink()
+    with pytest.raises(CaptionerError, match="is damaged"), whole_shards(tmp_path):
+        list(examples)
+
+
+@pytest.mark.parametrize("kind", [tf.errors.NotFoundError, tf.errors.FailedPreconditionError])
+def test_what_is_no_matter_of_shards_stays_what_it_is(kind: type, tmp_path: Path) -> None:
+    with pytest.raises(kind), whole_shards(tmp_path):
+        raise kind(None, None, "the logs cannot be written")
 
 
 def test_a_split_without_examples_names_the_splits_there_are(tmp_path: Path) -> None:

@@ -133,6 +133,19 @@ def test_a_dataset_without_validation_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("split", ["train", "validation"])
+@pytest.mark.parametrize("damage", builders.DAMAGES)
+def test_a_damaged_dataset_is_one_line(
+    damage: str, split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builders.write_dataset(tmp_path / "d", {"train": 6, "validation": 4})
+    builders.DAMAGES[damage](tmp_path / "d" / f"{split}-00001-of-00002.tfrecord")
+    assert builders.train(tmp_path / "d", tmp_path / "run") == 2
+    error = error_of(capsys)
+    assert f"the dataset {tmp_path / 'd'} is damaged: a shard is cut short, changed or" in error
+    assert error.count("captioner train: error: ") == 1
+
+
 def test_a_folder_that_is_no_run_cannot_be_restored(tmp_path: Path) -> None:
     with pytest.raises(CaptionerError, match="is no run"):
         restore_captioner(tmp_path)
