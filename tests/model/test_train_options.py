@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import builders
@@ -9,8 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from model.config import FeatureConfig, ModelConfig, TrainConfig
+from model.dataset import read_dataset_info
+from model.errors import CaptionerError
 from model.image_encoder import ImageEncoder
-from model.run_folder import restore_captioner
+from model.run_folder import make_run_config, restore_captioner
 
 
 @pytest.fixture(autouse=True)
@@ -26,6 +30,20 @@ def history(run: Path) -> list[dict[str, float]]:
     ]
     # Speed is no part of what a seed repeats.
     return [{k: v for k, v in row.items() if k != "captions_per_sec"} for row in measured]
+
+
+def test_an_encoder_asked_for_is_the_one_of_the_stored_features(squares: Path) -> None:
+    features = FeatureConfig("MobileNet", "", views=1, patches=1, channels=1024)
+    info = dataclasses.replace(read_dataset_info(squares), features=features)
+    config = make_run_config(info, ModelConfig(), TrainConfig())
+    assert config.model.encoder == "MobileNet"
+    # The default, but asked for: it is not what the run would have.
+    with pytest.raises(CaptionerError, match=r"--encoder: got 'MobileNetV2', .* of 'MobileNet'"):
+        make_run_config(info, ModelConfig(), TrainConfig(), given=["encoder"])
+    with pytest.raises(CaptionerError, match="--encoder-weights: got 'imagenet', but"):
+        make_run_config(info, ModelConfig(), TrainConfig(), given=["encoder_weights"])
+    model = ModelConfig(encoder="MobileNet")
+    assert make_run_config(info, model, TrainConfig(), given=["encoder"]) == config
 
 
 def test_fine_tuning_moves_the_encoder_from_the_layer_on(tmp_path: Path, squares: Path) -> None:
