@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from model.errors import CaptionerError
 
@@ -30,6 +30,11 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
     if not any(argument.split("=")[0] == "--runner" for argument in arguments):
         arguments.append(f"--runner={DEFAULT_RUNNER}")
     options = PipelineOptions(arguments)
+    workers = options.view_as(DirectOptions).direct_num_workers
+    if workers < 0:
+        raise CaptionerError(
+            f"after '--': --direct_num_workers: got {workers}, expected 1 or more, or 0 for one a core"
+        )
     try:
         # Finds the runner and checks what it requires.
         pipeline = beam.Pipeline(options=options)

@@ -123,15 +123,19 @@ def _find_pictures(
 def _name_pictures(found: tuple[str, int], seen: _Seen) -> Iterator[ImageFile]:
     """The pictures of the listing `found`, called as the captions call them.
 
-    A picture whose path no caption names is called by the name of its file, if captions call one
-    so, and none by that path: archives have their pictures in folders of which captions know
-    nothing. Those that no caption names at all are marked, so that they are not decoded.
+    A picture whose path below its source no caption names is called by its whole path, if captions
+    do that, or by the name of its file, if captions call one so, and none by that path: archives
+    have their pictures in folders of which captions know nothing. Those that no caption names at
+    all are marked, so that they are not decoded.
     """
     uri, batches = found
     for number in range(batches):
         for image in read_batch(uri, number, ImageFile):
-            if image.image_id not in seen.image_ids and _file_name(image) in seen.no_path:
-                image = _renamed(image, _file_name(image))
+            if image.image_id not in seen.image_ids:
+                if normalise_id(image.uri) in seen.image_ids:
+                    image = _renamed(image, image.uri)
+                elif _file_name(image) in seen.no_path:
+                    image = _renamed(image, _file_name(image))
             known = image.flaw or image.image_id in seen.image_ids
             yield image if known else without_caption(image)
 

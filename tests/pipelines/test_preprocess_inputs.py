@@ -54,9 +54,9 @@ def table_of(dataset: Path, name: str) -> list[dict[str, Any]]:
     return pads.dataset(str(dataset / name), format="parquet").to_table().to_pylist()
 
 
-def write_table(path: Path) -> list[str | Path]:
+def write_table(path: Path, folder: str = "") -> list[str | Path]:
     """A table of captions, and the options to read it."""
-    rows = [[name_of(seed), caption_of(seed), split_of(seed)] for seed in range(PICTURES)]
+    rows = [[folder + name_of(seed), caption_of(seed), split_of(seed)] for seed in range(PICTURES)]
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["file", "text", "part"], *rows])
     columns = ["--image-column", "file", "--caption-column", "text", "--split-column", "part"]
@@ -110,6 +110,14 @@ def test_pictures_may_lie_in_any_container(pictures: Path, tmp_path: Path, image
         assert row["byte_size"] == (pictures / name_of(seed)).stat().st_size
         expected = split_of(seed).replace("val", "validation")
         assert row["split"] == expected
+
+
+def test_captions_may_name_pictures_by_their_whole_path(pictures: Path, tmp_path: Path) -> None:
+    captions = write_table(tmp_path / "captions.csv", f"{pictures}/")
+    info = preprocess(tmp_path / "dataset", *captions, "--images", pictures)
+    assert (info.examples, info.rejects) == ({"train": 6, "validation": 3, "test": 3}, {})
+    names = {row["image_id"] for row in table_of(tmp_path / "dataset", "examples")}
+    assert names == {str(pictures / name_of(seed)) for seed in range(PICTURES)}
 
 
 def test_captions_may_know_nothing_of_the_folder_in_an_archive(
