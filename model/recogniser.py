@@ -12,11 +12,11 @@ class Recogniser(keras.layers.Layer):
     """Multi-label classification of content words, learnt from captions alone.
 
     A word is true of a picture if one of its captions, as far as the decoder is told it, has it (as
-    in Fang et al. 2015, section 3). Of a picture that it learnt from, a recogniser is far surer than of a new one, and a decoder
-    told so would learn to trust it too much. So there are several, each of which learns nothing
-    from one fold of the pictures; in training the decoder is told by the one that does not know the
-    picture (cross-fitting, as the level-0 models in Wolpert 1992, "Stacked generalization"). Of
-    pictures in captioning they give their mean.
+    in Fang et al. 2015, section 3). Of a picture that it learnt from, a recogniser is far surer
+    than of a new one, and a decoder told so would learn to trust it too much. So there are several,
+    each of which learns nothing from one fold of the pictures; in training the decoder is told by
+    the one that does not know the picture (cross-fitting, as the level-0 models in Wolpert 1992,
+    "Stacked generalization"). Of pictures in captioning they give their mean.
 
     Dimensions: B pictures, P patches, C channels, F folds, K concepts, V vocabulary.
 

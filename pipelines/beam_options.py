@@ -33,7 +33,8 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
     workers = options.view_as(DirectOptions).direct_num_workers
     if workers < 0:
         raise CaptionerError(
-            f"after '--': --direct_num_workers: got {workers}, expected 1 or more, or 0 for one a core"
+            f"after '--': --direct_num_workers: got {workers}, expected 1 or more, or 0 for as "
+            "many as there are cores"
         )
     try:
         # Finds the runner and checks what it requires.
