@@ -248,7 +248,7 @@ def test_a_bundle_of_another_decoder_version_is_refused(
 
 def test_a_bundle_without_its_model_is_refused(bundle_folder: Path, tmp_path: Path) -> None:
     folder = change_config(tmp_path / "b", bundle_folder)
-    with pytest.raises(CaptionerError, match=r"it has no saved_model\.pb; export it again"):
+    with pytest.raises(CaptionerError, match=r"it has no saved_model\.pb; export or copy"):
         read_bundle_config(folder)
     with pytest.raises(CaptionerError, match="is no bundle"):
         read_bundle_config(tmp_path)
