@@ -199,12 +199,11 @@ def test_what_cannot_be_evaluated_is_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("damage", builders.DAMAGES)
 def test_a_damaged_dataset_is_one_line(
-    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     builders.write_dataset(tmp_path, {"test": 4})
-    builders.DAMAGES[damage](tmp_path / "test-00001-of-00002.tfrecord")
+    builders.DAMAGES["a byte flipped"](tmp_path / "test-00001-of-00002.tfrecord")
     options = [f"--model={trained_run}", f"--dataset={tmp_path}", f"--output={tmp_path / 'out'}"]
     assert run_command(evaluate_parser(), evaluator.run, options) == 2
     error = capsys.readouterr().err
