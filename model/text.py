@@ -65,7 +65,7 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
 
 def has_word(caption: str) -> bool:
     """Whether `tokenise` finds a token in `caption`, told without TensorFlow: a letter or digit."""
-    normal = unicodedata.normalize("NFKC", caption)
+    normal = unicodedata.normalize("NFKC", caption).replace("\u02bc", "'")
     return any(unicodedata.category(character)[0] in "LN" for character in normal)
 
 

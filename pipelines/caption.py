@@ -88,8 +88,9 @@ def _caption(
     committed.update()
     committed.check_complete()
     # Last: whatever ended the run before would have cost captions that nothing replaces yet.
-    ledger = remaining.ledger
-    remove_rows(ledger, [*ledger.doubles, *remaining.stale], claimed.check)
+    if remaining.changed or remaining.retried or remaining.ledger.doubles:
+        ledger = read_ledger(folder)
+        remove_rows(ledger, ledger.doubles, claimed.check)
     account = Account(
         inputs=remaining.inputs,
         already_done=remaining.already_done,

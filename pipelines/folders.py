@@ -84,12 +84,23 @@ def _match(pattern: str) -> list[ListedFile]:
         # Where a file system does not tell the time, Beam says 0.
         ListedFile(m.path, m.size_in_bytes, int(m.last_updated_in_seconds * 1e6) or None)
         for m in match.metadata_list
+        if not m.path.endswith("/")  # an empty object that stands for a folder
     )
 
 
 def _matcher(pattern: str) -> Callable[[str], object]:
-    """What tells whether a path matches: as Beam has it, but a backslash is a letter."""
-    return re.compile(LocalFileSystem.translate_pattern(pattern).replace(r"[^/\\]", "[^/]")).match
+    """What tells whether a path matches: as Beam has it, but a backslash is a letter.
+
+    Raises:
+        CaptionerError: if it is no pattern.
+    """
+    expression = LocalFileSystem.translate_pattern(pattern).replace(r"[^/\\]", "[^/]")
+    try:
+        return re.compile(expression).match
+    except re.error as error:
+        raise CaptionerError(
+            f"{pattern}: got a glob that matches nothing ({error}); correct what is in brackets"
+        ) from error
 
 
 def _may_hold(pattern: str) -> Callable[[str], bool]:
@@ -130,7 +141,9 @@ def _walk_local(top: str, entered: Callable[[str], bool] | None = None) -> Itera
         if entry is None:
             waiting.pop()
         elif not _is_folder(entry):
-            yield _listed(entry)
+            file = _listed(entry)
+            if file is not None:
+                yield file
         elif entered is None or entered(entry.path):
             try:
                 waiting.append(_entries(entry.path, above))
@@ -160,12 +173,15 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return False
 
 
-def _listed(entry: os.DirEntry) -> ListedFile:
+def _listed(entry: os.DirEntry) -> ListedFile | None:
+    """The file, or None for a pipe and the like that has not even a picture's name."""
     try:
         if entry.is_file():
             return ListedFile(entry.path, *files.size_and_time(entry.stat()))
         special = os.path.exists(entry.path)
     except OSError:  # a link to itself, or gone by now
         special = False
-    # One that leads nowhere is an input all the same, to be rejected when it is read.
-    return ListedFile(entry.path, 0, None, _SPECIAL if special and is_picture(entry.name) else None)
+    if special and not is_picture(entry.name):
+        return None
+    # A link that leads nowhere is an input all the same, to be rejected when it is read.
+    return ListedFile(entry.path, 0, None, _SPECIAL if special else None)

@@ -37,16 +37,14 @@ class Ledger:
         rows: one for each picture: `image_uri`, `rejected`, `unread` (rejected for what hindered
             reading it, not for its bytes), `byte_size`, `captioned_usec` (since 1970), `part` and
             `row`.
-        doubles: rows of pictures that have a later one.
+        doubles: where the rows are in place of which `rows` has another one of the same picture:
+            the latest of those whose picture could be read, if there are any. A caption is not
+            given up for a disk that is away.
     """
 
     parts: list[str]
     rows: pa.Table
     doubles: list[Place]
-
-    def places(self, index: np.ndarray) -> list[Place]:
-        """Where the rows with the numbers `index` in `rows` are."""
-        return _places(self.rows.take(index))
 
 
 def read_ledger(folder: str) -> Ledger:
@@ -97,11 +95,12 @@ def _empty() -> pa.Table:
 
 
 def _without_doubles(rows: pa.Table) -> tuple[pa.Table, list[Place]]:
-    """The latest row of each picture, and where others are, which a crash may leave."""
+    """The row of each picture that counts, and where others are; see `Ledger`."""
     if pc.count_distinct(rows["image_uri"]).as_py() == len(rows):
         return rows, []
     codes = rows["image_uri"].combine_chunks().dictionary_encode().indices.to_numpy()
-    order = np.lexsort((rows["captioned_usec"].to_numpy(), codes))
+    was_read = pc.invert(rows["unread"]).to_numpy()
+    order = np.lexsort((rows["captioned_usec"].to_numpy(), was_read, codes))
     is_last = np.append(np.diff(codes[order]) != 0, True)
     return rows.take(np.sort(order[is_last])), _places(rows.take(np.sort(order[~is_last])))
 

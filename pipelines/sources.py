@@ -195,13 +195,16 @@ def _image_file(file: ListedFile, root: str) -> ImageFile:
 
 
 def check_sources(sources: Sequence[str], image_column: str | None = None) -> None:
-    """Checks as much of `sources` as takes no time: that the first picture of each is found.
+    """Checks as much of `sources` as takes little time: that the first picture of each is found.
 
-    Those far away are taken on trust, for to list a part of one is to list all of it.
+    Those far away are taken on trust, for to list a part of one is to list all of it; so are pipes,
+    which can be read but once.
 
     Raises:
         CaptionerError: as `list_images`.
     """
     for source in sources:
-        if files.is_local(normalise_uri(source)):
+        uri = normalise_uri(source)
+        is_pipe = os.path.exists(uri) and not (os.path.isdir(uri) or os.path.isfile(uri))
+        if files.is_local(uri) and not is_pipe:
             next(list_images(source, SkippedFiles(), image_column))

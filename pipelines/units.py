@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines import files
 from pipelines.archives.containers import is_parquet_row
-from pipelines.ledger import Ledger, Place
+from pipelines.ledger import Ledger
 from pipelines.listing import write_listing
 from pipelines.records import ImageFile, Unit
 from pipelines.splits import hash_fraction
@@ -54,7 +54,6 @@ class Remaining:
         changed: those of them whose file is another one than that of their row.
         retried_uris: those of them that are done again because they were rejected.
         already_rejected: those of them whose row stays and tells of a reject.
-        stale: where the rows are that must go once their pictures are done again.
         by_container: pictures to do, by the container that holds them.
     """
 
@@ -65,7 +64,6 @@ class Remaining:
     changed: int = 0
     retried_uris: set[str] = field(default_factory=set)
     already_rejected: int = 0
-    stale: list[Place] = field(default_factory=list)
     by_container: Counter[str | None] = field(default_factory=Counter)
     _seen: list[pa.Array] = field(default_factory=list)
 
@@ -125,7 +123,6 @@ class Remaining:
         self.already_rejected += int((rejected & ~stale).sum())
         self.changed += int(changed.sum())
         self.retried_uris.update(image.uri for image in itertools.compress(listed, retried))
-        self.stale += self.ledger.places(index[stale])
         to_do = ~has_row
         to_do[has_row] = stale
         return to_do.tolist()

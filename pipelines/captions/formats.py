@@ -10,7 +10,12 @@ from pipelines.archives.parquet_files import open_parquet
 from pipelines.arguments import CAPTION_FORMATS
 from pipelines.captions.detection import detect_format
 from pipelines.captions.documents import read_coco, read_flickr, read_karpathy
-from pipelines.captions.own import list_captioned, list_parts, read_own_captions
+from pipelines.captions.own import (
+    check_one_row_each,
+    list_captioned,
+    list_parts,
+    read_own_captions,
+)
 from pipelines.captions.parsing import WHAT, CaptionColumns, FoundCaption, parse_split, where_of
 from pipelines.captions.tables import (
     picture_column,
@@ -91,6 +96,7 @@ def _expand(uri: str, format: str | None) -> dict[str, str | None]:
             f"{WHAT} {uri}: got a folder that captioner caption wrote, expected the format "
             f"{format}; leave the format out"
         )
+    check_one_row_each(parts)
     return dict.fromkeys(parts, _OWN)
 
 

@@ -17,6 +17,7 @@ from pipelines.archives.members import SkippedFiles
 from pipelines.archives.parquet_files import iterate_rows, open_parquet
 from pipelines.archives.parquet_images import column_of_member
 from pipelines.captions.parsing import WHAT, FoundCaption
+from pipelines.ledger import read_ledger
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED
 from pipelines.texts import one_line
@@ -36,6 +37,21 @@ def list_parts(folder: str) -> list[str]:
     """The Parquet files of a folder of captions, sorted."""
     root = folder.rstrip("/") + "/"
     return [uri for uri in files.list_tree(folder) if _PART.fullmatch(uri.removeprefix(root))]
+
+
+def check_one_row_each(parts: Iterable[str]) -> None:
+    """Checks that no picture has two rows of one model in the files `parts` of such a folder.
+
+    Raises:
+        CaptionerError: if one has: old captions would be learnt beside those that replace them.
+    """
+    for folder in sorted({uri.rpartition("/")[0] for uri in parts}):
+        if doubles := read_ledger(folder).doubles:
+            raise CaptionerError(
+                f"{WHAT} {folder}: got {len(doubles)} rows of pictures that have another one, as a "
+                "run leaves them that ended while it replaced rows; run captioner caption again, "
+                "which removes them"
+            )
 
 
 def read_own_captions(uri: str, min_score: float | None) -> Iterator[FoundCaption]:

@@ -120,7 +120,19 @@ _LETTERS = st.characters(codec="utf-8", exclude_characters="\0")
 @given(st.lists(st.text(_LETTERS, max_size=8), max_size=30))
 @settings(deadline=None)
 def test_a_caption_has_a_word_if_it_has_a_token(captions: list[str]) -> None:
-    captions += ["", "'s", "- '", "\u0301", "\u2122", "\uff9e", "\u30fc", "3.5", "...", "\u05f3"]
+    captions += [
+        "",
+        "'s",
+        "- '",
+        "\u0301",
+        "\u2122",
+        "\uff9e",
+        "\u30fc",
+        "3.5",
+        "...",
+        "\u05f3",
+        "\u02bc",
+    ]
     tokens = tokenise(tf.constant(captions)).row_lengths().numpy()
     assert [has_word(caption) for caption in captions] == (tokens > 0).tolist()
 

@@ -103,6 +103,33 @@ def test_a_run_that_fails_costs_no_caption(
     assert "0 already done" in again(done, tiny_bundle, capsys)[0]
 
 
+def test_a_disk_that_is_gone_costs_no_caption(
+    done: Path,
+    tiny_bundle: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before, planned = rows_by_uri(done), caption.plan
+    for path in (done / "archive").rglob("*.*"):
+        path.touch()
+
+    def plan(*arguments: Any) -> Any:
+        units = planned(*arguments)
+        (done / "archive").rename(done / "away")
+        return units
+
+    monkeypatch.setattr(caption, "plan", plan)
+    arguments = caption_arguments(tiny_bundle, done / "archive", done / "captions")
+    assert captioner(*arguments) == 3
+    assert "rejected: missing 30" in capsys.readouterr().out
+    assert rows_by_uri(done) == before
+    monkeypatch.undo()
+    (done / "away").rename(done / "archive")
+    printed = again(done, tiny_bundle, capsys)
+    assert printed[0] == "30 images = 0 already done + 27 captioned + 3 rejected"
+    assert rows_by_uri(done) == before
+
+
 def test_a_changed_member_of_a_tar_is_done_again(
     tmp_path: Path, tiny_bundle: Path, archive: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

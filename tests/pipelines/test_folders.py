@@ -113,10 +113,25 @@ def test_a_pipe_is_no_picture_and_is_told(tmp_path: Path, pattern: str) -> None:
         os.mkfifo(tmp_path / name)
     (tmp_path / "b.jpg").write_bytes(b"1234")
     (tmp_path / "link.jpg").symlink_to(tmp_path / "a.jpg")
+    os.mkfifo(tmp_path / "c.tar")  # which nobody would ever open for reading
     images = listed(tmp_path / pattern)
+    assert list(images) == ["a.jpg", "b.jpg", "link.jpg"]
     for name in ("a.jpg", "link.jpg"):
         assert images[name].flaw == "unreadable: it is a pipe, a socket or a device, and no file"
     assert images["b.jpg"].flaw is None
+
+
+def test_a_glob_that_is_no_pattern_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match=r"\[b-a\]\.jpg: got a glob that matches nothing"):
+        listed(tmp_path / "[b-a].jpg")
+
+
+def test_an_object_that_stands_for_a_folder_is_no_picture(memory: dict[str, bytes]) -> None:
+    for name, data in (("", b""), ("1999/", b""), ("1999/a.jpg", b"1234")):
+        memory[f"memory://bucket/photos/{name}"] = data
+    for source in ("memory://bucket/photos", "memory://bucket/photos/**"):
+        (image,) = list_images(source, SkippedFiles())
+        assert image.uri == "memory://bucket/photos/1999/a.jpg"
 
 
 @pytest.mark.parametrize(
@@ -147,5 +162,8 @@ def test_sources_are_checked_by_their_first_picture(archive: Path, entered: list
             check_sources([str(archive), str(absent)])
 
 
-def test_sources_far_away_are_not_listed_twice(memory: dict[str, bytes]) -> None:
-    check_sources(["memory://bucket/absent"])
+def test_sources_that_cannot_be_looked_at_twice_are_taken_on_trust(
+    memory: dict[str, bytes], tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "list.txt")
+    check_sources(["memory://bucket/absent", str(tmp_path / "list.txt")])

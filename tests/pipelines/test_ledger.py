@@ -152,6 +152,17 @@ def test_a_run_that_may_not_write_any_more_removes_nothing(tmp_path: Path) -> No
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_row_whose_picture_was_read_counts_before_one_that_was_not(tmp_path: Path) -> None:
+    later = TIME + datetime.timedelta(seconds=1)
+    lost = {"captioned_at": later, "status": REJECTED, "reason": "missing", "sha256": None}
+    broken = {"captioned_at": later, "status": REJECTED, "reason": "truncated", "sha256": "ab"}
+    old = [caption_row(uri, captioned_at=TIME) for uri in ("/a.jpg", "/b.jpg")]
+    new = [caption_row("/a.jpg", **lost), caption_row("/b.jpg", **broken)]
+    write_part(tmp_path / "part-1.parquet", new)
+    write_part(tmp_path / "part-2.parquet", old)
+    assert read_ledger(str(tmp_path)).doubles == [Place(0, 0), Place(1, 1)]
+
+
 def test_of_two_rows_of_a_picture_the_later_one_counts(tmp_path: Path) -> None:
     later = TIME + datetime.timedelta(seconds=1)
     old, new = (caption_row("/a.jpg", captioned_at=time) for time in (TIME, later))

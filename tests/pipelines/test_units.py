@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipelines import units
-from pipelines.ledger import Ledger, Place
+from pipelines.ledger import Ledger
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
 from pipelines.units import Remaining, Selection, plan_units, unit_id, unit_uri
@@ -74,7 +74,7 @@ def test_each_picture_is_done_already_or_in_one_unit(
     assert remaining.to_do == len(planned)
     assert all(len(batch) == size for batch in batches[:-1])
     assert len({unit.unit_id for unit in planned_units}) == len(planned_units)
-    assert (remaining.changed, remaining.retried, remaining.stale) == (0, 0, [])
+    assert (remaining.changed, remaining.retried) == (0, 0)
 
 
 @settings(max_examples=30)
@@ -122,7 +122,6 @@ def test_a_picture_that_changed_since_is_done_again(now: ImageFile, is_changed: 
     assert list(remaining) == ([now] if is_changed else [])
     assert remaining.changed == is_changed
     assert remaining.already_done == 2 - is_changed
-    assert remaining.stale == ([Place(0, 0)] if is_changed else [])
 
 
 def test_the_size_of_a_parquet_file_is_not_that_of_its_pictures() -> None:
@@ -139,7 +138,6 @@ def test_rejected_pictures_are_done_again_only_if_asked() -> None:
     remaining = Remaining(ARCHIVE, ledger, Selection(retry_rejected=True))
     assert list(remaining) == ARCHIVE
     assert (remaining.retried, remaining.changed) == (3, 0)
-    assert remaining.stale == [Place(0, 0), Place(0, 1), Place(0, 2)]
     captioned = Remaining(ARCHIVE, ledger_of(ARCHIVE[:3]), Selection(retry_rejected=True))
     assert list(captioned) == ARCHIVE[3:]
 

@@ -20,6 +20,7 @@ from model.config import ImageConfig
 from model.errors import CaptionerError
 from pipelines.archives.containers import list_container, read_image_bytes
 from pipelines.archives.members import SkippedFiles
+from pipelines.captions.formats import detect_sources
 from pipelines.captions.own import list_captioned, list_parts, read_own_captions
 from pipelines.images import read_image
 from pipelines.records import ImageFile
@@ -66,6 +67,17 @@ def test_the_parts_of_a_folder_are_found_for_every_model(tmp_path: Path) -> None
         write(tmp_path / name, b"")
     assert list_parts(str(tmp_path)) == sorted(f"{tmp_path}/{name}" for name in names)
     assert list_parts(str(tmp_path / "model=b")) == [f"{tmp_path}/model=b/part-1.parquet"]
+
+
+def test_a_table_that_a_run_is_about_to_tidy_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "captions" / "model=ab"
+    rows = [caption_row(uri) for uri in ("/a.jpg", "/b.jpg")]
+    parts = [write_part(folder / "part-1.parquet", rows)]
+    parts.append(write_part(tmp_path / "captions" / "model=cd" / "part-1.parquet", rows))
+    assert [source.uri for source in detect_sources([str(tmp_path / "captions")], None)] == parts
+    write_part(folder / "part-2.parquet", rows[1:])
+    with pytest.raises(CaptionerError, match=r"model=ab: got 1 rows of pictures that have another"):
+        detect_sources([str(tmp_path / "captions")], None)
 
 
 def test_plain_pictures_are_listed_once_by_their_uris(tmp_path: Path) -> None:
