@@ -88,9 +88,10 @@ def _caption(
     committed.update()
     committed.check_complete()
     # Last: whatever ended the run before would have cost captions that nothing replaces yet.
-    if remaining.changed or remaining.retried or remaining.ledger.doubles:
+    listed = remaining.listed_at_last()
+    if remaining.changed or remaining.retried or remaining.ledger.doubles or listed:
         ledger = read_ledger(folder)
-        remove_rows(ledger, ledger.doubles, claimed.check)
+        remove_rows(ledger, [*ledger.doubles, *ledger.places_of(listed)], claimed.check)
     account = Account(
         inputs=remaining.inputs,
         already_done=remaining.already_done,

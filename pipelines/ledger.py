@@ -46,6 +46,12 @@ class Ledger:
     rows: pa.Table
     doubles: list[Place]
 
+    def places_of(self, uris: list[str]) -> list[Place]:
+        """Where the rows of the pictures `uris` are."""
+        return _places(
+            self.rows.filter(pc.is_in(self.rows["image_uri"], pa.array(uris, pa.large_string())))
+        )
+
 
 def read_ledger(folder: str) -> Ledger:
     """The ledger of the committed files of `folder`, which may be absent.

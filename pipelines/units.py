@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from pipelines import files
 from pipelines.archives.containers import is_parquet_row
+from pipelines.archives.members import MEMBER
 from pipelines.ledger import Ledger
 from pipelines.listing import write_listing
 from pipelines.records import ImageFile, Unit
@@ -20,6 +21,13 @@ from pipelines.splits import hash_fraction
 
 # Pictures compared with the ledger at a time: large, for each time it is hashed anew.
 _CHUNK = 1 << 17
+# A folder, an archive, or what is left of one from a member on that could not be read.
+_STANDS_FOR_MORE = rf"(/|\.(?i:tar|zip)|\.(?i:tar|zip){MEMBER}@[0-9]+)$"
+
+
+def _below(uri: str) -> str:
+    """How the URIs begin of all that the reject `uri` stood for."""
+    return uri if uri.endswith("/") else uri.partition(f"{MEMBER}@")[0] + MEMBER
 
 
 @dataclass(frozen=True)
@@ -95,6 +103,21 @@ class Remaining:
             to_do = list(itertools.compress(new, self._lacks_row(new, uris)))
             self.by_container.update(image.container for image in to_do)
             yield from to_do
+
+    def listed_at_last(self) -> list[str]:
+        """The URIs of rejects that stood for a folder or an archive, or the end of one, that could
+        not be listed, and is by now. It has been iterated.
+        """
+        if self.selection.sample < 1 or self.selection.limit is not None:
+            return []  # what was not seen may be there all the same
+        rows = self.ledger.rows
+        told = rows["image_uri"].filter(rows["unread"])
+        seen = pa.chunked_array(self._seen, pa.large_string())
+        told = told.filter(pc.match_substring_regex(told, _STANDS_FOR_MORE))
+        told = told.filter(pc.invert(pc.is_in(told, seen)))
+        return [
+            uri for uri in told.to_pylist() if pc.any(pc.starts_with(seen, _below(uri))).as_py()
+        ]
 
     def _unseen(self, chunk: list[ImageFile]) -> tuple[list[ImageFile], pa.Array]:
         """The pictures of `chunk` that no input has listed before, and their URIs."""

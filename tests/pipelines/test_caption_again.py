@@ -307,3 +307,30 @@ def test_other_decode_options_write_a_partition_of_their_own(
     assert len(by_model) == 2
     exported, other = by_model.values()
     assert sorted(exported) == sorted(other)
+
+
+def test_what_can_be_listed_at_last_stands_for_itself(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A damaged archive, the end of another, and what lies beside them and stays."""
+    paths = sorted((done / "archive").glob("*.jpg"))[:4]
+    whole, tars = tar_bytes({path.name: path.read_bytes() for path in paths}), done / "tars"
+    second = 512 + -(-paths[0].stat().st_size // 512) * 512
+    for name, size in (("1.tar", 200), ("2.tar", second + 100), ("3.tar", 300)):
+        write(tars / name, whole[:size])
+
+    def run(*more: str) -> set[str]:
+        arguments = caption_arguments(tiny_bundle, tars / "*.tar", done / "of-tars", *more)
+        assert captioner(*arguments, "--max-reject-ratio", "1") == 0
+        rows = read_rows(done / "of-tars")
+        assert len({row["image_uri"] for row in rows}) == len(rows)
+        return {row["image_uri"].removeprefix(f"{tars}/") for row in rows if row["reason"]}
+
+    rejects = run()
+    (end,) = rejects - {"1.tar", "3.tar"}
+    assert end == f"2.tar!/@{second}"
+    for name in ("1.tar", "2.tar"):
+        write(tars / name, whole)
+    assert run("--limit", "3") == rejects
+    assert run() == {"3.tar"}
+    assert len(read_rows(done / "of-tars")) == 2 * len(paths) + 1

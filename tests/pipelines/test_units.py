@@ -246,3 +246,14 @@ def test_rejects_that_stay_are_counted() -> None:
     remaining = Remaining(ARCHIVE, ledger_of(ARCHIVE[:3], rejected=True))
     assert len(list(remaining)) == len(ARCHIVE) - 3
     assert (remaining.already_done, remaining.already_rejected) == (3, 3)
+
+
+def test_a_reject_of_a_folder_goes_once_the_folder_is_listed() -> None:
+    told = [ImageFile(uri, uri, 0) for uri in ("/archive/a/", "/archive/b/", "/archive/c.jpg/")]
+    ledger = ledger_of(told, rejected=True, unread=True)
+    now = [ImageFile("/archive/a/1.jpg", "1", 4), told[1], ImageFile("/archive/c.jpg", "c", 4)]
+    for selection, gone in ((Selection(), ["/archive/a/"]), (Selection(limit=3), [])):
+        remaining = Remaining(now, ledger, selection)
+        assert len(list(remaining)) == 2
+        assert remaining.listed_at_last() == gone
+    assert Remaining([], ledger_of([])).listed_at_last() == []
