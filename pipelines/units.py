@@ -105,8 +105,9 @@ class Remaining:
             yield from to_do
 
     def listed_at_last(self) -> list[str]:
-        """The URIs of rejects that stood for a folder or an archive, or the end of one, that could
-        not be listed, and is by now. It has been iterated.
+        """URIs of rejects that stood for a folder, an archive or the end of one, which is listed now.
+
+        Known once all pictures were iterated.
         """
         if self.selection.sample < 1 or self.selection.limit is not None:
             return []  # what was not seen may be there all the same
