@@ -105,7 +105,7 @@ class Remaining:
             yield from to_do
 
     def listed_at_last(self) -> list[str]:
-        """URIs of rejects that stood for a folder, an archive or the end of one, which is listed now.
+        """URIs of rejects that stood for a folder, an archive or its end, which is listed by now.
 
         Known once all pictures were iterated.
         """
