@@ -90,7 +90,8 @@ def make_bundle(folder: Path) -> None:
         dataset_fingerprint="none",
         low_score=None,
     )
-    folder.mkdir()
+    (folder / "variables").mkdir(parents=True)
+    (folder / "variables" / "variables.index").write_bytes(b"")
     (folder / "bundle.json").write_text(to_json(config), encoding="utf-8")
     (folder / "saved_model.pb").write_bytes(b"")
 
