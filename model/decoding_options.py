@@ -95,8 +95,8 @@ def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
         for name in names:
             if other != sampler and name in changes:
                 raise CaptionerError(
-                    f"--{name.replace('_', '-')}: got {changes[name]} for {sampler} search, "
-                    f"expected it with --sampler {other} alone; leave one of them out"
+                    f"--{name.replace('_', '-')}: got {changes[name]} for {sampler} search, which "
+                    f"makes no use of it; leave it out, or give --sampler {other}"
                 )
 
 
