@@ -35,9 +35,7 @@ def normalise_path(path: str) -> str:
 
 
 def without_local_scheme(uri: str) -> str:
-    """The path that ``file:///…`` names, its blanks and accents as they are or as ``%20``; others
-    as they are.
-    """
+    """The path that ``file:///…`` names, its blanks as they are or as ``%20``; others unchanged."""
     if not uri.startswith(LOCAL_SCHEME):
         return uri
     path = uri.removeprefix(LOCAL_SCHEME).removeprefix("localhost")

@@ -75,6 +75,19 @@ def claims_in(output: Path) -> set[str]:
     return {path.name for path in output.glob("_runs/_*.claim.tmp")}
 
 
+def run_and_kill(output: Path, rng: random.Random, *arguments: object) -> bool:
+    """A run killed some units after it began; whether it was still running then."""
+    claims, goal = claims_in(output), units_in(output) + rng.randrange(6)
+
+    def is_far_enough() -> bool:
+        return bool(claims_in(output) - claims) and units_in(output) >= goal
+
+    process = start("caption", *arguments)
+    was_running = kill_when(process, is_far_enough, rng.uniform(0, 0.1))
+    process.communicate()
+    return was_running
+
+
 @pytest.mark.timeout(300 + 60 * KILLS)
 def test_runs_killed_at_any_moment_are_finished_by_the_last(
     tiny_bundle: Path, tmp_path: Path
@@ -89,14 +102,7 @@ def test_runs_killed_at_any_moment_are_finished_by_the_last(
     for _ in range(KILLS):
         # Rejected pictures are done again by some of the runs: their rows are remade and removed.
         retry = ["--retry-rejected"] if rng.random() < 0.5 else []
-        claims, goal = claims_in(output), units_in(output) + rng.randrange(6)
-
-        def is_far_enough(claims: set[str] = claims, goal: int = goal) -> bool:
-            return bool(claims_in(output) - claims) and units_in(output) >= goal
-
-        process = start("caption", *arguments[1:], *retry)
-        killed += kill_when(process, is_far_enough, rng.uniform(0, 0.1))
-        process.communicate()
+        killed += run_and_kill(output, rng, *arguments[1:], *retry)
         before, done = done, times_of_captions(output)
         again = {uri for uri, moment in before.items() if done.get(uri) != moment}
         assert not again, f"lost, or done twice: {again}"
@@ -128,17 +134,11 @@ def test_pictures_that_all_changed_have_a_row_at_every_moment(
     touched, before = datetime.datetime.now(datetime.UTC), read_rows(output)
     for uri in expected:
         Path(uri).touch()
-    rng = random.Random(SEED)
+    rng, killed = random.Random(SEED), 0
     for _ in range(KILLS):
-        claims, goal = claims_in(output), units_in(output) + rng.randrange(6)
-
-        def is_far_enough(claims: set[str] = claims, goal: int = goal) -> bool:
-            return bool(claims_in(output) - claims) and units_in(output) >= goal
-
-        process = start("caption", *arguments[1:])
-        kill_when(process, is_far_enough, rng.uniform(0, 0.1))
-        process.communicate()
+        killed += run_and_kill(output, rng, *arguments[1:])
         assert {row["image_uri"] for row in read_rows(output)} == set(expected)
+    assert killed, "every run ended before it was killed"
     assert captioner(*arguments) == 0
     assert_same_rows(read_rows(output), before)
     table = pads.dataset(str(output / f"model={FINGERPRINT}"), format="parquet").to_table()
