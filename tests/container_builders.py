@@ -39,11 +39,11 @@ def tar_bytes(members: Members, format: int = tarfile.PAX_FORMAT) -> bytes:
 
 
 def zip_bytes(members: Members, method: int = zipfile.ZIP_STORED) -> bytes:
-    """A zip of `members`."""
+    """A zip of `members`, the same bytes at any time of the day."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", method) as archive:
         for name, data in _pairs(members):
-            archive.writestr(name, data)
+            archive.writestr(zipfile.ZipInfo(name), data, method)
     return buffer.getvalue()
 
 

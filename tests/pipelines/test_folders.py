@@ -135,7 +135,9 @@ def test_an_object_that_stands_for_a_folder_is_no_picture(memory: dict[str, byte
 
 
 @pytest.mark.parametrize(
-    "damaged", [b"", tar_bytes({"b.jpg": b"1234"})[:200], zip_bytes({"b.jpg": b"1234"})[:40]]
+    "damaged",
+    [b"", tar_bytes({"b.jpg": b"1234"})[:200], zip_bytes({"b.jpg": b"1234"})[:40]],
+    ids=["empty", "half a tar", "half a zip"],
 )
 @pytest.mark.parametrize("suffix", [".tar", ".zip"])
 def test_a_damaged_archive_of_many_costs_itself_alone(
