@@ -1,8 +1,9 @@
 """Flags that tell a person which captions to look at first."""
 
 from model.flaws import has_dangling_ending, has_repeats
+from model.vocabulary import OOV, SPECIAL_TOKENS
 
-LOW_SCORE, REPEATS, DANGLING_ENDING = "low_score", "repeats", "dangling_ending"
+LOW_SCORE, REPEATS, DANGLING_ENDING, UNK = "low_score", "repeats", "dangling_ending", "unk"
 
 
 def flags_of(caption: str, score: float, low_score: float | None) -> list[str]:
@@ -14,7 +15,8 @@ def flags_of(caption: str, score: float, low_score: float | None) -> list[str]:
 
     Returns:
         `low_score`; `repeats` for a word twice in a row or the same three words twice;
-        `dangling_ending` for a caption that stops at a word like "with".
+        `dangling_ending` for a caption that stops at a word like "with"; `unk` for one with the
+        token of unknown words, which the samplers here never write but a bundle made elsewhere may.
     """
     words = caption.split()
     flags = []
@@ -24,4 +26,6 @@ def flags_of(caption: str, score: float, low_score: float | None) -> list[str]:
         flags.append(REPEATS)
     if has_dangling_ending(words):
         flags.append(DANGLING_ENDING)
+    if SPECIAL_TOKENS[OOV] in words:
+        flags.append(UNK)
     return flags

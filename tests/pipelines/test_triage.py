@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pipelines.triage import DANGLING_ENDING, LOW_SCORE, REPEATS, flags_of
+from pipelines.triage import DANGLING_ENDING, LOW_SCORE, REPEATS, UNK, flags_of
 
 
 @pytest.mark.parametrize(
@@ -15,6 +15,7 @@ from pipelines.triage import DANGLING_ENDING, LOW_SCORE, REPEATS, flags_of
         ("a dog with", [DANGLING_ENDING]),
         ("a dog on the the", [REPEATS, DANGLING_ENDING]),
         ("", [DANGLING_ENDING]),
+        ("a <unk> runs", [UNK]),
     ],
 )
 def test_a_caption_has_its_flags(caption: str, flags: list[str]) -> None:
@@ -32,4 +33,9 @@ def test_a_score_below_the_mark_is_low(
 
 
 def test_flags_come_in_one_order() -> None:
-    assert flags_of("a dog with with", -2.0, -1.0) == [LOW_SCORE, REPEATS, DANGLING_ENDING]
+    assert flags_of("<unk> with with", -2.0, -1.0) == [
+        LOW_SCORE,
+        REPEATS,
+        DANGLING_ENDING,
+        UNK,
+    ]
