@@ -18,6 +18,11 @@ def train_parser() -> argparse.ArgumentParser:
     parser = _parser("train", "Train a captioner on a dataset; run again to go on where it ended.")
     parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
     parser.add_argument("--output", required=True, help="folder of the run")
+    parser.add_argument(
+        "--config",
+        help="run, or its config.json, to be repeated: the options of model and training that are "
+        "not given are its",
+    )
     parser.add_argument("--init-from", help="run or bundle whose weights training starts from")
     parser.add_argument(
         "--stop-words",

@@ -46,5 +46,11 @@ def _parser_of(annotation: Any) -> Any:
 
 def from_options(cls: type[Config], options: argparse.Namespace) -> Config:
     """Builds `cls` from parsed options of the same names; the others have their defaults."""
-    names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
-    return cls(**{name: getattr(options, name) for name in names if hasattr(options, name)})
+    return with_options(cls(), options)
+
+
+def with_options(config: Config, options: argparse.Namespace) -> Config:
+    """`config`, but for the fields that parsed options of the same names were given for."""
+    names = [field.name for field in dataclasses.fields(typing.cast(Any, config))]
+    given = {name: getattr(options, name) for name in names if hasattr(options, name)}
+    return dataclasses.replace(typing.cast(Any, config), **given)

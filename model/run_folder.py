@@ -1,7 +1,6 @@
 """The folder of a run: its configuration, and the captioner that it trained."""
 
 import dataclasses
-from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
@@ -10,87 +9,18 @@ from model.bundle_folder import BUNDLE_FILE
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints
 from model.command import check_output_folder
-from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words
 from model.config import (
-    ENCODER_WEIGHTS_FILE,
-    FREQUENCIES_FILE,
     VOCABULARY_FILE,
     WEIGHTS_FILE,
     BundleConfig,
-    DatasetInfo,
     ModelConfig,
     RunConfig,
-    TrainConfig,
 )
 from model.config_json import read_json, to_json
 from model.errors import CaptionerError
 from model.image import check_decoder_version
+from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET
 from model.vocabulary import Vocabulary, read_vocabulary
-
-RUN_FILE = "config.json"
-# Stands for a file when the weights are those that the dataset's features were made with.
-WEIGHTS_OF_DATASET = "dataset"
-
-
-def make_run_config(
-    info: DatasetInfo,
-    model: ModelConfig,
-    train: TrainConfig,
-    concepts: tuple[str, ...] = (),
-    init_from: str | None = None,
-    given: Collection[str] = (),
-) -> RunConfig:
-    """The configuration of a run of `model` on a dataset.
-
-    A dataset with stored features brings its image encoder along.
-
-    Args:
-        given: fields of `model` that were asked for; the others have their defaults.
-
-    Raises:
-        CaptionerError: if `model` asks for another encoder than the one of the stored features, or
-            to fine-tune it.
-    """
-    if info.features:
-        stored = info.features.encoder
-        if "encoder" in given and model.encoder != stored:
-            raise CaptionerError(
-                f"--encoder: got {model.encoder!r}, the dataset holds features of {stored!r}; "
-                "leave the option out, or preprocess with that --encoder"
-            )
-        if "encoder_weights" in given:
-            raise CaptionerError(
-                f"--encoder-weights: got {model.encoder_weights!r}, but the dataset holds features "
-                "and the weights that made them; leave the option out"
-            )
-        if model.fine_tune_from:
-            raise CaptionerError(
-                f"--fine-tune-from: got {model.fine_tune_from!r}, but the dataset holds features "
-                "of the frozen encoder; preprocess without --encoder"
-            )
-        model = dataclasses.replace(model, encoder=stored, encoder_weights=WEIGHTS_OF_DATASET)
-    return RunConfig(
-        dataset_fingerprint=info.fingerprint,
-        decoder_version=info.decoder_version,
-        vocabulary_size=info.vocabulary_size,
-        image=info.image,
-        model=model,
-        train=train,
-        concepts=concepts,
-        init_from=init_from,
-    )
-
-
-def dataset_concepts(dataset: Path, count: int, stop_words: str | None) -> tuple[str, ...]:
-    """The `count` words that a recogniser learns from a dataset.
-
-    Args:
-        stop_words: file of words that are no concepts; None for English ones.
-    """
-    if not count:
-        return ()
-    words = read_stop_words(Path(stop_words)) if stop_words else ENGLISH_STOP_WORDS
-    return choose_concepts(read_frequencies(dataset / FREQUENCIES_FILE), count, words)
 
 
 def open_run(folder: Path, config: RunConfig) -> None:
@@ -137,13 +67,6 @@ def make_captioner(config: RunConfig, vocabulary: Vocabulary, weights: str | Non
     return build_captioner(
         model, config.image, len(vocabulary), concept_ids, config.train.max_length
     )
-
-
-def encoder_weights(config: RunConfig, dataset: Path) -> str | None:
-    """Where the weights of a run's image encoder come from."""
-    if config.model.encoder_weights == WEIGHTS_OF_DATASET:
-        return str(dataset / ENCODER_WEIGHTS_FILE)
-    return config.model.encoder_weights
 
 
 def _shape(model: ModelConfig) -> ModelConfig:

@@ -18,7 +18,6 @@ from model.cider import CiderD
 from model.config import (
     VOCABULARY_FILE,
     DatasetInfo,
-    ModelConfig,
     RunConfig,
     SamplerConfig,
     TrainConfig,
@@ -35,16 +34,8 @@ from model.dataset import (
 )
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
-from model.options import from_options
-from model.run_folder import (
-    RUN_FILE,
-    dataset_concepts,
-    encoder_weights,
-    make_captioner,
-    make_run_config,
-    open_run,
-    start_from,
-)
+from model.run_config import RUN_FILE, configure, encoder_weights
+from model.run_folder import make_captioner, open_run, start_from
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
 from model.validation import Validator
 from model.vocabulary import Vocabulary
@@ -225,11 +216,8 @@ def run(options: argparse.Namespace) -> int:
     info = read_dataset_info(dataset)
     vocabulary = read_dataset_vocabulary(dataset, info)
     _check_dataset(dataset, info)
-    train, model = from_options(TrainConfig, options), from_options(ModelConfig, options)
-    concepts = dataset_concepts(dataset, model.concepts, options.stop_words)
-    # The same from wherever the command is run again.
-    init_from = options.init_from and str(Path(options.init_from).resolve())
-    config = make_run_config(info, model, train, concepts, init_from, given=vars(options))
+    config = configure(options, dataset, info)
+    train, init_from = config.train, config.init_from
     keras.utils.set_random_seed(train.seed)
     keras.mixed_precision.set_global_policy(train.precision)
     if (folder / RUN_FILE).exists():

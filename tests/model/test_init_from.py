@@ -15,19 +15,13 @@ import pytest
 
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
-from model.config import BundleConfig, ModelConfig, SamplerConfig, TrainConfig
+from model.config import BundleConfig, FeatureConfig, ModelConfig, SamplerConfig, TrainConfig
 from model.config_json import to_json
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.export import export
-from model.run_folder import (
-    RUN_FILE,
-    WEIGHTS_OF_DATASET,
-    make_captioner,
-    make_run_config,
-    restore_captioner,
-    start_from,
-)
+from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET, make_run_config
+from model.run_folder import make_captioner, restore_captioner, start_from
 from model.training import CrossEntropyTraining
 from model.vocabulary import Vocabulary
 
@@ -149,8 +143,11 @@ def test_a_folder_that_is_neither_is_refused(
 
 def of_stored_features(squares: Path) -> tuple[Captioner, Any]:
     """A captioner of a real backbone, its weights random, and its run on stored features."""
-    model = ModelConfig("MobileNet", WEIGHTS_OF_DATASET, units=16, decoder="gru", concepts=0)
-    config = make_run_config(read_dataset_info(squares), model, TrainConfig(max_length=8))
+    features = FeatureConfig("MobileNet", "", views=1, patches=1, channels=1024)
+    info = dataclasses.replace(read_dataset_info(squares), features=features)
+    model = ModelConfig("MobileNet", units=16, decoder="gru", concepts=0)
+    config = make_run_config(info, model, TrainConfig(max_length=8))
+    assert config.model.encoder_weights == WEIGHTS_OF_DATASET
     return make_captioner(config, Vocabulary(builders.VOCABULARY), weights=None), config
 
 

@@ -10,11 +10,15 @@ import keras
 import numpy as np
 import pytest
 
+from model import train as trainer
+from model.arguments import train_parser
+from model.command import run_command
 from model.config import FeatureConfig, ModelConfig, TrainConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.image_encoder import ImageEncoder
-from model.run_folder import make_run_config, restore_captioner
+from model.run_config import make_run_config
+from model.run_folder import restore_captioner
 
 
 @pytest.fixture(autouse=True)
@@ -84,12 +88,22 @@ def test_mixed_precision_learns_and_keeps_float32_weights(
     assert {str(weight.dtype) for weight in captioner.weights} <= {"float32", "uint32", "int32"}
 
 
-def test_the_same_seed_repeats_the_history_and_another_does_not(
+def train_again(source: Path, dataset: Path, run: Path, *options: str) -> int:
+    arguments = ["--config", str(source), "--dataset", str(dataset), "--output", str(run)]
+    return run_command(train_parser(), trainer.run, [*arguments, *options])
+
+
+def test_a_run_is_repeated_from_its_config_and_another_seed_gives_another(
     tmp_path: Path, squares: Path
 ) -> None:
-    options = {"concepts": 4, "epochs": 1, "dropout": 0.2}
-    for name, seed in (("first", 3), ("again", 3), ("other", 4)):
-        assert builders.train(squares, tmp_path / name, seed=seed, **options) == 0
-    first, again, other = (history(tmp_path / name) for name in ("first", "again", "other"))
-    assert first == again
-    assert first != other
+    (tmp_path / "stop.txt").write_text("a\non\nred\n")
+    options = {"concepts": 4, "epochs": 1, "dropout": 0.2, "seed": 3}
+    first = tmp_path / "first"
+    assert builders.train(squares, first, stop_words=tmp_path / "stop.txt", **options) == 0
+    (tmp_path / "stop.txt").unlink()
+    assert train_again(first / "config.json", squares, tmp_path / "again") == 0
+    assert train_again(first, squares, tmp_path / "other", "--seed", "4") == 0
+    configs = [(tmp_path / n / "config.json").read_text() for n in ("first", "again", "other")]
+    assert configs[0] == configs[1] == configs[2].replace('"seed": 4', '"seed": 3')
+    assert history(first) == history(tmp_path / "again")
+    assert history(first) != history(tmp_path / "other")

@@ -1,0 +1,133 @@
+"""What a run is configured by: its options, another run's, and its dataset."""
+
+import argparse
+import dataclasses
+from collections.abc import Collection
+from pathlib import Path
+
+from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words
+from model.config import (
+    ENCODER_WEIGHTS_FILE,
+    FREQUENCIES_FILE,
+    DatasetInfo,
+    ModelConfig,
+    RunConfig,
+    TrainConfig,
+)
+from model.config_json import read_json
+from model.errors import CaptionerError
+from model.options import from_options, with_options
+
+RUN_FILE = "config.json"
+# Stands for a file when the weights are those that the dataset's features were made with.
+WEIGHTS_OF_DATASET = "dataset"
+
+
+def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> RunConfig:
+    """The configuration that the options of ``captioner train`` ask for on a dataset.
+
+    With ``--config``, options that are not given are those of that run. So are its concepts, if it
+    was of the same dataset: the stop words that they were chosen by are no part of it.
+
+    Args:
+        options: of `train_parser`.
+        dataset: its folder.
+        info: its `dataset.json`.
+
+    Raises:
+        CaptionerError: if ``--config`` names no run, or the options do not suit the dataset.
+    """
+    given, stop_words = set(vars(options)), options.stop_words
+    # The same from wherever the command is run again.
+    init_from = options.init_from and str(Path(options.init_from).resolve())
+    if not options.config:
+        model, train = from_options(ModelConfig, options), from_options(TrainConfig, options)
+        concepts = dataset_concepts(dataset, model.concepts, stop_words)
+        return make_run_config(info, model, train, concepts, init_from, given)
+    repeated = _read_repeated(Path(options.config))
+    model, train = with_options(repeated.model, options), with_options(repeated.train, options)
+    concepts = repeated.concepts
+    other_dataset = repeated.dataset_fingerprint != info.fingerprint
+    if other_dataset or "concepts" in given or stop_words:
+        concepts = dataset_concepts(dataset, model.concepts, stop_words)
+    init_from = init_from or repeated.init_from
+    return make_run_config(info, model, train, concepts, init_from, given | {"encoder"})
+
+
+def _read_repeated(path: Path) -> RunConfig:
+    """The run that ``--config`` names by its folder or by the ``config.json`` in it."""
+    return read_json(RunConfig, path / RUN_FILE if path.is_dir() else path, "run")
+
+
+def make_run_config(
+    info: DatasetInfo,
+    model: ModelConfig,
+    train: TrainConfig,
+    concepts: tuple[str, ...] = (),
+    init_from: str | None = None,
+    given: Collection[str] = (),
+) -> RunConfig:
+    """The configuration of a run of `model` on a dataset.
+
+    A dataset with stored features brings its image encoder along.
+
+    Args:
+        given: fields of `model` that were asked for; the others have their defaults.
+
+    Raises:
+        CaptionerError: if `model` asks for another encoder than the one of the stored features, or
+            to fine-tune it.
+    """
+    if info.features:
+        stored = info.features.encoder
+        if "encoder" in given and model.encoder != stored:
+            raise CaptionerError(
+                f"--encoder: got {model.encoder!r}, the dataset holds features of {stored!r}; "
+                f"give --encoder {stored}, or preprocess with --encoder {model.encoder}"
+            )
+        if "encoder_weights" in given:
+            raise CaptionerError(
+                f"--encoder-weights: got {model.encoder_weights!r}, but the dataset holds features "
+                "and the weights that made them; leave the option out"
+            )
+        if model.fine_tune_from:
+            raise CaptionerError(
+                f"--fine-tune-from: got {model.fine_tune_from!r}, but the dataset holds features "
+                "of the frozen encoder; preprocess without --encoder"
+            )
+        model = dataclasses.replace(model, encoder=stored, encoder_weights=WEIGHTS_OF_DATASET)
+    elif model.encoder_weights == WEIGHTS_OF_DATASET:
+        raise CaptionerError(
+            f"--encoder-weights: got {WEIGHTS_OF_DATASET!r}, which stands for those of stored "
+            f"features, but the dataset holds none; preprocess with --encoder {model.encoder}, or "
+            "name the weights"
+        )
+    return RunConfig(
+        dataset_fingerprint=info.fingerprint,
+        decoder_version=info.decoder_version,
+        vocabulary_size=info.vocabulary_size,
+        image=info.image,
+        model=model,
+        train=train,
+        concepts=concepts,
+        init_from=init_from,
+    )
+
+
+def dataset_concepts(dataset: Path, count: int, stop_words: str | None) -> tuple[str, ...]:
+    """The `count` words that a recogniser learns from a dataset.
+
+    Args:
+        stop_words: file of words that are no concepts; None for English ones.
+    """
+    if not count:
+        return ()
+    words = read_stop_words(Path(stop_words)) if stop_words else ENGLISH_STOP_WORDS
+    return choose_concepts(read_frequencies(dataset / FREQUENCIES_FILE), count, words)
+
+
+def encoder_weights(config: RunConfig, dataset: Path) -> str | None:
+    """Where the weights of a run's image encoder come from."""
+    if config.model.encoder_weights == WEIGHTS_OF_DATASET:
+        return str(dataset / ENCODER_WEIGHTS_FILE)
+    return config.model.encoder_weights

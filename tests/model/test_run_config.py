@@ -1,0 +1,93 @@
+"""Tests of the configuration of a run that repeats another, in full or in part."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import builders
+import pytest
+
+from model.arguments import train_parser
+from model.config import DatasetInfo, FeatureConfig, ModelConfig, RunConfig, TrainConfig
+from model.config_json import to_json
+from model.errors import CaptionerError
+from model.run_config import WEIGHTS_OF_DATASET, configure, make_run_config
+
+FEATURES = FeatureConfig("MobileNet", "", views=1, patches=1, channels=1024)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("dataset")
+    frequencies = "".join(f"{word}\t9\n" for word in builders.VOCABULARY)
+    (folder / "vocabulary_frequencies.tsv").write_text(frequencies)
+    return folder
+
+
+def info(fingerprint: str = "this", features: FeatureConfig | None = None) -> DatasetInfo:
+    image = builders.ImageConfig(32)
+    return DatasetInfo(fingerprint, "r", "d", image, 13, {}, {}, {}, 0, features=features)
+
+
+def repeated(
+    tmp_path: Path, dataset: Path, of: DatasetInfo, *options: str, **model: Any
+) -> RunConfig:
+    """The configuration that ``--config`` of a run of a model on the dataset `info()` leads to."""
+    made = make_run_config(
+        info(), ModelConfig(concepts=2, **model), TrainConfig(seed=7), ("red", "square"), "/start"
+    )
+    (tmp_path / "config.json").write_text(to_json(made))
+    arguments = ["--config", str(tmp_path), "--dataset", str(dataset), "--output", "run"]
+    return configure(train_parser().parse_args([*arguments, *options]), dataset, of)
+
+
+def test_all_is_as_it_was_but_what_is_asked_for(tmp_path: Path, dataset: Path) -> None:
+    whole = repeated(tmp_path, dataset, info(), decoder="gru")
+    assert (whole.model.decoder, whole.train.seed, whole.init_from) == ("gru", 7, "/start")
+    assert whole.concepts == ("red", "square")
+    asked = ["--decoder", "lstm", "--epochs", "3", "--init-from", str(tmp_path)]
+    part = repeated(tmp_path, dataset, info(), *asked, decoder="gru")
+    assert part == dataclasses.replace(
+        whole,
+        model=dataclasses.replace(whole.model, decoder="lstm"),
+        train=dataclasses.replace(whole.train, epochs=3),
+        init_from=str(tmp_path),
+    )
+
+
+def test_concepts_are_chosen_anew_where_they_may_be_others(tmp_path: Path, dataset: Path) -> None:
+    (tmp_path / "stop.txt").write_text("blue\ndark\na\non\n")
+    assert repeated(tmp_path, dataset, info("other")).concepts == ("blue", "dark")
+    assert len(repeated(tmp_path, dataset, info(), "--concepts", "3").concepts) == 3
+    stop = str(tmp_path / "stop.txt")
+    chosen = repeated(tmp_path, dataset, info(), "--stop-words", stop).concepts
+    assert chosen == ("green", "grey")
+
+
+def test_the_image_encoder_is_that_of_stored_features(tmp_path: Path, dataset: Path) -> None:
+    stored = info(features=FEATURES)
+    same = repeated(tmp_path, dataset, stored, encoder="MobileNet")
+    assert same.model.encoder_weights == WEIGHTS_OF_DATASET
+    with pytest.raises(CaptionerError, match=r"'VGG16', the dataset .*; give --encoder MobileNet,"):
+        repeated(tmp_path, dataset, stored, encoder="VGG16")
+    assert repeated(tmp_path, dataset, stored, "--encoder", "MobileNet", encoder="VGG16") == same
+
+
+def test_weights_of_stored_features_need_some(tmp_path: Path, dataset: Path) -> None:
+    made = make_run_config(info(features=FEATURES), ModelConfig(encoder="MobileNet"), TrainConfig())
+    (tmp_path / "config.json").write_text(to_json(made))
+    arguments = ["--config", str(tmp_path), "--dataset", str(dataset), "--output", "run"]
+    with pytest.raises(CaptionerError, match=r"holds none; preprocess with --encoder M"):
+        configure(train_parser().parse_args(arguments), dataset, info())
+    arguments += ["--encoder-weights", "none"]
+    config = configure(train_parser().parse_args(arguments), dataset, info())
+    assert config.model.encoder_weights is None
+
+
+def test_what_is_no_run_is_refused(tmp_path: Path, dataset: Path) -> None:
+    arguments = ["--dataset", str(dataset), "--output", "run", "--config"]
+    for path in (tmp_path, tmp_path / "absent" / "config.json"):
+        with pytest.raises(CaptionerError, match=r"is no run: it has no config\.json"):
+            configure(train_parser().parse_args([*arguments, str(path)]), dataset, info())
