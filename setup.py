@@ -18,6 +18,8 @@ TEST = [
 ]
 
 OPENVINO = ["openvino>=2026.0"]
+ONNXRUNTIME = ["onnx>=1.20", "onnxruntime>=1.25", "tf2onnx>=1.17"]
+ENGINES = [*ONNXRUNTIME, *OPENVINO]
 
 setup(
     name="captioner",
@@ -46,9 +48,18 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "onnxruntime": ONNXRUNTIME,
         "openvino": OPENVINO,
         "test": TEST,
-        "dev": [*TEST, *OPENVINO, "mypy>=1.11", "ruff>=0.6", "pandas-stubs", "uv>=0.4"],
+        "dev": [
+            *TEST,
+            *ONNXRUNTIME,
+            *OPENVINO,
+            "mypy>=1.11",
+            "ruff>=0.6",
+            "pandas-stubs",
+            "uv>=0.4",
+        ],
     },
     entry_points={"console_scripts": ["captioner=pipelines.cli:console"]},
     classifiers=[

@@ -1,18 +1,20 @@
-"""Images per second of a bundle by engine: as it was saved, frozen, its encoder by OpenVINO.
+"""Images per second of a model by engine: as it was saved, frozen, OpenVINO, ONNX Runtime.
 
     python -m benchmarks.engines --bundle work/bundle --images 'photographs/*.jpg'
 
-    python -m benchmarks.engines --bundle work/bundle --dataset work/dataset
+    python -m benchmarks.engines --bundle work/bundle work/onnx_bundle --dataset work/dataset
 
-The bundle is one of ``captioner export --engine openvino``. All contenders caption the same decoded
-pictures in turn, `--rounds` times, each in a process of its own of `--threads`; medians are printed
-and on how many pictures each says what the bundle says as it was saved. In bfloat16 too, where this
-CPU has it. The pictures of a dataset are its validation split's; then CIDEr is told as well.
+Several bundles of one run may be given, one exported for each engine. All contenders caption the
+same decoded pictures in turn, `--rounds` times, each in a process of its own of `--threads`; told
+are medians, and of how many pictures each says what the bundle says as it was saved; in bfloat16
+too, where this CPU has it. The pictures of a dataset are its validation split's; CIDEr is told.
 """
 
 import argparse
+import contextlib
 import glob
 import multiprocessing
+import os
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -21,11 +23,14 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measure import alternate
-from model.bundle import Bundle, to_captions
-from model.bundle_folder import SIGNATURE, ImageCaptions
+from model.bundle import to_captions
+from model.bundle_folder import SIGNATURE, ImageCaptions, read_bundle_config
+from model.config import ImageConfig
 from model.dataset import read_dataset_info, read_split
-from model.engine import AUTO, ENGINES, Engine, read_cpu_info, wants_bfloat16
+from model.engine import AUTO, ENGINES, ONNXRUNTIME, Engine, read_cpu_info, wants_bfloat16
+from model.errors import CaptionerError
 from model.metrics import score_captions
+from model.open_bundle import open_bundle
 from pipelines.images import read_image
 from pipelines.records import ImageFile
 from pipelines.threads import map_ahead
@@ -43,14 +48,14 @@ def as_saved(folder: Path) -> Captioner:
     return caption
 
 
-def read_pictures(bundle: Bundle, options: argparse.Namespace) -> Iterator[np.ndarray]:
+def read_pictures(config: ImageConfig, options: argparse.Namespace) -> Iterator[np.ndarray]:
     """The decoded pictures of the dataset's validation split, or of files."""
     if options.dataset:
         examples = read_split(options.dataset, "validation", read_dataset_info(options.dataset))
         yield from (example["image"].numpy() for example in examples.take(options.count))
         return
     paths = sorted(glob.glob(options.images, recursive=True))[: options.count]
-    reads = map_ahead(lambda path: read_image(ImageFile(path, path, 0), bundle.config.image), paths)
+    reads = map_ahead(lambda path: read_image(ImageFile(path, path, 0), config), paths)
     yield from (read.decoded.pixels for read in reads if read.decoded)
 
 
@@ -65,23 +70,28 @@ def cider(said: list[str], dataset: Path) -> float:
     return 100 * score_captions(candidates, named).values()["cider"]
 
 
-def contend(ours: Connection, options: argparse.Namespace, engine: Engine | None) -> None:
+def contend(
+    ours: Connection, options: argparse.Namespace, folder: Path, engine: Engine | None
+) -> None:
     """Captions the pictures whenever it is asked to, and answers with the best captions."""
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    bundle = Bundle(options.bundle, engine or Engine())
-    caption = bundle.caption if engine else as_saved(options.bundle)
-    pixels, size = list(read_pictures(bundle, options)), options.batch_size
+    caption = open_bundle(folder, engine).caption if engine else as_saved(folder)
+    pixels = list(read_pictures(read_bundle_config(folder).image, options))
+    size = options.batch_size
     batches = [np.stack(pixels[start : start + size]) for start in range(0, len(pixels), size)]
     while ours.recv():
         ours.send([result.captions[0].text for batch in batches for result in caption(batch)])
 
 
-def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[bool], list[str]]:
+def start(
+    options: argparse.Namespace, folder: Path, engine: Engine | None
+) -> Callable[[bool], list[str]]:
     """A contender in a process of its own, as TensorFlow's bfloat16 is a whole process's."""
     ours, theirs = multiprocessing.Pipe()
     multiprocessing.get_context("spawn").Process(
-        target=contend, args=(theirs, options, engine), daemon=True
+        target=contend, args=(theirs, options, folder, engine), daemon=True
     ).start()
     theirs.close()  # else nobody would be told that the process died
 
@@ -92,9 +102,21 @@ def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[bool]
     return ask
 
 
+def find_engines(bundles: list[Path]) -> Iterator[tuple[str, Path, Engine]]:
+    """Names of engines, the bundle that each can compute, and the engine, where one can."""
+    for name in ENGINES:
+        for folder in bundles:
+            with contextlib.suppress(CaptionerError):
+                Engine(name).check(folder)
+                yield name, folder, Engine(name)
+                if name != ONNXRUNTIME and wants_bfloat16(AUTO, read_cpu_info()):
+                    yield f"{name}, bfloat16", folder, Engine(name, bfloat16=True)
+                break
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True)
+    parser.add_argument("--bundle", type=Path, required=True, nargs="+")
     pictures = parser.add_mutually_exclusive_group(required=True)
     pictures.add_argument("--images", help="quoted glob")
     pictures.add_argument("--dataset", type=Path)
@@ -103,11 +125,9 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    engines: dict[str, Engine | None] = {"as saved": None}
-    engines |= {engine: Engine(engine) for engine in ENGINES}
-    if wants_bfloat16(AUTO, read_cpu_info()):
-        engines |= {f"{engine}, bfloat16": Engine(engine, bfloat16=True) for engine in ENGINES}
-    contenders = {name: start(options, engine) for name, engine in engines.items()}
+    contenders = {"as saved": start(options, options.bundle[0], None)}
+    for name, folder, engine in find_engines(options.bundle):
+        contenders[name] = start(options, folder, engine)
     # What it says is wanted, and graphs are traced meanwhile.
     said = {name: ask() for name, ask in contenders.items()}
     seconds = alternate(contenders, options.rounds)

@@ -1,7 +1,6 @@
 """Loading a bundle: TensorFlow alone, none of the model's code unless it is to decode otherwise."""
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 
 from model.bundle_folder import (
     FEATURES_SIGNATURE,
+    NO_SCORE,
     SIGNATURE,
     TAGS_SIGNATURE,
     ImageCaptions,
@@ -21,11 +21,8 @@ from model.bundle_folder import (
 )
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
-from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder
+from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder, told_threads
 from model.errors import CaptionerError
-
-# Below any mean log-probability of a caption that was really found: an unused place in the beam.
-_NO_CAPTION = -1e5
 
 
 @contextlib.contextmanager
@@ -81,7 +78,7 @@ def _rebuilt(folder: Path, config: BundleConfig, trained_length: int, exported: 
 
 
 class Bundle:
-    """A bundle in memory, ready to caption.
+    """A bundle in memory, computed by TensorFlow, its image encoder by OpenVINO where asked.
 
     Args:
         folder: made by ``captioner export``.
@@ -140,8 +137,7 @@ class Bundle:
 
 def compute_threads() -> int:
     """Threads that TensorFlow was told to compute an operation with; 0 if it was not told."""
-    told = tf.config.threading.get_intra_op_parallelism_threads()
-    return told or int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+    return tf.config.threading.get_intra_op_parallelism_threads() or told_threads()
 
 
 def to_captions(outputs: dict[str, tf.Tensor], count: int) -> list[ImageCaptions]:
@@ -159,7 +155,7 @@ def to_captions(outputs: dict[str, tf.Tensor], count: int) -> list[ImageCaptions
             captions=[
                 Scored(text.decode(), float(score))
                 for text, score in zip(*row[:2], strict=True)
-                if score > _NO_CAPTION
+                if score > NO_SCORE
             ],
             tags=[Scored(tag.decode(), float(score)) for tag, score in zip(*row[2:], strict=True)],
         )

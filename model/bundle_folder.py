@@ -1,7 +1,9 @@
 """A bundle's folder and what it says of a picture: all that can be known without TensorFlow."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from model.command import check_no_pattern
 from model.config import BundleConfig
@@ -15,6 +17,10 @@ MODEL_CARD_FILE = "MODEL_CARD.md"
 SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
 FEATURES_SIGNATURE = "caption_features"
 ATTENTION_SIGNATURE = "attend_pixels"
+# Most tags that a bundle gives of a picture.
+MOST_TAGS = 20
+# Below any mean log-probability of a caption that was really found: an unused place in the beam.
+NO_SCORE = -1e5
 NO_CAPTION = "the model gave no caption of a finite score"
 
 
@@ -34,6 +40,23 @@ class ImageCaptions(NamedTuple):
 
     captions: list[Scored]
     tags: list[Scored]
+
+
+class LoadedBundle(Protocol):
+    """A bundle in memory, whatever computes it."""
+
+    config: BundleConfig
+
+    def caption(self, images: np.ndarray) -> list[ImageCaptions]:
+        """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order.
+
+        Raises:
+            ModelError: if the model fails at one of them, or at all.
+            MemoryError: if they are too many at once.
+        """
+
+    def tag(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities of all concepts, `float32[B, K]`, in the order of the bundle's config."""
 
 
 def read_bundle_config(folder: Path) -> BundleConfig:

@@ -3,14 +3,12 @@
 import keras
 import tensorflow as tf
 
+from model.bundle_folder import MOST_TAGS
 from model.captioner import Captioner
 from model.config import ImageConfig, SamplerConfig
 from model.samplers import make_sampler
-from model.text import detokenise
+from model.text import Joints, detokenise
 from model.vocabulary import SPECIAL_TOKENS, START, Vocabulary
-
-# Most tags that a bundle gives of a picture.
-_TAGS = 20
 
 
 class CaptionGraph(keras.Model):
@@ -58,6 +56,27 @@ class CaptionGraph(keras.Model):
             **self._tags(tag_logits, tf.shape(grid)[0]),
         }
 
+    def spell_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What `caption_pixels` returns, before it becomes strings: for engines without them.
+
+        Returns:
+            token_ids `int32[B, K, L]`; joined `bool[B, K, L]`, whether a token follows the one
+            before without a space; scores `float32[B, K]`; and, with a recogniser, tag_scores
+            `float32[B, concepts]`, in the order of `bundle.json`.
+        """
+        memory, tag_logits = self.captioner.look(self.captioner.encode(images))
+        samples = self.captioner.write(memory, self.sampler)
+        joints = Joints.of(self.words)
+        told = {
+            "token_ids": samples.token_ids,
+            "joined": joints.joined(samples.token_ids),
+            "scores": samples.scores,
+        }
+        if tag_logits is not None and self.captioner.recogniser is not None:
+            together = self.captioner.recogniser.together(tag_logits)
+            told["tag_scores"] = tf.sigmoid(tf.cast(together, tf.float32))
+        return told
+
     def tag_pixels(self, images: tf.Tensor) -> tf.Tensor:
         """Probabilities `float32[B, K]` of all concepts, in the order of `bundle.json`."""
         recogniser = self.captioner.recogniser
@@ -100,7 +119,7 @@ class CaptionGraph(keras.Model):
                 "tags": tf.zeros([batch, 0], tf.string),
                 "tag_scores": tf.zeros([batch, 0], tf.float32),
             }
-        count = min(_TAGS, len(recogniser.concept_ids))
+        count = min(MOST_TAGS, len(recogniser.concept_ids))
         token_ids, scores = recogniser.likeliest(recogniser.together(tag_logits), count)
         return {"tags": tf.gather(self.words, token_ids), "tag_scores": scores}
 

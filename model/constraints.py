@@ -92,9 +92,11 @@ def repeats(tokens: Tensor, t: Tensor, n: int, vocabulary_size: int) -> Tensor:
         earlier = tokens[:, offset : length - n + 1 + offset]
         repeated = ops.logical_and(repeated, earlier == last)
     row = ops.broadcast_to(ops.expand_dims(ops.arange(rows), -1), (rows, length - n + 1))
-    indices = ops.stack([row, tokens[:, n - 1 :]], axis=-1)
-    times = ops.scatter(indices, ops.cast(repeated, "float32"), (rows, vocabulary_size))
-    return times > 0
+    # Others go to a column of their own, so that whether equal places add up does not matter.
+    column = ops.where(repeated, tokens[:, n - 1 :], vocabulary_size)
+    ones = ops.ones((rows, length - n + 1))
+    times = ops.scatter(ops.stack([row, column], axis=-1), ones, (rows, vocabulary_size + 1))
+    return times[:, :vocabulary_size] > 0
 
 
 def all_but_end(tokens: Tensor, t: Tensor, vocabulary_size: int) -> Tensor:

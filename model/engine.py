@@ -1,10 +1,11 @@
 """What computes a bundle: the engine of its image encoder, and whether in bfloat16.
 
-Imports no framework, and OpenVINO only when it is asked for.
+Imports no framework, and other engines than TensorFlow only when they are asked for.
 """
 
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ import numpy as np
 
 from model.errors import CaptionerError
 
-TENSORFLOW, OPENVINO = "tensorflow", "openvino"
-ENGINES = (TENSORFLOW, OPENVINO)
+TENSORFLOW, OPENVINO, ONNXRUNTIME = "tensorflow", "openvino", "onnxruntime"
+ENGINES = (TENSORFLOW, OPENVINO, ONNXRUNTIME)
 AUTO, ON, OFF = "auto", "on", "off"
 BFLOAT16 = (AUTO, ON, OFF)
 ENCODER_FILES = ("encoder.xml", "encoder.bin")
+ONNX_FILE = "captioner.onnx"
+# What each needs in a bundle beside what TensorFlow needs.
+_FILES = {TENSORFLOW: (), OPENVINO: ENCODER_FILES, ONNXRUNTIME: (ONNX_FILE,)}
 # Of CPUs that multiply bfloat16 themselves; on others it would be imitated, which saves no time.
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -30,7 +34,7 @@ class Engine:
     """What computes a bundle.
 
     Attributes:
-        name: of what computes the image encoder; TensorFlow does the rest.
+        name: of what computes it; OpenVINO the image encoder alone, TensorFlow does the rest.
         bfloat16: whether matrices and convolutions are computed in bfloat16.
     """
 
@@ -46,37 +50,52 @@ class Engine:
             return model_fingerprint
         return f"{model_fingerprint}-{self.name}"
 
-    def check(self, bundle: Path) -> None:
+    def check(self, bundle: Path, as_exported: bool = True) -> None:
         """Checks that what it needs is installed, and in the bundle.
 
+        Args:
+            bundle: its folder.
+            as_exported: whether captions are to be decoded as the bundle was exported.
+
         Raises:
-            CaptionerError: if it is not.
+            CaptionerError: if it is not, or the engine cannot decode otherwise.
         """
-        if self.name != OPENVINO:
+        if self.name == TENSORFLOW:
             return
-        check_installed()
-        missing = [name for name in ENCODER_FILES if not (bundle / name).is_file()]
+        check_installed(self.name)
+        missing = [name for name in _FILES[self.name] if not (bundle / name).is_file()]
         if missing:
             raise CaptionerError(
-                f"--engine {OPENVINO}: {bundle} has no {' and no '.join(missing)}; export it again "
-                f"with captioner export --engine {OPENVINO}"
+                f"--engine {self.name}: {bundle} has no {' and no '.join(missing)}; export it "
+                f"again with captioner export --engine {self.name}"
+            )
+        if self.name == ONNXRUNTIME and not as_exported:
+            raise CaptionerError(
+                f"--engine {ONNXRUNTIME} decodes as the bundle was exported, got other options of "
+                "the sampler; give them to captioner export, or leave --engine out"
             )
 
 
 DEFAULT_ENGINE = Engine()
 
 
-def check_installed() -> None:
-    """Checks that OpenVINO is there.
+def check_installed(*packages: str) -> None:
+    """Checks that an engine's packages are there, of which the first has the engine's name.
 
     Raises:
-        CaptionerError: if it is not installed.
+        CaptionerError: if one is not installed.
     """
-    if importlib.util.find_spec("openvino") is None:
-        raise CaptionerError(
-            f"--engine {OPENVINO}: the package openvino is not installed; "
-            "run pip install 'captioner[openvino]', or leave --engine out"
-        )
+    for package in packages:
+        if importlib.util.find_spec(package) is None:
+            raise CaptionerError(
+                f"--engine {packages[0]}: the package {package} is not installed; run pip install "
+                f"'captioner[{packages[0]}]', or leave --engine out"
+            )
+
+
+def told_threads() -> int:
+    """Threads that the environment tells to compute an operation with; 0 if it does not tell."""
+    return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
 
 
 def import_openvino() -> ModuleType:
@@ -120,7 +139,18 @@ def wants_bfloat16(asked: str, cpu_info: str) -> bool:
 
 
 def choose_engine(name: str, bfloat16: str) -> Engine:
-    """The engine that the options ``--engine`` and ``--bfloat16`` ask for on this machine."""
+    """The engine that the options ``--engine`` and ``--bfloat16`` ask for on this machine.
+
+    Raises:
+        CaptionerError: if bfloat16 is asked of an engine that has none on CPUs.
+    """
+    if name == ONNXRUNTIME:
+        if bfloat16 == ON:
+            raise CaptionerError(
+                f"--bfloat16: got {ON}, but --engine {ONNXRUNTIME} computes in float32; leave one "
+                "of them out"
+            )
+        return Engine(name)
     return Engine(name, wants_bfloat16(bfloat16, read_cpu_info()))
 
 

@@ -27,12 +27,23 @@ from model.captioner import Captioner
 from model.command import check_no_pattern, check_output_folder
 from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig, SamplerConfig
 from model.config_json import to_json
-from model.engine import ENCODER_FILES, OPENVINO, TENSORFLOW, check_installed, import_openvino
+from model.engine import (
+    ENCODER_FILES,
+    ONNX_FILE,
+    ONNXRUNTIME,
+    OPENVINO,
+    TENSORFLOW,
+    check_installed,
+    import_openvino,
+)
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
 from model.options import from_options
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
+
+# What exporting for an engine takes.
+_PACKAGES = {OPENVINO: (OPENVINO,), ONNXRUNTIME: (ONNXRUNTIME, "onnx", "tf2onnx")}
 
 
 def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, words: bytes) -> str:
@@ -50,7 +61,7 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
 
 
 def write_saved_model(graph: CaptionGraph, folder: Path, engine: str = TENSORFLOW) -> None:
-    """Writes the SavedModel with its signatures, and for another engine the image encoder."""
+    """Writes the SavedModel with its signatures, and what another engine takes in its place."""
     archive = keras.export.ExportArchive()
     archive.track(graph.captioner)
     archive.add_endpoint(
@@ -74,6 +85,11 @@ def write_saved_model(graph: CaptionGraph, folder: Path, engine: str = TENSORFLO
     archive.write_out(str(folder), verbose=False)
     if engine == OPENVINO:
         write_encoder(graph, folder / ENCODER_FILES[0])
+    if engine == ONNXRUNTIME:
+        # Here alone: the converter is part of an extra.
+        from model.onnx_export import write_onnx
+
+        write_onnx(graph, folder / ONNX_FILE)
 
 
 def write_encoder(graph: CaptionGraph, path: Path) -> None:
@@ -121,8 +137,8 @@ def export(
         CaptionerError: if `run` is no trained run, `output` exists or cannot be a folder that
             TensorFlow loads, or the engine is not installed.
     """
-    if engine == OPENVINO:
-        check_installed()
+    if engine != TENSORFLOW:
+        check_installed(*_PACKAGES[engine])
     if output.exists():
         raise CaptionerError(f"--output {output} exists; choose another folder or delete it")
     check_output_folder(output)

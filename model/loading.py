@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from model.bundle import Bundle, to_captions
+from model.bundle import to_captions
 from model.bundle_folder import BUNDLE_FILE, ImageCaptions
 from model.caption_graph import CaptionGraph
 from model.config import VOCABULARY_FILE, ImageConfig, SamplerConfig
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
+from model.open_bundle import open_bundle
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 
@@ -50,7 +51,7 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
             `engine` needs, or a run is to be computed by another engine than TensorFlow.
     """
     if (folder / BUNDLE_FILE).exists():
-        bundle = Bundle(folder, engine)
+        bundle = open_bundle(folder, engine)
         if bundle.config.sampler != sampler:
             raise CaptionerError(
                 f"{folder} was exported with {bundle.config.sampler}, asked for {sampler}; "

@@ -49,7 +49,8 @@ class GreedySampler:
             memory,
             self.max_length,
             self.constraints,
-            choose=lambda log_probs, t: ops.argmax(log_probs, axis=-1),
+            # Not `argmax`, in which Keras looks at the bits of negative zeros.
+            choose=lambda log_probs, t: ops.squeeze(ops.top_k(log_probs, 1)[1], -1),
         )
         return Samples(ops.expand_dims(tokens, 1), ops.expand_dims(scores, 1))
 

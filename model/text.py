@@ -15,7 +15,9 @@ Rules:
 """
 
 import unicodedata
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 # Zero-width (non-)joiner; geresh and gershayim: inside words of right-to-left scripts.
@@ -85,3 +87,50 @@ def detokenise(tokens: tf.RaggedTensor) -> tf.Tensor:
     for pattern in (single_first, single_first, rf"({_KATAKANA}) ({_SINGLE})"):
         joined = tf.strings.regex_replace(joined, pattern, r"\1\2")
     return tf.strings.regex_replace(joined, r" ('s)(\s|$)", r"\1\2")
+
+
+class Joints(NamedTuple):
+    """Which tokens `detokenise` joins without a space, of each token of a vocabulary, `bool[V]`.
+
+    It looks at the end of one token and the beginning of the next alone (save that it leaves a
+    space between two possessives), so that their kinds tell, without strings.
+
+    Attributes:
+        always: joined to any token before.
+        after_single: joined to one that ends with a character of rule 7 that is taken singly.
+        after_katakana: joined to one that ends with Katakana.
+        single_last: ends with a character that is taken singly.
+        either_last: ends with such a one, or with Katakana.
+    """
+
+    always: np.ndarray
+    after_single: np.ndarray
+    after_katakana: np.ndarray
+    single_last: np.ndarray
+    either_last: np.ndarray
+
+    @classmethod
+    def of(cls, tokens: tf.Tensor) -> "Joints":
+        """The joints of tokens `string[V]`; not in a graph, which then needs no strings."""
+
+        def are_joined(left: tf.Tensor | str, right: tf.Tensor | str) -> np.ndarray:
+            pairs = tf.stack([tf.broadcast_to(part, tf.shape(tokens)) for part in (left, right)], 1)
+            whole = detokenise(tf.RaggedTensor.from_tensor(pairs))
+            return (whole == pairs[:, 0] + pairs[:, 1]).numpy()
+
+        latin, single, katakana = "a", "\u72ac", "\u30ab"
+        with tf.init_scope():
+            return cls(
+                are_joined(latin, tokens),
+                are_joined(single, tokens),
+                are_joined(katakana, tokens),
+                are_joined(tokens, katakana),
+                are_joined(tokens, single),
+            )
+
+    def joined(self, token_ids: tf.Tensor) -> tf.Tensor:
+        """Which tokens `int[..., L]` follow the one before without a space, `bool[..., L]`."""
+        before = tf.roll(token_ids, 1, axis=-1)  # before the first: any, for nothing is there
+        singly = tf.gather(self.single_last, before) & tf.gather(self.after_single, token_ids)
+        run = tf.gather(self.either_last, before) & tf.gather(self.after_katakana, token_ids)
+        return tf.gather(self.always, token_ids) | singly | run

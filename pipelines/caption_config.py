@@ -98,8 +98,9 @@ def check_model(config: CaptionConfig) -> BundleConfig:
         CaptionerError: if it is no bundle, or lacks what the engine or the decoding needs.
     """
     folder = Path(config.bundle)
-    bundle = config.decoding.apply(read_bundle_config(folder))
-    config.engine.check(folder)
+    exported = read_bundle_config(folder)
+    bundle = config.decoding.apply(exported)
+    config.engine.check(folder, as_exported=bundle == exported)
     config.decoding.check(folder)
     if (config.num_captions or 1) > bundle.sampler.captions:
         raise CaptionerError(

@@ -18,11 +18,11 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
 from model.bundle_folder import NO_CAPTION, ModelError
-from model.command import quiet_imports
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
+from model.open_bundle import open_bundle
 from pipelines import files
 from pipelines.allocator import keep_freed_memory
 from pipelines.archives.containers import close_containers, is_parquet_row
@@ -183,13 +183,9 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
 
     def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it trace and allocate before the first unit."""
-        # Here alone: who plans the work, or finds none left, need not wait for TensorFlow.
-        with quiet_imports():
-            from model.bundle import Bundle
-
         keep_freed_memory()
         end_at_once()
-        bundle = Bundle(Path(self.bundle), self.engine, self.decoding)
+        bundle = open_bundle(Path(self.bundle), self.engine, self.decoding)
         size_px = bundle.config.image.image_size_px
         caption = BatchCaptioner(bundle.caption, self.batch_size)
         blank = np.zeros((size_px, size_px, 3), np.uint8)

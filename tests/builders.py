@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from model.bundle_folder import ImageCaptions
 from model.config import DatasetInfo, ImageConfig
 from model.config_json import to_json
 from model.image import DECODER_VERSION, encode_png
@@ -154,3 +155,18 @@ def picture_file(picture: Image.Image, format: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
     picture.save(buffer, format, **options)
     return buffer.getvalue()
+
+
+PICTURES = np.stack([square_picture(colour_of(i), seed=7000 + i) for i in range(6)])
+
+
+def assert_alike(results: list[ImageCaptions], expected: list[ImageCaptions], atol: float) -> None:
+    """Checks that two models say the same of each picture, with scores that differ by rounding."""
+
+    def texts(said: list[ImageCaptions]) -> list[list[str]]:
+        return [[caption.text for caption in result.captions] for result in said]
+
+    assert texts(results) == texts(expected)
+    for result, other in zip(results, expected, strict=True):
+        scores = [caption.score for caption in result.captions]
+        np.testing.assert_allclose(scores, [c.score for c in other.captions], atol=atol)

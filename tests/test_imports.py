@@ -49,7 +49,7 @@ def test_no_module_of_the_model_imports_beam_tft_or_pipelines() -> None:
 
 @pytest.mark.parametrize(
     "module",
-    ["model.config", "model.image", "model.arguments", "model.engine", "model.bundle_folder"],
+    ["model.config", "model.image", "model.arguments", "model.bundle_folder", "model.onnx_bundle"],
 )
 def test_light_modules_import_no_framework(module: str) -> None:
     assert imported_by(f"import {module}", [*HEAVY, "pipelines", "openvino"]) == []

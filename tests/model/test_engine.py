@@ -8,14 +8,13 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import builders
 import numpy as np
 import pytest
 import tensorflow as tf
+from builders import PICTURES, assert_alike
 
 import model.bundle
 from model.bundle import Bundle, compute_threads
-from model.bundle_folder import ImageCaptions
 from model.config import SamplerConfig
 from model.engine import Engine, load_encoder, wants_bfloat16
 from model.errors import CaptionerError
@@ -23,9 +22,6 @@ from model.export import export
 from model.loading import load_model
 from model.run_folder import restore_captioner
 
-PICTURES = np.stack(
-    [builders.square_picture(builders.colour_of(i), seed=7000 + i) for i in range(6)]
-)
 OLD_CPU = "processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: fpu avx2 fma avx512_bf16x\n"
 NEW_CPUS = [f"flags\t\t: fpu avx2 {flag} fma\n" for flag in ("avx512_bf16", "amx_bf16")]
 
@@ -56,16 +52,6 @@ def openvino_bundle(
 def _float32_afterwards() -> Iterator[None]:
     yield
     tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
-
-
-def assert_alike(results: list[ImageCaptions], expected: list[ImageCaptions], atol: float) -> None:
-    def texts(said: list[ImageCaptions]) -> list[list[str]]:
-        return [[caption.text for caption in result.captions] for result in said]
-
-    assert texts(results) == texts(expected)
-    for result, other in zip(results, expected, strict=True):
-        scores = [caption.score for caption in result.captions]
-        np.testing.assert_allclose(scores, [c.score for c in other.captions], atol=atol)
 
 
 @pytest.mark.parametrize("count", [6, 1])

@@ -9,7 +9,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.text import detokenise, has_word, normalise, tokenise
+from model.text import Joints, detokenise, has_word, normalise, tokenise
 
 EXAMPLES = {
     "": "",
@@ -169,3 +169,31 @@ def test_detokenising_takes_beams_of_captions() -> None:
 def test_a_caption_read_back_has_the_same_tokens(caption: str) -> None:
     tokens = tokenise(tf.constant([caption]))
     assert tokenise(detokenise(tokens)).to_list() == tokens.to_list()
+
+
+TOKENS = [
+    "dog",
+    "'s",
+    "犬",
+    "走る",
+    "カタカナ",
+    "ー",
+    "が\u3099",
+    "3.5",
+    "Tシャツ",
+    "犬カ",
+    "カ犬",
+    "개가",
+]
+
+
+@given(st.lists(st.sampled_from(TOKENS), min_size=1, max_size=8))
+def test_joints_tell_where_captions_have_no_space(tokens: list[str]) -> None:
+    # Of two possessives the second keeps its space, which no caption ever needs.
+    tokens = [token for i, token in enumerate(tokens) if tokens[i - 1 : i + 1] != ["'s", "'s"]]
+    token_ids = [TOKENS.index(token) for token in tokens]
+    joined = Joints.of(tf.constant(TOKENS)).joined(tf.constant(token_ids)).numpy()
+    text = tokens[0]
+    for token, is_joined in zip(tokens[1:], joined[1:], strict=True):
+        text += token if is_joined else f" {token}"
+    assert text == detokenise(tf.ragged.constant([tokens]))[0].numpy().decode()

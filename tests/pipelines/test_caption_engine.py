@@ -19,36 +19,56 @@ from pipeline_builders import (
     write_bundle,
 )
 
-OF_OPENVINO = f"{FINGERPRINT}-openvino"
+
+@pytest.fixture(scope="module", params=["openvino", "onnxruntime"])
+def engine(request: pytest.FixtureRequest) -> str:
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"the package {request.param} is not installed")
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def by_openvino(captions: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The captions of `archive` by TensorFlow and, beside them, by OpenVINO."""
-    if importlib.util.find_spec("openvino") is None:
-        pytest.skip("the package openvino is not installed")
-    folder = tmp_path_factory.mktemp("engine")
-    write_bundle(folder / "bundle", "openvino")
+def by_engine(
+    engine: str, captions: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The captions of `archive` by TensorFlow and, beside them, by another engine."""
+    folder = tmp_path_factory.mktemp(engine)
+    write_bundle(folder / "bundle", engine)
     shutil.copytree(captions, folder / "captions")
     arguments = caption_arguments(folder / "bundle", archive, folder / "captions")
-    assert captioner(*arguments, "--engine", "openvino") == 0
+    assert captioner(*arguments, "--engine", engine) == 0
     return folder / "captions"
 
 
-def test_openvino_captions_alike_and_its_rows_tell(by_openvino: Path) -> None:
-    parts = pads.dataset(str(by_openvino / f"model={OF_OPENVINO}"), format="parquet")
+def test_it_captions_alike_and_its_rows_tell(engine: str, by_engine: Path) -> None:
+    mark = f"{FINGERPRINT}-{engine}"
+    parts = pads.dataset(str(by_engine / f"model={mark}"), format="parquet")
     rows = parts.to_table().drop_columns(["captioned_at"]).to_pylist()
-    assert {row["model_fingerprint"] for row in rows} == {OF_OPENVINO}
+    assert {row["model_fingerprint"] for row in rows} == {mark}
     alike = [{**row, "model_fingerprint": FINGERPRINT} for row in rows]
     alike.sort(key=lambda row: row["image_uri"])
-    assert_same_rows(alike, read_rows(by_openvino))
+    assert_same_rows(alike, read_rows(by_engine))
 
 
-def test_the_runs_record_tells_the_engine(by_openvino: Path) -> None:
-    texts = (path.read_text(encoding="utf-8") for path in (by_openvino / "_runs").iterdir())
+def test_the_runs_record_tells_the_engine(engine: str, by_engine: Path) -> None:
+    texts = (path.read_text(encoding="utf-8") for path in (by_engine / "_runs").iterdir())
     engines = [json.loads(text)["config"]["engine"] for text in texts]
-    assert sorted(engine["name"] for engine in engines) == ["openvino", "tensorflow"]
+    assert sorted(engine["name"] for engine in engines) == sorted([engine, "tensorflow"])
     assert not any(engine["bfloat16"] for engine in engines)
+
+
+def test_decoding_otherwise_is_told_before_any_work(
+    tiny_bundle: Path, archive: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if importlib.util.find_spec("onnxruntime") is None:
+        pytest.skip("the package onnxruntime is not installed")
+    bundle = tmp_path / "bundle"
+    shutil.copytree(tiny_bundle, bundle)
+    (bundle / "captioner.onnx").touch()
+    arguments = caption_arguments(bundle, archive, tmp_path / "captions", "--beam-width", "2")
+    assert captioner(*arguments, "--engine", "onnxruntime") == 2
+    assert "--engine onnxruntime decodes as the bundle was exported" in capfd.readouterr().err
+    assert not (tmp_path / "captions").exists()
 
 
 def test_an_engine_that_is_not_installed_is_one_line(

@@ -1,0 +1,58 @@
+"""A caption graph as an ONNX file: everything from pixels to token ids, the search included."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import tf2onnx
+from tf2onnx.handler import tf_op
+
+from model.caption_graph import CaptionGraph
+from model.engine import ONNXRUNTIME
+from model.errors import CaptionerError
+from model.onnx_bundle import SCORES, start_session
+
+_OPSET = 17
+# Of a score, in nats: rounding is a thousandth of it.
+_TOLERANCE = 1e-2
+
+
+@tf_op("Erfc")
+class _Erfc:
+    """The one operation of these graphs that tf2onnx does not know: 1 - erf(x)."""
+
+    @classmethod
+    def version_9(cls, ctx: Any, node: Any, **_: Any) -> None:
+        (x,), (result,) = node.input, node.output
+        shape, dtype = ctx.get_shape(result), ctx.get_dtype(result)
+        ctx.remove_node(node.name)
+        one = ctx.make_const(f"{node.name}_one", np.ones((), np.float32))
+        erf = ctx.make_node("Erf", [x])
+        ctx.make_node(
+            "Sub", [one.output[0], erf.output[0]], outputs=[result], shapes=[shape], dtypes=[dtype]
+        )
+
+
+def write_onnx(graph: CaptionGraph, path: Path) -> None:
+    """Writes what `graph.spell_pixels` computes, and checks that it scores captions alike.
+
+    Raises:
+        CaptionerError: if ONNX Runtime cannot compute the model, or computes something else.
+    """
+    size_px = graph.size_px
+    spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8, "images")
+    function = tf.function(graph.spell_pixels, input_signature=[spec], autograph=False)
+    logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it cannot convert is told below
+    tf2onnx.convert.from_function(function, [spec], opset=_OPSET, output_path=str(path))
+    pictures = np.random.default_rng(1).integers(0, 256, (3, size_px, size_px, 3), np.uint8)
+    expected = function(pictures)[SCORES].numpy()
+    (scores,) = start_session(path, 0).run([SCORES], {"images": pictures})
+    far = float(np.abs(scores - expected).max())
+    if not far < _TOLERANCE:
+        raise CaptionerError(
+            f"--engine {ONNXRUNTIME}: its scores of {len(pictures)} pictures differ from "
+            f"TensorFlow's by up to {far:.3g} nats, expected below {_TOLERANCE}; export with "
+            "another sampler or without --engine"
+        )
