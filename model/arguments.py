@@ -3,7 +3,7 @@
 import argparse
 
 from model.config import ModelConfig, SamplerConfig, TrainConfig
-from model.engine import BFLOAT16, ENGINES, OFF, TENSORFLOW
+from model.engine import BFLOAT16, ENGINES, OFF, ONNXRUNTIME, OPENVINO, TENSORFLOW
 from model.options import add_options
 
 
@@ -71,8 +71,8 @@ def add_engine_options(group: argparse._ActionsContainer) -> None:
         "--engine",
         default=TENSORFLOW,
         choices=ENGINES,
-        help="of the image encoder; 'openvino' needs the extra of that name and a bundle exported "
-        f"for it (default: {TENSORFLOW})",
+        help=f"'{ONNXRUNTIME}' computes all of it, '{OPENVINO}' the image encoder; each needs the "
+        f"extra of that name and a bundle exported for it (default: {TENSORFLOW})",
     )
     group.add_argument(
         "--bfloat16",
@@ -92,8 +92,8 @@ def export_parser() -> argparse.ArgumentParser:
         "--engine",
         default=TENSORFLOW,
         choices=ENGINES,
-        help="'openvino' adds what captioner caption --engine openvino needs; the bundle still "
-        f"works without (default: {TENSORFLOW})",
+        help="adds what captioner caption --engine needs for it; the bundle still works without "
+        f"(default: {TENSORFLOW})",
     )
     add_options(parser, SamplerConfig)
     return parser
