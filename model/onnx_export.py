@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import tensorflow as tf
 import tf2onnx
 from tf2onnx.handler import tf_op
@@ -13,6 +14,7 @@ from model.caption_graph import CaptionGraph
 from model.engine import ONNXRUNTIME
 from model.errors import CaptionerError
 from model.onnx_bundle import SCORES, start_session
+from model.onnx_loops import free_invariants
 
 _OPSET = 17
 # Of a score, in nats: rounding is a thousandth of it.
@@ -45,7 +47,9 @@ def write_onnx(graph: CaptionGraph, path: Path) -> None:
     spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8, "images")
     function = tf.function(graph.spell_pixels, input_signature=[spec], autograph=False)
     logging.getLogger("tf2onnx").setLevel(logging.CRITICAL)  # what it cannot convert is told below
-    tf2onnx.convert.from_function(function, [spec], opset=_OPSET, output_path=str(path))
+    model, _ = tf2onnx.convert.from_function(function, [spec], opset=_OPSET)
+    free_invariants(model.graph)
+    onnx.save(model, path)
     pictures = np.random.default_rng(1).integers(0, 256, (3, size_px, size_px, 3), np.uint8)
     expected = function(pictures)[SCORES].numpy()
     (scores,) = start_session(path, 0).run([SCORES], {"images": pictures})

@@ -1,0 +1,67 @@
+"""Loops of ONNX graphs, made cheaper: what never changes is no state of theirs."""
+
+from collections.abc import Iterator, Mapping
+
+import onnx
+
+
+def free_invariants(graph: onnx.GraphProto) -> int:
+    """Takes states out of the loops of `graph` that each pass hands on as it got them.
+
+    The body of a loop may use what surrounds it. A converter that makes a state of each weight
+    hides from ONNX Runtime that they are constants, which it would lay out for the CPU once, and
+    computes in every pass what follows from them alone.
+
+    Returns:
+        how many states there were.
+    """
+    freed = 0
+    for node in graph.node:
+        if node.op_type == "Loop":
+            freed += _free(graph, node)
+    return freed
+
+
+def _free(graph: onnx.GraphProto, loop: onnx.NodeProto) -> int:
+    """Takes the states that never change out of one loop; returns how many there were."""
+    (body,) = _subgraphs(loop)
+    makers = {name: node for node in body.node for name in node.output}
+    results = {value.name for value in graph.output}
+    names, states = {}, len(loop.output)
+    # Of a loop's inputs (limit, condition, states), its body's (number, condition, states), the
+    # body's outputs (condition, states) and the loop's, from the last on: places before it stay.
+    for place in reversed(range(2, len(body.input))):
+        given, result = body.input[place].name, body.output[place - 1].name
+        if _source(result, makers) != given or loop.output[place - 2] in results:
+            continue
+        for name in (given, result, loop.output[place - 2]):
+            names[name] = loop.input[place]
+        del body.input[place], loop.input[place], body.output[place - 1], loop.output[place - 2]
+    kept = [node for node in body.node if not set(node.output) & set(names)]
+    del body.node[:]
+    body.node.extend(kept)
+    _rename(body, names)
+    _rename(graph, names)
+    return states - len(loop.output)
+
+
+def _source(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
+    """What `name` is another name of."""
+    while name in makers and makers[name].op_type == "Identity":
+        (name,) = makers[name].input
+    return name
+
+
+def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            yield attribute.g
+
+
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Makes all in `graph`, and in what it surrounds, use other names for some values."""
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = names.get(name, name)
+        for inner in _subgraphs(node):
+            _rename(inner, names)
