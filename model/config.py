@@ -129,7 +129,7 @@ class TrainConfig:
     encoder_learning_rate: float = option(
         0.01, "learning rate of a fine-tuned encoder, as a share of the rest's"
     )
-    weight_decay: float = option(0.01, "decoupled weight decay")
+    weight_decay: float = option(0.3, "decoupled weight decay, as a share of the learning rate")
     label_smoothing: float = option(0.1, "share of the truth spread over all words")
     averaging: float = option(0.999, "momentum of the weights' moving average; 0 for none")
     attention_regularisation: float = option(
