@@ -10,6 +10,7 @@ beyond that rate is its start-up. Medians are printed.
 """
 
 import argparse
+import functools
 import glob
 import multiprocessing
 import os
@@ -22,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import alternate, peak_memory
+from model.engine import ONNX_FILE, ONNXRUNTIME, TENSORFLOW
 
 _BATCH, _FEW = 32, 64
 _FULL_SIZE_PX = (4000, 3000)
@@ -107,11 +109,14 @@ def pipeline_command(bundle: str, manifest: Path, count: int, output: str) -> li
     return [*line, "--input", str(manifest), "--output", output, "--limit", str(count)]
 
 
-def run_pipeline(bundle: str, manifest: Path, count: int, processes: int = 1) -> None:
-    """The command; with several processes TensorFlow has one thread in each."""
+def run_pipeline(
+    bundle: str, manifest: Path, count: int, processes: int = 1, engine: str = TENSORFLOW
+) -> None:
+    """The command; with several processes the model has one thread in each."""
     environment = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         command = pipeline_command(bundle, manifest, count, f"{folder}/captions")
+        command += ["--engine", engine]
         if processes > 1:
             environment |= _ONE_THREAD
             workers = f"--direct_num_workers={processes}"
@@ -163,10 +168,17 @@ def measure_loops(options: argparse.Namespace) -> None:
             "pipeline": lambda n: run_pipeline(bundle, manifest, n),
             f"pipeline, {cores} processes": lambda n: run_pipeline(bundle, manifest, n, cores),
         }
+        if (Path(bundle) / ONNX_FILE).exists():
+            by_onnx = functools.partial(run_pipeline, bundle, manifest, engine=ONNXRUNTIME)
+            contenders["pipeline, ONNX Runtime"] = by_onnx
+            contenders[f"the same, {cores} processes"] = lambda n: by_onnx(n, processes=cores)
         rates = compare(contenders, len(paths), options.rounds)
     naive, best, *pipelines = rates.values()
-    fastest = max(pipelines)
-    print(f"  pipeline / (b): {fastest / best:.2f}; pipeline / (a): {fastest / naive:.2f}")
+    by_engine = {TENSORFLOW: pipelines[:2], ONNXRUNTIME: pipelines[2:]}
+    for engine, found in by_engine.items():
+        if found:
+            shares = f"(b): {max(found) / best:.2f}; pipeline / (a): {max(found) / naive:.2f}"
+            print(f"  pipeline by {engine} / {shares}")
 
 
 def draw_photograph(path: Path, seed: int) -> None:
