@@ -53,8 +53,7 @@ setup(
         "test": TEST,
         "dev": [
             *TEST,
-            *ONNXRUNTIME,
-            *OPENVINO,
+            *ENGINES,
             "mypy>=1.11",
             "ruff>=0.6",
             "pandas-stubs",

@@ -21,9 +21,11 @@ def train_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         help="run, or its config.json, to be repeated: the options of model and training that are "
-        "not given are its",
+        "not given are its, --init-from too; its --stop-words count on the same dataset alone",
     )
-    parser.add_argument("--init-from", help="run or bundle whose weights training starts from")
+    parser.add_argument(
+        "--init-from", help="run or bundle whose weights training starts from; 'none' for no start"
+    )
     parser.add_argument(
         "--stop-words",
         help="file of words that are no concepts, one a line (default: English function words)",
@@ -79,7 +81,7 @@ def add_engine_options(group: argparse._ActionsContainer) -> None:
         default=OFF,
         choices=BFLOAT16,
         help="compute in bfloat16, faster and less exact; 'auto' does where the CPU that the "
-        f"command starts on has it (default: {OFF})",
+        f"command starts on has it; {ONNXRUNTIME} has none (default: {OFF})",
     )
 
 

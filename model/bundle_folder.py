@@ -56,7 +56,10 @@ class LoadedBundle(Protocol):
         """
 
     def tag(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities of all concepts, `float32[B, K]`, in the order of the bundle's config."""
+        """Probabilities of all concepts, `float32[B, K]`, in the order of the bundle's config.
+
+        Only of a bundle that has some.
+        """
 
 
 def read_bundle_config(folder: Path) -> BundleConfig:

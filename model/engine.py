@@ -1,4 +1,4 @@
-"""What computes a bundle: the engine of its image encoder, and whether in bfloat16.
+"""What computes a bundle: TensorFlow or another engine, and whether in bfloat16.
 
 Imports no framework, and other engines than TensorFlow only when they are asked for.
 """
@@ -7,10 +7,11 @@ import importlib
 import importlib.util
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,8 @@ ENCODER_FILES = ("encoder.xml", "encoder.bin")
 ONNX_FILE = "captioner.onnx"
 # What each needs in a bundle beside what TensorFlow needs.
 _FILES = {TENSORFLOW: (), OPENVINO: ENCODER_FILES, ONNXRUNTIME: (ONNX_FILE,)}
+# TensorFlow's own; the other engines heed it too.
+THREADS = "TF_NUM_INTRAOP_THREADS"
 # Of CPUs that multiply bfloat16 themselves; on others it would be imitated, which saves no time.
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 _CPU_INFO = Path("/proc/cpuinfo")
@@ -50,12 +53,12 @@ class Engine:
             return model_fingerprint
         return f"{model_fingerprint}-{self.name}"
 
-    def check(self, bundle: Path, as_exported: bool = True) -> None:
+    def check(self, bundle: Path, changes: Sequence[tuple[str, Any]] = ()) -> None:
         """Checks that what it needs is installed, and in the bundle.
 
         Args:
             bundle: its folder.
-            as_exported: whether captions are to be decoded as the bundle was exported.
+            changes: fields, and their values, in which it is to decode otherwise than exported.
 
         Raises:
             CaptionerError: if it is not, or the engine cannot decode otherwise.
@@ -69,10 +72,11 @@ class Engine:
                 f"--engine {self.name}: {bundle} has no {' and no '.join(missing)}; export it "
                 f"again with captioner export --engine {self.name}"
             )
-        if self.name == ONNXRUNTIME and not as_exported:
+        if self.name == ONNXRUNTIME and changes:
+            got = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in changes)
             raise CaptionerError(
-                f"--engine {ONNXRUNTIME} decodes as the bundle was exported, got other options of "
-                "the sampler; give them to captioner export, or leave --engine out"
+                f"--engine {ONNXRUNTIME} decodes as the bundle was exported, got {got}; export it "
+                "so, or leave --engine out"
             )
 
 
@@ -94,8 +98,15 @@ def check_installed(*packages: str) -> None:
 
 
 def told_threads() -> int:
-    """Threads that the environment tells to compute an operation with; 0 if it does not tell."""
-    return int(os.environ.get("TF_NUM_INTRAOP_THREADS", 0))
+    """Threads that the environment tells to compute an operation with; 0 if it does not tell.
+
+    Raises:
+        CaptionerError: if it tells something else.
+    """
+    told = os.environ.get(THREADS, "") or "0"
+    if not told.isdecimal():
+        raise CaptionerError(f"{THREADS}: got {told!r}, expected a number of threads, 0 for all")
+    return int(told)
 
 
 def import_openvino() -> ModuleType:

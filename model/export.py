@@ -135,7 +135,7 @@ def export(
 
     Raises:
         CaptionerError: if `run` is no trained run, `output` exists or cannot be a folder that
-            TensorFlow loads, or the engine is not installed.
+            TensorFlow loads, or the engine is not installed or cannot compute the model.
     """
     if engine != TENSORFLOW:
         check_installed(*_PACKAGES[engine])

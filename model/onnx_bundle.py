@@ -1,6 +1,7 @@
 """Loading a bundle into ONNX Runtime: no TensorFlow, whose import takes longer than all else."""
 
 import importlib
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,15 @@ def start_session(path: Path, threads: int) -> Any:
     """An inference session of the ONNX file `path`.
 
     Args:
-        threads: to compute with; 0 for ONNX Runtime's own choice, all of the CPU.
+        threads: to compute with; 0 for one for each core that this process may use.
 
     Raises:
         CaptionerError: if it cannot be loaded.
     """
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    # Not its own choice, by which it ties each thread to a core, the same ones in every process.
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     options.log_severity_level = 4  # what goes wrong is raised
     try:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -67,7 +69,8 @@ class OnnxBundle:
 
     def __init__(self, folder: Path, engine: Engine, decoding: Decoding = AS_EXPORTED) -> None:
         self.config = read_bundle_config(folder)
-        engine.check(folder, as_exported=decoding.apply(self.config) == self.config)
+        same = decoding.apply(self.config) == self.config
+        engine.check(folder, () if same else decoding.changes)
         self.vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
         self._session = start_session(folder / ONNX_FILE, told_threads())
         self._failures = _failures()

@@ -26,22 +26,25 @@ def _free(graph: onnx.GraphProto, loop: onnx.NodeProto) -> int:
     """Takes the states that never change out of one loop; returns how many there were."""
     (body,) = _subgraphs(loop)
     makers = {name: node for node in body.node for name in node.output}
-    results = {value.name for value in graph.output}
-    names, states = {}, len(loop.output)
+    returned = {value.name for value in graph.output}
+    within: dict[str, str] = {}
+    without: dict[str, str] = {}
+    states = len(loop.output)
     # Of a loop's inputs (limit, condition, states), its body's (number, condition, states), the
     # body's outputs (condition, states) and the loop's, from the last on: places before it stay.
     for place in reversed(range(2, len(body.input))):
         given, result = body.input[place].name, body.output[place - 1].name
-        if _source(result, makers) != given or loop.output[place - 2] in results:
+        of_given = [value for value in body.output if _source(value.name, makers) == given]
+        if len(of_given) != 1 or of_given[0].name != result or loop.output[place - 2] in returned:
             continue
-        for name in (given, result, loop.output[place - 2]):
-            names[name] = loop.input[place]
+        within |= {given: loop.input[place], result: loop.input[place]}
+        without[loop.output[place - 2]] = loop.input[place]
         del body.input[place], loop.input[place], body.output[place - 1], loop.output[place - 2]
-    kept = [node for node in body.node if not set(node.output) & set(names)]
+    kept = [node for node in body.node if not set(node.output) & set(within)]
     del body.node[:]
     body.node.extend(kept)
-    _rename(body, names)
-    _rename(graph, names)
+    _rename(body, within)
+    _rename(graph, without)
     return states - len(loop.output)
 
 
@@ -59,9 +62,14 @@ def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
 
 
 def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Makes all in `graph`, and in what it surrounds, use other names for some values."""
+    """Makes all in `graph`, and in what it surrounds, use other names for some values.
+
+    A graph inside of it may call values of its own by the same names.
+    """
     for node in graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = names.get(name, name)
         for inner in _subgraphs(node):
-            _rename(inner, names)
+            own = {value.name for value in (*inner.input, *inner.initializer)}
+            own.update(name for made in inner.node for name in made.output)
+            _rename(inner, {old: new for old, new in names.items() if old not in own})

@@ -19,8 +19,8 @@ def open_bundle(
         decoding: what is decoded otherwise than it was exported with.
 
     Raises:
-        CaptionerError: if it is no bundle of this decoder version, is damaged, or lacks what the
-            engine needs.
+        CaptionerError: if it is no bundle of this decoder version, is damaged, lacks what the
+            engine needs, or is to decode otherwise than the engine can.
     """
     if engine.name == ONNXRUNTIME:
         from model.onnx_bundle import OnnxBundle

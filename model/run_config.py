@@ -38,20 +38,35 @@ def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> 
         CaptionerError: if ``--config`` names no run, or the options do not suit the dataset.
     """
     given, stop_words = set(vars(options)), options.stop_words
-    # The same from wherever the command is run again.
-    init_from = options.init_from and str(Path(options.init_from).resolve())
+    init_from = None if options.init_from in (None, "none") else _resolve(options.init_from)
     if not options.config:
         model, train = from_options(ModelConfig, options), from_options(TrainConfig, options)
+        model = _resolve_weights(model)
         concepts = dataset_concepts(dataset, model.concepts, stop_words)
         return make_run_config(info, model, train, concepts, init_from, given)
     repeated = _read_repeated(Path(options.config))
     model, train = with_options(repeated.model, options), with_options(repeated.train, options)
+    model = _resolve_weights(model)
     concepts = repeated.concepts
     other_dataset = repeated.dataset_fingerprint != info.fingerprint
     if other_dataset or "concepts" in given or stop_words:
         concepts = dataset_concepts(dataset, model.concepts, stop_words)
-    init_from = init_from or repeated.init_from
+    if options.init_from is None:
+        init_from = repeated.init_from
     return make_run_config(info, model, train, concepts, init_from, given | {"encoder"})
+
+
+def _resolve(path: str) -> str:
+    """`path` as it is called from wherever the run is gone on with or repeated."""
+    return str(Path(path).resolve())
+
+
+def _resolve_weights(model: ModelConfig) -> ModelConfig:
+    """`model` with the whole path of its encoder's weights, if they are a file."""
+    weights = model.encoder_weights
+    if weights in (None, "imagenet", WEIGHTS_OF_DATASET):
+        return model
+    return dataclasses.replace(model, encoder_weights=_resolve(str(weights)))
 
 
 def _read_repeated(path: Path) -> RunConfig:
@@ -93,7 +108,7 @@ def make_run_config(
         if model.fine_tune_from:
             raise CaptionerError(
                 f"--fine-tune-from: got {model.fine_tune_from!r}, but the dataset holds features "
-                "of the frozen encoder; preprocess without --encoder"
+                "of the frozen encoder; preprocess without --encoder, or give --fine-tune-from none"
             )
         model = dataclasses.replace(model, encoder=stored, encoder_weights=WEIGHTS_OF_DATASET)
     elif model.encoder_weights == WEIGHTS_OF_DATASET:

@@ -1,6 +1,6 @@
 """The C library's allocator, told to keep what a step of a model gives back.
 
-TensorFlow asks for the same hundreds of megabytes in every step. By default glibc returns blocks as
+An engine asks for the same hundreds of megabytes in every step. By default glibc returns blocks as
 large as these to the kernel, which has to clear every page of them again the next time.
 """
 

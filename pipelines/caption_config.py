@@ -100,7 +100,7 @@ def check_model(config: CaptionConfig) -> BundleConfig:
     folder = Path(config.bundle)
     exported = read_bundle_config(folder)
     bundle = config.decoding.apply(exported)
-    config.engine.check(folder, as_exported=bundle == exported)
+    config.engine.check(folder, () if bundle == exported else config.decoding.changes)
     config.decoding.check(folder)
     if (config.num_captions or 1) > bundle.sampler.captions:
         raise CaptionerError(

@@ -182,7 +182,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         self.engine, self.decoding = engine, decoding
 
     def load_model(self) -> LoadedModel:
-        """Loads the bundle and makes it trace and allocate before the first unit."""
+        """Loads the bundle and makes it get ready for batches before the first unit."""
         keep_freed_memory()
         end_at_once()
         bundle = open_bundle(Path(self.bundle), self.engine, self.decoding)

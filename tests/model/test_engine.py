@@ -135,7 +135,16 @@ def test_the_fingerprint_tells_an_engine_that_is_not_tensorflow() -> None:
     assert Engine("openvino").fingerprint("0123") == "0123-openvino"
 
 
+@pytest.mark.parametrize("told", ["all", "-1", "1.5"])
+def test_what_is_no_number_of_threads_is_told(monkeypatch: pytest.MonkeyPatch, told: str) -> None:
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+    with pytest.raises(CaptionerError, match=f"TF_NUM_INTRAOP_THREADS: got '{told}', expected"):
+        compute_threads()
+
+
 def test_threads_are_those_that_tensorflow_was_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "")
+    assert compute_threads() == 0
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     assert compute_threads() == 0
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import builders
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from builders import PICTURES, assert_alike
 
 from model.bundle import Bundle, to_captions
@@ -147,10 +150,46 @@ def test_what_cannot_be_computed_is_told(onnx_bundle: Path) -> None:
         bundle.caption(np.zeros((1, 16, 16, 3), np.uint8))
 
 
+def test_too_little_memory_is_told_as_such(
+    onnx_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the words of ONNX Runtime: a smaller batch may do."""
+    bundle = open_bundle(onnx_bundle, BY_ONNX)
+    (failure,) = (kind for kind in bundle._failures if kind.__name__ == "RuntimeException")
+    told = "Non-zero status code: BFCArena::AllocateRawInternal Failed to allocate memory"
+
+    class Full:
+        def run(self, *given: object) -> None:
+            raise failure(told)
+
+    monkeypatch.setattr(bundle, "_session", Full())
+    with pytest.raises(MemoryError, match="Failed to allocate"):
+        bundle.caption(PICTURES)
+
+
+def test_threads_may_caption_at_the_same_time(onnx_bundle: Path) -> None:
+    bundle = open_bundle(onnx_bundle, BY_ONNX)
+    batches = [PICTURES[i : i + 3] for i in range(4)] * 3
+    expected = [bundle.caption(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(bundle.caption, batches))
+    for results, others in zip(found, expected, strict=True):
+        assert_alike(results, others, atol=1e-5)
+
+
+@pytest.mark.parametrize(("told", "expected"), [("3", 3), ("", len(os.sched_getaffinity(0)))])
+def test_it_computes_with_the_threads_it_is_told(
+    onnx_bundle: Path, monkeypatch: pytest.MonkeyPatch, told: str, expected: int
+) -> None:
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
+    session = open_bundle(onnx_bundle, BY_ONNX)._session
+    assert session.get_session_options().intra_op_num_threads == expected
+
+
 def test_decoding_otherwise_needs_another_export(onnx_bundle: Path) -> None:
     same = Decoding((("beam_width", 3),))
     assert open_bundle(onnx_bundle, BY_ONNX, same).config.sampler.beam_width == 3
-    with pytest.raises(CaptionerError, match="onnxruntime decodes as the bundle was exported"):
+    with pytest.raises(CaptionerError, match="as the bundle was exported, got --beam-width 2;"):
         open_bundle(onnx_bundle, BY_ONNX, Decoding((("beam_width", 2),)))
 
 
@@ -187,6 +226,21 @@ def test_it_has_no_bfloat16() -> None:
         choose_engine(ONNXRUNTIME, ON)
 
 
+def test_what_it_cannot_compute_is_not_exported(
+    installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model.onnx_export import write_onnx
+
+    def with_an_unknown_operation(self: CaptionGraph, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        told = spell(self, images)
+        return {**told, "scores": tf.math.lgamma(told["scores"])}
+
+    spell = CaptionGraph.spell_pixels
+    monkeypatch.setattr(CaptionGraph, "spell_pixels", with_an_unknown_operation)
+    with pytest.raises(CaptionerError, match=r"onnxruntime cannot compute this model: .*Lgamma"):
+        write_onnx(tiny_graph("gru", SAMPLERS["greedy"]), tmp_path / ONNX_FILE)
+
+
 def test_what_scores_otherwise_is_not_exported(
     installed: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -202,5 +256,5 @@ def test_what_scores_otherwise_is_not_exported(
             return [scores + 0.5 for scores in self.session.run(*given)]
 
     monkeypatch.setattr(onnx_export, "start_session", Drifting)
-    with pytest.raises(CaptionerError, match=r"differ from TensorFlow's by up to 0\.5"):
+    with pytest.raises(CaptionerError, match=r"scores of 3 .* TensorFlow's by up to 0\.5"):
         onnx_export.write_onnx(tiny_graph("gru", SAMPLERS["greedy"]), tmp_path / ONNX_FILE)

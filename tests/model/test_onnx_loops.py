@@ -72,6 +72,29 @@ def run(model: onnx.ModelProto) -> list[np.ndarray]:
     return session.run(None, given)
 
 
+def test_loops_may_call_their_own_values_alike() -> None:
+    model = power([])
+    (loop, use) = model.graph.node
+    second = copy.deepcopy(loop)
+    second.input[2:] = ["bias", "x", "factor"]
+    second.output[:] = ["weight_2", "total_2", "shift_2"]
+    use.input[1] = "total_2"
+    del model.graph.node[:]
+    model.graph.node.extend([loop, second, use])
+    freer = copy.deepcopy(model)
+    assert free_invariants(freer.graph) == 4
+    np.testing.assert_array_equal(run(freer)[0], run(model)[0])
+
+
+def test_a_state_that_another_takes_over_stays() -> None:
+    model = power([])
+    (body,) = (attribute.g for attribute in model.graph.node[0].attribute)
+    body.output[2].name = "bias_in"  # what x becomes after a pass
+    freer = copy.deepcopy(model)
+    assert free_invariants(freer.graph) == 1
+    np.testing.assert_array_equal(run(freer)[0], run(model)[0])
+
+
 @pytest.mark.parametrize(
     ("results", "freed"), [([], 2), (["total"], 2), (["weight"], 1), (["weight", "shift"], 0)]
 )

@@ -57,6 +57,19 @@ def test_all_is_as_it_was_but_what_is_asked_for(tmp_path: Path, dataset: Path) -
     )
 
 
+def test_a_start_can_be_left_out_and_weights_are_named_from_anywhere(
+    tmp_path: Path, dataset: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["--init-from", "none", "--encoder-weights", "w.h5"]
+    config = repeated(tmp_path, dataset, info(), *asked)
+    assert config.init_from is None
+    assert config.model.encoder_weights == str(tmp_path.resolve() / "w.h5")
+    arguments = ["--dataset", str(dataset), "--output", "run", "--concepts", "2", *asked]
+    new = configure(train_parser().parse_args(arguments), dataset, info())
+    assert (new.init_from, new.model) == (None, config.model)
+
+
 def test_concepts_are_chosen_anew_where_they_may_be_others(tmp_path: Path, dataset: Path) -> None:
     (tmp_path / "stop.txt").write_text("blue\ndark\na\non\n")
     assert repeated(tmp_path, dataset, info("other")).concepts == ("blue", "dark")
