@@ -46,6 +46,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.preprocessing captions
 	$(BIN)/python -m benchmarks.stages --bundle $(BUNDLE) --images "$(IMAGES)"
 	$(BIN)/python -m benchmarks.captioning loops --bundle $(BUNDLE) --images "$(IMAGES)"
+	$(BIN)/python -m benchmarks.engines --bundle $(BUNDLE) --images "$(IMAGES)" --rounds 3
 	$(BIN)/python -m benchmarks.captioning photographs --bundle $(BUNDLE) --count 400
 	$(BIN)/python -m benchmarks.captioning growth --bundle demo/bundle
 	$(BIN)/python -m benchmarks.planning
