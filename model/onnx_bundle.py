@@ -26,10 +26,11 @@ TOKEN_IDS, JOINED, SCORES, TAG_SCORES = "token_ids", "joined", "scores", "tag_sc
 _NO_MEMORY = ("bad allocation", "bad_alloc", "Failed to allocate")
 
 
-def start_session(path: Path, threads: int) -> Any:
-    """An inference session of the ONNX file `path`.
+def start_session(model: Path | bytes, threads: int) -> Any:
+    """An inference session.
 
     Args:
+        model: an ONNX file, or what is in one.
         threads: to compute with; 0 for one for each core that this process may use.
 
     Raises:
@@ -38,13 +39,20 @@ def start_session(path: Path, threads: int) -> Any:
     onnxruntime = importlib.import_module("onnxruntime")
     options = onnxruntime.SessionOptions()
     # Not its own choice, by which it ties each thread to a core, the same ones in every process.
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or _cores()
     options.log_severity_level = 4  # what goes wrong is raised
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except _failures() as error:
         told = " ".join(str(error).split())
-        raise CaptionerError(f"{path} cannot be loaded: {told}; export the bundle again") from error
+        named = model if isinstance(model, Path) else "the model"
+        raise CaptionerError(f"{named} cannot be loaded: {told}; export it again") from error
+
+
+def _cores() -> int:
+    """Cores that this process may use; all of them where the system does not tell."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
 
 
 def _failures() -> tuple[type[Exception], ...]:

@@ -54,8 +54,9 @@ def write_onnx(graph: CaptionGraph, path: Path) -> None:
     try:
         model, _ = tf2onnx.convert.from_function(function, [spec], opset=_OPSET)
         free_invariants(model.graph)
-        onnx.save(model, path)
-        found = start_session(path, 0).run(list(expected), {"images": pictures})
+        found = start_session(model.SerializeToString(), 0).run(
+            list(expected), {"images": pictures}
+        )
     except Exception as error:  # the converter has as many as there are operations
         raise CaptionerError(
             f"--engine {ONNXRUNTIME} cannot compute this model: {type(error).__name__}: {error}; "
@@ -70,3 +71,4 @@ def write_onnx(graph: CaptionGraph, path: Path) -> None:
                 f"TensorFlow's by up to {far:.3g}, expected below {_TOLERANCE}; export the model "
                 "without --engine, or with another sampler"
             )
+    onnx.save(model, path)

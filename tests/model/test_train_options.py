@@ -88,13 +88,17 @@ def test_mixed_precision_learns_and_keeps_float32_weights(
     assert {str(weight.dtype) for weight in captioner.weights} <= {"float32", "uint32", "int32"}
 
 
-def test_a_run_is_repeated_from_its_config(tmp_path: Path, squares: Path) -> None:
+def test_a_run_is_repeated_from_its_config_and_another_seed_gives_another(
+    tmp_path: Path, squares: Path
+) -> None:
     (tmp_path / "stop.txt").write_text("a\non\nred\n")
     options = {"concepts": 4, "epochs": 1, "dropout": 0.2, "seed": 3}
     first, again = tmp_path / "first", tmp_path / "again"
     assert builders.train(squares, first, stop_words=tmp_path / "stop.txt", **options) == 0
     (tmp_path / "stop.txt").unlink()
-    arguments = ["--config", str(first), "--dataset", str(squares), "--output", str(again)]
-    assert run_command(train_parser(), trainer.run, arguments) == 0
+    for run, seed in ((again, []), (tmp_path / "other", ["--seed", "4"])):
+        arguments = ["--config", str(first), "--dataset", str(squares), "--output", str(run)]
+        assert run_command(train_parser(), trainer.run, [*arguments, *seed]) == 0
     assert (first / "config.json").read_text() == (again / "config.json").read_text()
     assert history(first) == history(again)
+    assert history(first) != history(tmp_path / "other")
