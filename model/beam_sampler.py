@@ -10,6 +10,7 @@ from keras import ops
 from model.config import SamplerConfig
 from model.constraints import NEVER, constraints_of, forbid, is_possible, one_of
 from model.decoding import (
+    Memory,
     Samples,
     State,
     Step,
@@ -17,6 +18,7 @@ from model.decoding import (
     length_of,
     repeat_rows,
     rows_of,
+    take_rows,
 )
 from model.vocabulary import END, PAD, START
 
@@ -41,7 +43,7 @@ class BeamSampler:
         self.max_length = max_length
         self.constraints = constraints_of(config, banned)
 
-    def __call__(self, step: Step, state: State, memory: State) -> Samples:
+    def __call__(self, step: Step, state: State, memory: Memory) -> Samples:
         width, length = self.width, self.max_length
         batch = rows_of(state)
         empty = ops.full((batch, width, length), PAD, "int32")
@@ -125,5 +127,4 @@ class BeamSampler:
         live = ops.take_along_axis(live, ops.expand_dims(beam, -1), axis=1)
         live = ops.where(ops.arange(self.max_length) == t, ops.expand_dims(token, -1), live)
         rows = ops.reshape(beam + ops.expand_dims(ops.arange(batch) * width, -1), (-1,))
-        state = {name: ops.take(value, rows, axis=0) for name, value in state.items()}
-        return token, live, totals, state
+        return token, live, totals, take_rows(state, rows)

@@ -46,7 +46,7 @@ def freeze(signature: Any) -> Callable[..., dict[str, tf.Tensor]]:
 
     TensorFlow can then lay weights out for the CPU once, and fold what follows from them.
     """
-    frozen = convert_variables_to_constants_v2(signature, lower_control_flow=False)
+    frozen = convert_variables_to_constants_v2(signature)
     names = sorted(signature.structured_outputs)
 
     def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:

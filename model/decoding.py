@@ -13,9 +13,26 @@ from model.constraints import Constraints
 from model.vocabulary import END, PAD, START
 
 Tensor = Any
-State = dict[str, Tensor]
+# What a decoder keeps of a picture: the same for all words and all captions of it, `[B, ...]` each.
+Memory = dict[str, Tensor]
+
+
+class State(NamedTuple):
+    """What a decoder keeps of the words so far.
+
+    Attributes:
+        rows: of each caption, `[R, ...]` each. When a search goes on from some captions and drops
+            others, it puts these in order.
+        kept: of each picture, `[B, ...]` each, never put in order: too much to be copied at every
+            word. Which of it belongs to which caption is told by something in `rows`.
+    """
+
+    rows: dict[str, Tensor]
+    kept: dict[str, Tensor]
+
+
 # (token_ids [R], state of R rows, memory of B rows) -> (logits [R, V], state of R rows)
-Step = Callable[[Tensor, State, State], tuple[Tensor, State]]
+Step = Callable[[Tensor, State, Memory], tuple[Tensor, State]]
 # (log-probabilities [R, V], t) -> ids int[R] of the tokens at t
 Choose = Callable[[Tensor, Tensor], Tensor]
 
@@ -41,17 +58,24 @@ class Sampler(Protocol):
     order. `memory`, which all captions of a picture share, always has a row for each picture.
     """
 
-    def __call__(self, step: Step, state: State, memory: State) -> Samples: ...
+    def __call__(self, step: Step, state: State, memory: Memory) -> Samples: ...
 
 
 def rows_of(state: State) -> Tensor:
     """The number of rows of `state`."""
-    return ops.shape(next(iter(state.values())))[0]
+    return ops.shape(next(iter(state.rows.values())))[0]
 
 
 def repeat_rows(state: State, times: int) -> State:
     """`state` with each row `times` times in a row."""
-    return {name: ops.repeat(value, times, axis=0) for name, value in state.items()}
+    rows = {name: ops.repeat(value, times, axis=0) for name, value in state.rows.items()}
+    return State(rows, state.kept)
+
+
+def take_rows(state: State, order: Tensor) -> State:
+    """`state` of the captions `order int[R]`: each goes on from one of its picture."""
+    rows = {name: ops.take(value, order, axis=0) for name, value in state.rows.items()}
+    return State(rows, state.kept)
 
 
 def log_probs_of(logits: Tensor) -> Tensor:
@@ -67,7 +91,7 @@ def length_of(tokens: Tensor) -> Tensor:
 def grow(
     step: Step,
     state: State,
-    memory: State,
+    memory: Memory,
     max_length: int,
     constraints: Constraints,
     choose: Choose,

@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from model.recurrent_decoder import RecurrentDecoder, State, Tensor
+from model.recurrent_decoder import Cell, RecurrentDecoder, Tensor
 
 
 class GRUDecoder(RecurrentDecoder):
@@ -10,10 +10,10 @@ class GRUDecoder(RecurrentDecoder):
 
     gates = 3
 
-    def extra_state(self, hidden: Tensor) -> State:
+    def extra_state(self, hidden: Tensor) -> Cell:
         return {}
 
-    def cell(self, gates: Tensor, state: State) -> State:
+    def cell(self, gates: Tensor, state: Cell) -> Cell:
         hidden = state["hidden"]
         update, reset, candidate = ops.split(gates, 3, axis=-1)
         update_state, reset_state, candidate_state = ops.split(self.state_gates(hidden), 3, axis=-1)

@@ -42,11 +42,11 @@ class AdditiveAttention(keras.layers.Layer):
         return ops.matmul(weights, values), weights
 
 
-def split_heads(tensor: keras.KerasTensor, heads: int) -> keras.KerasTensor:
-    """`[B, Q, E]` to `[B, H, Q, E / H]`."""
-    _, _, dim = tensor.shape
-    batch, queries = ops.shape(tensor)[:2]
-    parted = ops.reshape(tensor, (batch, queries, heads, dim // heads))
+def split_heads(
+    tensor: keras.KerasTensor, heads: int, batch: keras.KerasTensor | int
+) -> keras.KerasTensor:
+    """`[B, Q, E]`, or the same as `[B * Q, E]`, to `[B, H, Q, E / H]`."""
+    parted = ops.reshape(tensor, (batch, -1, heads, tensor.shape[-1] // heads))
     return ops.transpose(parted, (0, 2, 1, 3))
 
 

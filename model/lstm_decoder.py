@@ -2,7 +2,7 @@
 
 from keras import ops
 
-from model.recurrent_decoder import RecurrentDecoder, State, Tensor
+from model.recurrent_decoder import Cell, RecurrentDecoder, Tensor
 
 
 class LSTMDecoder(RecurrentDecoder):
@@ -14,10 +14,10 @@ class LSTMDecoder(RecurrentDecoder):
 
     gates = 4
 
-    def extra_state(self, hidden: Tensor) -> State:
+    def extra_state(self, hidden: Tensor) -> Cell:
         return {"cell": ops.zeros_like(hidden)}
 
-    def cell(self, gates: Tensor, state: State) -> State:
+    def cell(self, gates: Tensor, state: Cell) -> Cell:
         gates = gates + self.state_gates(state["hidden"])
         write, forget, read, candidate = ops.split(gates, 4, axis=-1)
         kept = ops.sigmoid(forget + 1.0) * state["cell"]

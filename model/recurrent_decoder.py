@@ -5,13 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
+from model.decoding import Memory, State
 from model.layers import AdditiveAttention, embedding
 
 Tensor = Any
-# What a decoder keeps of a picture: the same for all words and all captions of it.
-Memory = dict[str, Tensor]
-# What a decoder keeps of the words so far: gathered when beams are reordered.
-State = dict[str, Tensor]
+# What a cell keeps of the words so far.
+Cell = dict[str, Tensor]
 # Words that a picture is likely to show: token ids `[B, T]` and their probabilities `[B, T]`.
 Concepts = tuple[Tensor, Tensor]
 # Bias of the context's gate before training: a sigmoid of 0.95.
@@ -134,14 +133,13 @@ class RecurrentDecoder(keras.layers.Layer):
 
     def initial_state(self, memory: Memory) -> State:
         """The state before the first word, of one caption a picture."""
-        hidden = self.first_state(memory["seen"])
-        return {"hidden": hidden, "context": ops.zeros_like(hidden), **self.extra_state(hidden)}
+        return State(self._first(memory), {})
 
-    def extra_state(self, hidden: Tensor) -> State:
+    def extra_state(self, hidden: Tensor) -> Cell:
         """What the cell keeps beside its hidden state, at first."""
         raise NotImplementedError
 
-    def cell(self, gates: Tensor, state: State) -> State:
+    def cell(self, gates: Tensor, state: Cell) -> Cell:
         """The cell's new state from its summed gates' inputs `[..., G * U]` and its old state."""
         raise NotImplementedError
 
@@ -151,12 +149,12 @@ class RecurrentDecoder(keras.layers.Layer):
         `state` has R rows and `memory` B, R a multiple of B, captions of a picture side by side.
         """
         batch = ops.shape(memory["values"])[0]
-        grouped = {name: _group(value, batch) for name, value in state.items()}
+        grouped = {name: _group(value, batch) for name, value in state.rows.items()}
         embedded = self.embedding(ops.reshape(token_ids, (batch, -1)))
         grouped, _ = self._advance(self.word_gates(embedded), grouped, memory)
         logits = self._predict(grouped["hidden"], grouped["context"], embedded, training=False)
-        state = {name: ops.reshape(value, (-1, self.units)) for name, value in grouped.items()}
-        return ops.reshape(logits, (-1, self.vocabulary_size)), state
+        rows = {name: ops.reshape(value, (-1, self.units)) for name, value in grouped.items()}
+        return ops.reshape(logits, (-1, self.vocabulary_size)), State(rows, {})
 
     def call(
         self,
@@ -174,12 +172,12 @@ class RecurrentDecoder(keras.layers.Layer):
         captions = ops.shape(token_ids)[1]
         first = {
             name: ops.repeat(ops.expand_dims(value, 1), captions, axis=1)
-            for name, value in self.initial_state(memory).items()
+            for name, value in self._first(memory).items()
         }
         embedded = self.drop_words(self.embedding(token_ids), training=training)
         by_step = ops.transpose(self.word_gates(embedded), (2, 0, 1, 3))
 
-        def advance(carried: State, word_gates: Tensor) -> tuple[State, State]:
+        def advance(carried: Cell, word_gates: Tensor) -> tuple[Cell, Cell]:
             state = {name: carried[name] for name in first}
             state, weights = self._advance(word_gates, state, memory)
             # Without copies TensorFlow sums more than two gradients of a state, in an order that
@@ -196,7 +194,11 @@ class RecurrentDecoder(keras.layers.Layer):
         )
         return self._predict(hidden, context, embedded, training), weights
 
-    def _advance(self, word_gates: Tensor, state: State, memory: Memory) -> tuple[State, Tensor]:
+    def _first(self, memory: Memory) -> Cell:
+        hidden = self.first_state(memory["seen"])
+        return {"hidden": hidden, "context": ops.zeros_like(hidden), **self.extra_state(hidden)}
+
+    def _advance(self, word_gates: Tensor, state: Cell, memory: Memory) -> tuple[Cell, Tensor]:
         """One step of all captions, from the words' share of the gates `[B, N, G * U]`."""
         gates = word_gates + self.context_gates(state["context"])
         state = self.cell(gates, state)

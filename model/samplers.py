@@ -18,6 +18,7 @@ from model.constraints import (
     is_possible,
 )
 from model.decoding import (
+    Memory,
     Sampler,
     Samples,
     State,
@@ -42,7 +43,7 @@ class GreedySampler:
         self.max_length = max_length
         self.constraints = constraints
 
-    def __call__(self, step: Step, state: State, memory: State) -> Samples:
+    def __call__(self, step: Step, state: State, memory: Memory) -> Samples:
         tokens, scores = grow(
             step,
             state,
@@ -72,7 +73,7 @@ class NucleusSampler:
         self.max_length = max_length
         self.constraints = constraints_of(config, banned)
 
-    def __call__(self, step: Step, state: State, memory: State) -> Samples:
+    def __call__(self, step: Step, state: State, memory: Memory) -> Samples:
         config, shape = self.config, (self.max_length, 1, self.config.samples)
         uniform = random.uniform(shape, seed=config.sampling_seed)
         uniform = ops.broadcast_to(uniform, (shape[0], rows_of(state), shape[2]))
@@ -103,7 +104,7 @@ class MultinomialSampler:
         self.max_length = max_length
         self.seeds = random.SeedGenerator(seed)
 
-    def __call__(self, step: Step, state: State, memory: State) -> Samples:
+    def __call__(self, step: Step, state: State, memory: Memory) -> Samples:
         rows = repeat_rows(state, self.samples)
         uniform = random.uniform((self.max_length, rows_of(rows)), seed=self.seeds)
 

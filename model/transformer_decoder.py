@@ -5,8 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from model.decoding import Memory, State
 from model.layers import embedding
-from model.recurrent_decoder import Concepts, Memory, State
+from model.recurrent_decoder import Concepts
 from model.transformer_layers import DecoderBlock, EncoderBlock, KeysAndValues
 
 Tensor = Any
@@ -117,31 +118,38 @@ class TransformerDecoder(keras.layers.Layer):
         return _by_name([block.look.remember(memory) for block in self.decoder])
 
     def initial_state(self, memory: Memory) -> State:
-        """No words yet: room for keys and values `[B, H, L, D]` of the longest caption."""
-        batch = ops.shape(memory["keys_0"])[0]
-        shape = (batch, self.heads, self.max_length, self.dim // self.heads)
-        nothing = ops.zeros(shape, memory["keys_0"].dtype)
-        return {
-            "length": ops.zeros((batch,), "int32"),
-            **_by_name([(nothing, nothing)] * self.decoder_layers),
-        }
+        """No words yet, and so no keys and values of them, `[B, H, 0, D]`."""
+        keys = memory["keys_0"]
+        # None, though only a run can tell: a loop would take a length that a graph knows for that
+        # of all its passes.
+        none = ops.sum(ops.cast(keys[:, 0, 0, 0] > 0, "int32")) * 0
+        path = ops.zeros((ops.shape(keys)[0], self.max_length), "int32")
+        nothing = keys[:, :, :none]
+        return State({"path": path}, _by_name([(nothing, nothing)] * self.decoder_layers))
 
     def step(self, token_ids: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """Reads a word of each of R captions: `int[R]` to logits `[R, V]` and the new state.
 
         `state` has R rows and `memory` B, R a multiple of B, captions of a picture side by side.
+        Keys and values of words stay where they were written, however beams are put in order: each
+        caption looks at those on its path, which is the number, among its picture's captions, of
+        the one that it was at every word so far.
         """
-        length = state["length"]
-        # The newest words stand last, before them room for those that are not written yet.
-        unwritten = ops.arange(self.max_length) < self.max_length - 1 - length[:, None]
-        mask = ops.where(unwritten, _NEVER, 0.0)[:, None, None, :]
-        vectors, recalled = self._read(token_ids, length), []
+        batch, rows = ops.shape(memory["keys_0"])[0], ops.shape(token_ids)[0]
+        captions = rows // batch
+        place = ops.shape(state.kept["keys_0"])[2] // captions
+        newest = (ops.arange(rows) % captions)[:, None]
+        path = ops.where(ops.arange(self.max_length) == place, newest, state.rows["path"])
+        passed = ops.equal(path[:, : place + 1, None], ops.arange(captions))
+        mask = ops.where(passed, 0.0, _NEVER)
+        mask = ops.reshape(mask, (batch, 1, captions, (place + 1) * captions))
+        vectors, recalled = self._read(token_ids, ops.convert_to_tensor(place)), []
         for number, block in enumerate(self.decoder):
             vectors, kept = block.step(
-                vectors, _of_layer(state, number), mask, _of_layer(memory, number)
+                vectors, _of_layer(state.kept, number), mask, _of_layer(memory, number)
             )
             recalled.append(kept)
-        return self._predict(vectors), {"length": length + 1, **_by_name(recalled)}
+        return self._predict(vectors), State({"path": path}, _by_name(recalled))
 
     def call(
         self,
@@ -166,7 +174,7 @@ class TransformerDecoder(keras.layers.Layer):
         return self._predict(vectors), weights
 
     def _read(self, token_ids: Tensor, places: Tensor) -> Tensor:
-        """Vectors of words at their places."""
+        """Vectors of words at their places, or at one place all of them."""
         return (self.embedding(token_ids) + self.place(places)) * self.dim**0.5
 
     def _predict(self, vectors: Tensor) -> Tensor:

@@ -53,10 +53,10 @@ class SelfAttention(keras.layers.Layer):
         self.project.build((None, self.dim))
         self.mix.build((None, self.dim))
 
-    def split(self, vectors: Tensor) -> list[Tensor]:
-        """Queries, keys and values by head, `[B, H, Q, D]` each."""
+    def split(self, vectors: Tensor, batch: Tensor) -> list[Tensor]:
+        """Queries, keys and values by head, `[B, H, Q, D]` each, of `[B, Q, E]` or `[B * Q, E]`."""
         parts = ops.split(self.project(self.norm(vectors)), 3, axis=-1)
-        return [split_heads(part, self.heads) for part in parts]
+        return [split_heads(part, self.heads, batch) for part in parts]
 
     def merge(
         self,
@@ -68,10 +68,11 @@ class SelfAttention(keras.layers.Layer):
     ) -> Tensor:
         """`vectors` and what their queries found."""
         mixed, _ = attend(queries, *recalled, mask)
+        mixed = ops.reshape(mixed, ops.shape(vectors))
         return vectors + self.drop(self.mix(mixed), training=training)
 
     def call(self, vectors: Tensor, mask: Tensor | None = None, training: bool = False) -> Tensor:
-        queries, keys, values = self.split(vectors)
+        queries, keys, values = self.split(vectors, ops.shape(vectors)[0])
         return self.merge(vectors, queries, (keys, values), mask, training)
 
 
@@ -93,15 +94,21 @@ class CrossAttention(keras.layers.Layer):
 
     def remember(self, memory: Tensor) -> KeysAndValues:
         """Keys and values of a memory `[B, P, E]`."""
+        batch = ops.shape(memory)[0]
         keys, values = ops.split(self.project(memory), 2, axis=-1)
-        return split_heads(keys, self.heads), split_heads(values, self.heads)
+        return split_heads(keys, self.heads, batch), split_heads(values, self.heads, batch)
 
     def call(
         self, vectors: Tensor, remembered: KeysAndValues, training: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Returns the vectors with what they found, and the weights `[B, Q, P]`, heads' mean."""
-        queries = split_heads(self.query(self.norm(vectors)), self.heads)
+        """Of `[B, Q, E]` or `[B * Q, E]`: with what they found, and where, `[B, Q, P]`.
+
+        The weights are the heads' mean.
+        """
+        batch = ops.shape(remembered[0])[0]
+        queries = split_heads(self.query(self.norm(vectors)), self.heads, batch)
         mixed, weights = attend(queries, *remembered)
+        mixed = ops.reshape(mixed, ops.shape(vectors))
         vectors = vectors + self.drop(self.mix(mixed), training=training)
         return vectors, ops.mean(weights, axis=1)
 
@@ -153,28 +160,26 @@ class DecoderBlock(keras.layers.Layer):
         return ops.reshape(words, (batch, captions, length, self.dim)), ops.reshape(weights, shape)
 
     def step(
-        self, word: Tensor, recalled: KeysAndValues, mask: Tensor, remembered: KeysAndValues
+        self, words: Tensor, recalled: KeysAndValues, mask: Tensor, remembered: KeysAndValues
     ) -> tuple[Tensor, KeysAndValues]:
-        """The next word of each of R captions, `[R, E]`.
+        """The next word of each of K captions of B pictures.
 
         Args:
-            word: `[R, E]`.
-            recalled: keys and values of the L words before, `[R, H, L, D]`, the newest last.
-            mask: which of them it may look at once its own are there too, `[R, 1, 1, L]`.
-            remembered: keys and values of B pictures, `[B, H, P, D]`.
+            words: `[B * K, E]`; as vectors of two dimensions, which takes fewer operations.
+            recalled: keys and values of the words before, of all captions of a picture together,
+                `[B, H, M, D]`.
+            mask: which of them each caption may look at once these words' own are there too,
+                `[B, 1, K, M + K]`.
+            remembered: keys and values of the pictures, `[B, H, P, D]`.
 
         Returns:
-            the new word, and `recalled` with this one's in place of the oldest.
+            the new words, and `recalled` with these words' own at its end, `[B, H, M + K, D]`.
         """
-        queries, keys, values = self.recall.split(word[:, None])
-        recalled = (_push(recalled[0], keys), _push(recalled[1], values))
-        word = self.recall.merge(word[:, None], queries, recalled, mask)[:, 0]
-        grouped = ops.reshape(word, (ops.shape(remembered[0])[0], -1, self.dim))
-        grouped, _ = self.look(grouped, remembered)
-        return self.think(ops.reshape(grouped, (-1, self.dim))), recalled
-
-
-def _push(recalled: Tensor, newest: Tensor) -> Tensor:
-    """`[R, H, L, D]` without the oldest of L, with `[R, H, 1, D]` at the end."""
-    # Of all ways to write into a tensor of known shape this copies the least.
-    return ops.concatenate([recalled[:, :, 1:], newest], axis=2)
+        queries, keys, values = self.recall.split(words, ops.shape(remembered[0])[0])
+        recalled = (
+            ops.concatenate([recalled[0], keys], axis=2),
+            ops.concatenate([recalled[1], values], axis=2),
+        )
+        words = self.recall.merge(words, queries, recalled, mask)
+        words, _ = self.look(words, remembered)
+        return self.think(words), recalled

@@ -1,7 +1,7 @@
 """A decoder that is a table, what samplers draw from it, and the same in plain Python.
 
 The table has the logits of the next token by picture, position and the two tokens before, the
-earlier of which is held in the state. Many pictures at once cost no more than one, so that tests
+earlier of which is kept by the state. Many pictures at once cost no more than one, so that tests
 need few examples.
 """
 
@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from model.constraints import UNCONSTRAINED, Constraints
-from model.decoding import Sampler
+from model.decoding import Sampler, State
 from model.vocabulary import END, PAD, START
 
 WORDS = (4, 5, 6)
@@ -27,19 +27,32 @@ def make_table(seed: int, pictures: int = 12, length: int = L) -> np.ndarray:
     return np.random.default_rng(seed).normal(0, 2, (pictures, length, V, V, V)).astype("float32")
 
 
-def first_state(pictures: int | tf.Tensor) -> dict:
+def first_state(pictures: int | tf.Tensor) -> State:
     zeros = tf.zeros([pictures], tf.int32)
-    return {"position": zeros, "before": zeros + PAD, "picture": tf.range(pictures)}
+    # One word of each picture is kept, of no number that a graph knows: there will be more.
+    words = tf.fill([pictures, pictures * 0 + 1], PAD)
+    return State(
+        {"position": zeros, "last": zeros, "picture": tf.range(pictures)}, {"words": words}
+    )
 
 
-def step(token_ids: tf.Tensor, state: dict, memory: dict) -> tuple[tf.Tensor, dict]:
+def step(token_ids: tf.Tensor, state: State, memory: dict) -> tuple[tf.Tensor, State]:
     rows, pictures = tf.shape(token_ids)[0], tf.shape(memory["table"])[0]
-    picture = tf.range(rows) // (rows // pictures)
-    where = tf.stack([picture, state["position"], state["before"], token_ids], axis=-1)
+    captions = rows // pictures
+    picture = tf.range(rows) // captions
+    # All words of a picture's captions stay where they were written; a row knows where its last is.
+    words, last = state.kept["words"], state.rows["last"]
+    before = tf.gather_nd(words, tf.stack([picture, last], axis=-1))
+    where = tf.stack([picture, state.rows["position"], before, token_ids], axis=-1)
     # A row that is given the state of another picture knows nothing.
-    right = tf.cast(state["picture"] == picture, tf.float32)[:, None]
-    state = {**state, "position": state["position"] + 1, "before": token_ids}
-    return right * tf.gather_nd(memory["table"], where), state
+    right = tf.cast(state.rows["picture"] == picture, tf.float32)[:, None]
+    told = {
+        "position": state.rows["position"] + 1,
+        "last": tf.shape(words)[1] + tf.range(rows) % captions,
+        "picture": state.rows["picture"],
+    }
+    words = tf.concat([words, tf.reshape(token_ids, [pictures, captions])], axis=1)
+    return right * tf.gather_nd(memory["table"], where), State(told, {"words": words})
 
 
 def sample(sampler: Sampler, table: np.ndarray | tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from model.decoding import repeat_rows, take_rows
 from model.gru_decoder import GRUDecoder
 from model.lstm_decoder import LSTMDecoder
 from model.transformer_decoder import TransformerDecoder
@@ -146,10 +147,7 @@ def test_dropout_is_of_training_only(decoder: Any) -> None:
 def test_captions_side_by_side_share_the_memory_of_their_picture(decoder: Any) -> None:
     pictures, tokens = grid(), token_ids()
     memory = decoder.remember(pictures)
-    state = {
-        name: np.repeat(np.asarray(value), N, axis=0)
-        for name, value in decoder.initial_state(memory).items()
-    }
+    state = repeat_rows(decoder.initial_state(memory), N)
     expected = logits(decoder, pictures, tokens)
     for position in range(L):
         step_logits, state = decoder.step(tokens[:, :, position].reshape(-1), state, memory)
@@ -157,10 +155,26 @@ def test_captions_side_by_side_share_the_memory_of_their_picture(decoder: Any) -
         np.testing.assert_allclose(got, expected[:, :, position], atol=1e-5)
 
 
+def test_a_caption_goes_on_from_whichever_it_is_told_to(decoder: Any) -> None:
+    pictures, tokens = grid(), token_ids()
+    memory = decoder.remember(pictures)
+    state = repeat_rows(decoder.initial_state(memory), N)
+    lines = tokens.copy()  # the words of each caption and of those that it came from
+    # One of two is dropped and the other goes on twice; the two change places; they stay.
+    for position, parents in enumerate(([0, 1], [1, 1], [1, 0], [0, 1], [0, 0])):
+        rows = (np.arange(B)[:, None] * N + parents).reshape(-1)
+        state = take_rows(state, rows)
+        lines[:, :, :position] = lines[:, parents, :position]
+        step_logits, state = decoder.step(tokens[:, :, position].reshape(-1), state, memory)
+        expected = logits(decoder, pictures, lines)[:, :, position]
+        np.testing.assert_allclose(np.asarray(step_logits).reshape(B, N, V), expected, atol=1e-5)
+
+
 def test_memory_and_state_have_a_row_a_picture(decoder: Any) -> None:
     memory = decoder.remember(grid())
     state = decoder.initial_state(memory)
-    assert all(value.shape[0] == B for value in [*memory.values(), *state.values()])
+    held = [*memory.values(), *state.rows.values(), *state.kept.values()]
+    assert all(value.shape[0] == B for value in held)
 
 
 def test_every_word_looks_somewhere(decoder: Any) -> None:
@@ -211,11 +225,17 @@ def test_all_weights_are_saved_and_loaded(kind: str, tmp_path: Any) -> None:
     np.testing.assert_allclose(loaded(grid(), token_ids(), ids)[0], expected, atol=1e-6)
 
 
-def test_a_transformer_takes_no_longer_captions_than_it_has_places_for() -> None:
+def test_a_transformer_keeps_words_where_they_were_written() -> None:
     decoder = make_decoder("transformer")
-    state = decoder.initial_state(decoder.remember(grid()))
-    for name in ("keys_0", "values_0", "keys_1", "values_1"):
-        assert tuple(state[name].shape) == (B, 2, MAX_LENGTH, 4)
+    memory = decoder.remember(grid())
+    state = repeat_rows(decoder.initial_state(memory), N)
+    for steps in range(3):
+        for name in ("keys_0", "values_0", "keys_1", "values_1"):
+            assert tuple(state.kept[name].shape) == (B, 2, N * steps, 4)
+        _, after = decoder.step(np.full(B * N, 4), state, memory)
+        for name, before in state.kept.items():
+            np.testing.assert_array_equal(after.kept[name][:, :, : N * steps], before)
+        state = after
 
 
 @pytest.mark.parametrize("kind", ["gru", "lstm", "transformer"])

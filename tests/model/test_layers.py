@@ -73,7 +73,9 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 def test_heads_each_attend_by_the_formula_of_the_paper() -> None:
     queries, keys, values = draw(0, B, Q, 6), draw(1, B, P, 6), draw(2, B, P, 6)
-    mixed, weights = attend_heads(*(split_heads(part, 2) for part in (queries, keys, values)))
+    mixed, weights = attend_heads(
+        *(split_heads(part, 2, len(part)) for part in (queries, keys, values))
+    )
     for head, part in enumerate((slice(0, 3), slice(3, 6))):
         expected = softmax(queries[..., part] @ keys[..., part].swapaxes(1, 2) / np.sqrt(3))
         np.testing.assert_allclose(np.asarray(weights)[:, head], expected, atol=1e-5)
@@ -85,6 +87,8 @@ def test_a_mask_hides_what_it_forbids() -> None:
     queries, keys, values = draw(0, B, Q, 6), draw(1, B, P, 6), draw(2, B, P, 6)
     mask = np.zeros((Q, P), "float32")
     mask[0, 3:] = -3e4
-    _, weights = attend_heads(*(split_heads(part, 2) for part in (queries, keys, values)), mask)
+    _, weights = attend_heads(
+        *(split_heads(part, 2, len(part)) for part in (queries, keys, values)), mask
+    )
     assert np.asarray(weights)[:, :, 0, 3:].max() == 0
     assert np.asarray(weights)[:, :, 1].min() > 0
