@@ -1,13 +1,13 @@
 """Loading a bundle: TensorFlow alone, none of the model's code unless it is to decode otherwise."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 from model.bundle_folder import (
     FEATURES_SIGNATURE,
@@ -23,6 +23,7 @@ from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder, told_threads
 from model.errors import CaptionerError
+from model.frozen_graph import FrozenGraph
 
 
 @contextlib.contextmanager
@@ -39,20 +40,6 @@ def errors_told() -> Iterator[None]:
         raise MemoryError(error.message) from error
     except tf.errors.OpError as error:
         raise ModelError(f"{type(error).__name__}: {error.message}") from error
-
-
-def freeze(signature: Any) -> Callable[..., dict[str, tf.Tensor]]:
-    """The function of a signature with its variables folded in as constants.
-
-    TensorFlow can then lay weights out for the CPU once, and fold what follows from them.
-    """
-    frozen = convert_variables_to_constants_v2(signature)
-    names = sorted(signature.structured_outputs)
-
-    def call(**inputs: tf.Tensor) -> dict[str, tf.Tensor]:
-        return dict(zip(names, frozen(*inputs.values()), strict=True))
-
-    return call
 
 
 def _load(folder: Path) -> Any:
@@ -82,7 +69,7 @@ class Bundle:
 
     Args:
         folder: made by ``captioner export``.
-        engine: what computes it. Its bfloat16 is TensorFlow's for all of the process.
+        engine: what computes it.
         decoding: what is decoded otherwise than it was exported with.
 
     Raises:
@@ -96,10 +83,9 @@ class Bundle:
         exported = read_bundle_config(folder)
         self.config = decoding.apply(exported)
         engine.check(folder)
-        rewrites = {"auto_mixed_precision_onednn_bfloat16": engine.bfloat16}
-        tf.config.optimizer.set_experimental_options(rewrites)
-        # The loaded object owns the variables: without it the signature would lose them.
+        # The loaded object owns the variables: without it the signatures would lose them.
         self._loaded = _load(folder)
+        self._bfloat16 = engine.bfloat16
         self._encode = None
         if engine.name == OPENVINO:
             self._encode = load_encoder(folder, engine.bfloat16, compute_threads())
@@ -112,7 +98,11 @@ class Bundle:
         signature = self._loaded.signatures[name]
         if self.config != exported:
             signature = _rebuilt(folder, self.config, exported.max_length, signature)
-        self._caption = freeze(signature)
+        self._caption = FrozenGraph(signature, engine.bfloat16)
+
+    @functools.cached_property
+    def _tags(self) -> FrozenGraph:
+        return FrozenGraph(self._loaded.signatures[TAGS_SIGNATURE], self._bfloat16)
 
     def caption(self, images: np.ndarray) -> list[ImageCaptions]:
         """Captions of `images uint8[B, H, W, 3]`, one result a picture, in order.
@@ -123,7 +113,7 @@ class Bundle:
         """
         with errors_told():
             seen = images if self._encode is None else self._encode(images)
-            return to_captions(self._caption(seen=tf.constant(seen)), len(images))
+            return to_captions(self._caption(seen), len(images))
 
     def tag(self, images: np.ndarray) -> np.ndarray:
         """Probabilities `float32[B, K]` of all concepts of `images uint8[B, H, W, 3]`.
@@ -131,8 +121,8 @@ class Bundle:
         Raises:
             KeyError: if the bundle has no recogniser.
         """
-        (scores,) = self._loaded.signatures[TAGS_SIGNATURE](images=tf.constant(images)).values()
-        return scores.numpy()
+        (scores,) = self._tags(images).values()
+        return scores
 
 
 def compute_threads() -> int:
@@ -140,14 +130,14 @@ def compute_threads() -> int:
     return tf.config.threading.get_intra_op_parallelism_threads() or told_threads()
 
 
-def to_captions(outputs: dict[str, tf.Tensor], count: int) -> list[ImageCaptions]:
+def to_captions(outputs: Mapping[str, np.ndarray | tf.Tensor], count: int) -> list[ImageCaptions]:
     """The outputs of `caption_pixels` for `count` pictures as Python values.
 
     Raises:
         RuntimeError: if there are not `count` results.
     """
-    captions, scores = outputs["captions"].numpy(), outputs["scores"].numpy()
-    tags, tag_scores = outputs["tags"].numpy(), outputs["tag_scores"].numpy()
+    names = ("captions", "scores", "tags", "tag_scores")
+    captions, scores, tags, tag_scores = (np.asarray(outputs[name]) for name in names)
     if len(captions) != count:
         raise RuntimeError(f"got {len(captions)} results from the model, expected {count}")
     return [

@@ -55,8 +55,8 @@ class SelfAttention(keras.layers.Layer):
 
     def split(self, vectors: Tensor, batch: Tensor) -> list[Tensor]:
         """Queries, keys and values by head, `[B, H, Q, D]` each, of `[B, Q, E]` or `[B * Q, E]`."""
-        parts = ops.split(self.project(self.norm(vectors)), 3, axis=-1)
-        return [split_heads(part, self.heads, batch) for part in parts]
+        parts = split_heads(self.project(self.norm(vectors)), 3 * self.heads, batch)
+        return ops.split(parts, 3, axis=1)
 
     def merge(
         self,
@@ -94,9 +94,9 @@ class CrossAttention(keras.layers.Layer):
 
     def remember(self, memory: Tensor) -> KeysAndValues:
         """Keys and values of a memory `[B, P, E]`."""
-        batch = ops.shape(memory)[0]
-        keys, values = ops.split(self.project(memory), 2, axis=-1)
-        return split_heads(keys, self.heads, batch), split_heads(values, self.heads, batch)
+        parts = split_heads(self.project(memory), 2 * self.heads, ops.shape(memory)[0])
+        keys, values = ops.split(parts, 2, axis=1)
+        return keys, values
 
     def call(
         self, vectors: Tensor, remembered: KeysAndValues, training: bool = False
