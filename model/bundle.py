@@ -21,9 +21,10 @@ from model.bundle_folder import (
 )
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
-from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, load_encoder, told_threads
+from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, told_threads
 from model.errors import CaptionerError
 from model.frozen_graph import FrozenGraph
+from model.openvino_encoder import load_encoder
 
 
 @contextlib.contextmanager

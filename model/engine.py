@@ -3,17 +3,12 @@
 Imports no framework, and other engines than TensorFlow only when they are asked for.
 """
 
-import importlib
 import importlib.util
 import os
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-import numpy as np
 
 from model.errors import CaptionerError
 
@@ -107,33 +102,6 @@ def told_threads() -> int:
     if not told.isdecimal():
         raise CaptionerError(f"{THREADS}: got {told!r}, expected a number of threads, 0 for all")
     return int(told)
-
-
-def import_openvino() -> ModuleType:
-    """OpenVINO, without the reports of its use that its converter would send over the network."""
-    # To OpenVINO the package that sends them, which it can do without, is not installed.
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
-    return importlib.import_module("openvino")
-
-
-def load_encoder(bundle: Path, bfloat16: bool, threads: int) -> Callable[[np.ndarray], np.ndarray]:
-    """The image encoder of `bundle`, computed by OpenVINO.
-
-    Args:
-        bundle: that `Engine.check` found complete.
-        bfloat16: see `Engine`; OpenVINO's own choice would follow the CPU.
-        threads: to compute with; 0 for OpenVINO's own choice, all of the CPU.
-
-    Returns:
-        `uint8[B, H, W, 3]` to grids `float32[B, P, C]`; any thread may call it at any time.
-    """
-    settings = {
-        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
-        "INFERENCE_NUM_THREADS": threads,
-    }
-    core = import_openvino().Core()
-    compiled = core.compile_model(str(bundle / ENCODER_FILES[0]), "CPU", settings)
-    return lambda images: compiled.infer_new_request([images])[0]
 
 
 def wants_bfloat16(asked: str, cpu_info: str) -> bool:

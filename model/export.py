@@ -34,10 +34,10 @@ from model.engine import (
     OPENVINO,
     TENSORFLOW,
     check_installed,
-    import_openvino,
 )
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
+from model.openvino_encoder import import_openvino
 from model.options import from_options
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary

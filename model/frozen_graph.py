@@ -1,10 +1,4 @@
-"""A signature of a bundle with its weights as constants, in float32 or most of it in bfloat16.
-
-In bfloat16 a number has eight bits. What an image encoder's first layers round off goes through all
-later ones: of MobileNetV2 the features end up a quarter noise, and captions are worse for it. Kept
-in float32 while the picture is large, a fifteenth is noise, which changes words, but makes captions
-no worse; what comes after takes most of the time (docs/results.md).
-"""
+"""A signature of a bundle with its weights as constants, computed by TensorFlow."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -13,8 +7,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-# A picture is small once its sides are a quarter of what they were.
-_SMALLER = 4
+from model.precision import Operation, Tensor, find_small
+
 # What a convolution's input is read by: it, or what adds a border for it.
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Pad", "PadV2")
 
@@ -27,7 +21,7 @@ class FrozenGraph:
     Args:
         signature: of a loaded SavedModel.
         bfloat16: whether to compute in bfloat16 what gets no worse by it: of pictures all from
-            where they are small, of anything else everything.
+            where they are small (see `model.precision`), of anything else everything.
     """
 
     def __init__(self, signature: Any, bfloat16: bool) -> None:
@@ -38,7 +32,7 @@ class FrozenGraph:
         names = [tensor.name for tensor in (*frozen.inputs, *frozen.outputs)]
         given, *results = [graph.get_tensor_by_name(name) for name in names]
         self._names = sorted(signature.structured_outputs)
-        small = find_small(given, results) if bfloat16 else None
+        small = _find_small(given, results) if bfloat16 else None
         self._begin = None if small is None else _stage(given, small, bfloat16=False)
         self._end = _stage(given if small is None else small, results, bfloat16)
 
@@ -70,55 +64,27 @@ def _stage(given: tf.Tensor, wanted: Any, bfloat16: bool) -> Callable[[np.ndarra
     return session.make_callable(wanted, feed_list=[given])
 
 
-def find_small(pictures: tf.Tensor, results: Sequence[tf.Tensor]) -> tf.Tensor | None:
-    """Where computation may go over to another precision, pictures being small by then.
-
-    Args:
-        pictures: `[B, H, W, 3]`.
-        results: what is computed from them.
-
-    Returns:
-        the input of a convolution, `[B, h, w, C]` with h and w at most a quarter of H and W, from
-        which alone all follows that comes later: of the largest such the first of fewest channels;
-        None if there is none.
-    """
-    found = None
-    for tensor in _waists(pictures, results):
-        if not _is_small(tensor, pictures):
-            continue
-        if found is not None and tensor.shape[1:3] != found.shape[1:3]:
-            break
-        if found is None or tensor.shape[3] < found.shape[3]:
-            found = tensor
-    return found
+def _find_small(given: tf.Tensor, results: Sequence[tf.Tensor]) -> tf.Tensor | None:
+    """The tensor from which on pictures `given [B, H, W, 3]` are small."""
+    if given.shape.rank != 4:
+        return None
+    wanted = {tensor.name for tensor in results}
+    operations = _operations(given.graph, wanted)
+    name = find_small(_tensor(given, wanted), tuple(given.shape[1:3]), operations)
+    return None if name is None else given.graph.get_tensor_by_name(name)
 
 
-def _waists(given: tf.Tensor, results: Sequence[tf.Tensor]) -> Iterator[tf.Tensor]:
-    """Tensors, in order, each of which holds all of `given` that is needed from there on."""
-    wanted = {tensor.ref() for tensor in results}
-    # Tensors that follow from it, with those that have yet to read them.
-    unread = {given.ref(): _readers(given)}
-    for operation in given.graph.get_operations():
-        read = {tensor.ref() for tensor in operation.inputs} & unread.keys()
-        if not read:
-            continue
-        for tensor in read:
-            unread[tensor].remove(operation.name)
-        unread |= {made.ref(): _readers(made) for made in operation.outputs}
-        unread = {made: by for made, by in unread.items() if by or made in wanted}
-        if len(unread) == 1:
-            yield from (tensor.deref() for tensor in unread)
+def _operations(graph: tf.Graph, wanted: set[str]) -> Iterator[Operation]:
+    for operation in graph.get_operations():
+        reads = frozenset(tensor.name for tensor in operation.inputs)
+        makes = tuple(_tensor(tensor, wanted) for tensor in operation.outputs)
+        yield Operation(operation.name, reads, makes)
 
 
-def _readers(tensor: tf.Tensor) -> set[str]:
-    return {operation.name for operation in tensor.consumers()}
-
-
-def _is_small(tensor: tf.Tensor, pictures: tf.Tensor) -> bool:
-    """Whether convolutions go on from `tensor`, and are quick to."""
-    if tensor.shape.rank != 4 or not tensor.shape[1:].is_fully_defined():
-        return False
-    if not any(operation.type in _CONVOLUTIONS for operation in tensor.consumers()):
-        return False
-    sides = zip(tensor.shape[1:3], pictures.shape[1:3], strict=True)
-    return all(_SMALLER * small <= whole for small, whole in sides)
+def _tensor(tensor: tf.Tensor, wanted: set[str]) -> Tensor:
+    readers = tensor.consumers()
+    size = None
+    if tensor.shape.rank == 4 and any(reader.type in _CONVOLUTIONS for reader in readers):
+        size = tuple(tensor.shape[1:]) if tensor.shape[1:].is_fully_defined() else None
+    names = {reader.name for reader in readers} | ({""} if tensor.name in wanted else set())
+    return Tensor(tensor.name, frozenset(names), size)

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from builders import PICTURES, assert_alike
 
 import model.bundle
 from model.bundle import Bundle, compute_threads
 from model.config import SamplerConfig
-from model.engine import Engine, load_encoder, wants_bfloat16
+from model.engine import Engine, wants_bfloat16
 from model.errors import CaptionerError
 from model.export import export
 from model.loading import load_model
+from model.openvino_encoder import _find_small, import_openvino, load_encoder
 from model.run_folder import restore_captioner
 
 OLD_CPU = "processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: fpu avx2 fma avx512_bf16x\n"
@@ -46,12 +48,6 @@ def openvino_bundle(
     folder = tmp_path_factory.mktemp("openvino") / "bundle"
     export(trained_run, folder, SamplerConfig(), "openvino")
     return folder
-
-
-@pytest.fixture
-def _float32_afterwards() -> Iterator[None]:
-    yield
-    tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": False})
 
 
 @pytest.mark.parametrize("count", [6, 1])
@@ -158,16 +154,40 @@ def test_bfloat16_is_as_asked_or_where_the_cpu_has_it(cpu: str) -> None:
     assert wants_bfloat16("auto", cpu) == (cpu in NEW_CPUS)
 
 
-@pytest.mark.usefixtures("_float32_afterwards")
-def test_bfloat16_is_tensorflows_setting_and_captions_stay(bundle_folder: Path) -> None:
-    def setting() -> bool:
-        return tf.config.optimizer.get_experimental_options()[
-            "auto_mixed_precision_onednn_bfloat16"
-        ]
-
+def test_captions_stay_in_bfloat16(bundle_folder: Path) -> None:
     results = Bundle(bundle_folder, Engine(bfloat16=True)).caption(PICTURES)
-    assert setting()
     expected = Bundle(bundle_folder).caption(PICTURES)
-    assert not setting()
     best = [[result.captions[0].text for result in said] for said in (results, expected)]
     assert best[0] == best[1]
+
+
+@pytest.fixture(scope="module")
+def mobilenet(installed: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
+    """A folder with a MobileNetV2 as a bundle has its encoder for OpenVINO, and the network."""
+    keras.utils.set_random_seed(1)
+    network = keras.applications.MobileNetV2((64, 64, 3), include_top=False, weights=None)
+    images = keras.Input((64, 64, 3), dtype="uint8", name="images")
+    encoder = keras.Model(images, network(keras.ops.cast(images, "float32") / 127.5 - 1))
+    folder = tmp_path_factory.mktemp("mobilenet")
+    import_openvino()
+    encoder.export(str(folder / "encoder.xml"), format="openvino", verbose=False)
+    return folder, encoder
+
+
+@pytest.mark.parametrize(("bfloat16", "tolerance"), [(False, 1e-4), (True, 0.1)])
+def test_openvino_encodes_in_either_precision(
+    mobilenet: tuple[Path, Any], bfloat16: bool, tolerance: float
+) -> None:
+    folder, encoder = mobilenet
+    pictures = np.random.default_rng(1).integers(0, 256, (3, 64, 64, 3), np.uint8)
+    grid, expected = load_encoder(folder, bfloat16, 1)(pictures), np.asarray(encoder(pictures))
+    assert grid.shape == expected.shape
+    assert np.linalg.norm(grid - expected) / np.linalg.norm(expected) < tolerance
+
+
+def test_to_openvino_mobilenet_is_small_where_it_is_to_tensorflow(
+    mobilenet: tuple[Path, Any],
+) -> None:
+    folder, _ = mobilenet
+    small = _find_small(import_openvino().Core().read_model(str(folder / "encoder.xml")))
+    assert small.get_partial_shape().to_string() == "[?,24,16,16]"

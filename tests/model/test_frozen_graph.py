@@ -1,0 +1,101 @@
+"""Tests of frozen graphs: they compute what the signature does, in either precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from model.frozen_graph import FrozenGraph, _find_small
+
+SIZE_PX = 64
+PICTURES = np.random.default_rng(1).integers(0, 256, (3, SIZE_PX, SIZE_PX, 3), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def network() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    return keras.applications.MobileNetV2((SIZE_PX, SIZE_PX, 3), include_top=False, weights=None)
+
+
+def signature_of(call: Callable, shape: list[int | None], dtype: Any) -> Any:
+    """The signature of a SavedModel that was just loaded."""
+    spec = tf.TensorSpec(shape, dtype, "given")
+    return tf.function(call, input_signature=[spec]).get_concrete_function()
+
+
+@pytest.fixture(scope="module")
+def signature(network: keras.Model, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    def encode(given: tf.Tensor) -> dict[str, tf.Tensor]:
+        grid = network(tf.cast(given, tf.float32) / 127.5 - 1)
+        return {"grid": grid, "brightest": tf.reduce_max(grid, axis=[1, 2, 3])}
+
+    archive = keras.export.ExportArchive()
+    archive.track(network)
+    shape = [None, SIZE_PX, SIZE_PX, 3]
+    archive.add_endpoint("encode", encode, [tf.TensorSpec(shape, tf.uint8, "given")])
+    folder = Path(tmp_path_factory.mktemp("frozen")) / "saved"
+    archive.write_out(str(folder), verbose=False)
+    loaded = tf.saved_model.load(str(folder))
+    loaded.signatures["encode"].keep = loaded  # it owns the variables
+    return loaded.signatures["encode"]
+
+
+@pytest.mark.parametrize(("bfloat16", "tolerance"), [(False, 1e-4), (True, 0.1)])
+@pytest.mark.parametrize("count", [3, 1])
+def test_what_is_frozen_computes_the_same(
+    signature: Any, network: keras.Model, bfloat16: bool, tolerance: float, count: int
+) -> None:
+    pictures = PICTURES[:count]
+    outputs = FrozenGraph(signature, bfloat16)(pictures)
+    expected = np.asarray(network(pictures.astype("float32") / 127.5 - 1))
+    assert outputs["grid"].shape == expected.shape
+    far = np.linalg.norm(outputs["grid"] - expected) / np.linalg.norm(expected)
+    assert far < tolerance
+    np.testing.assert_array_equal(outputs["brightest"], outputs["grid"].max(axis=(1, 2, 3)))
+
+
+def test_mobilenet_is_small_after_its_first_narrow_layer_of_a_quarter(signature: Any) -> None:
+    frozen = FrozenGraph(signature, bfloat16=True)
+    assert frozen._begin is not None
+    assert frozen._begin(PICTURES).shape == (3, SIZE_PX // 4, SIZE_PX // 4, 24)
+
+
+def test_what_is_no_picture_has_no_place_to_go_over() -> None:
+    function = signature_of(lambda given: {"twice": 2 * given}, [None, 4, 8], tf.float32)
+    assert _find_small(function.inputs[0], function.outputs) is None
+    frozen = FrozenGraph(function, bfloat16=True)
+    np.testing.assert_array_equal(frozen(np.ones((2, 4, 8), np.float32))["twice"], 2)
+
+
+def test_a_result_that_needs_the_picture_keeps_it_from_being_small() -> None:
+    kernel = tf.ones([3, 3, 3, 2])
+
+    def strided(given: tf.Tensor) -> tf.Tensor:
+        once = tf.nn.conv2d(given, kernel, 4, "SAME")
+        return tf.nn.conv2d(once, tf.ones([3, 3, 2, 2]), 1, "SAME")
+
+    shape = [None, 8, 8, 3]
+    alone = signature_of(lambda given: {"out": strided(given)}, shape, tf.float32)
+    assert _find_small(alone.inputs[0], alone.outputs) is not None
+    both = signature_of(
+        lambda given: {"out": strided(given) + tf.reduce_sum(given)}, shape, tf.float32
+    )
+    assert _find_small(both.inputs[0], both.outputs) is None
+    pictures = np.ones((2, 8, 8, 3), np.float32)
+    expected = both(tf.constant(pictures))["out"]
+    np.testing.assert_allclose(FrozenGraph(both, True)(pictures)["out"], expected, rtol=0.02)
+
+
+def test_each_has_its_own_precision(signature: Any) -> None:
+    rough, exact = FrozenGraph(signature, True), FrozenGraph(signature, False)
+    before = exact(PICTURES)["grid"]
+    rough(PICTURES)
+    np.testing.assert_array_equal(exact(PICTURES)["grid"], before)
+    options = tf.config.optimizer.get_experimental_options()
+    assert not options.get("auto_mixed_precision_onednn_bfloat16")
