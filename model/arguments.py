@@ -3,7 +3,7 @@
 import argparse
 
 from model.config import ModelConfig, SamplerConfig, TrainConfig
-from model.engine import BFLOAT16, ENGINES, OFF, ONNXRUNTIME, OPENVINO, TENSORFLOW
+from model.engine import AUTO, BFLOAT16, ENGINES, OFF, ONNXRUNTIME, OPENVINO, TENSORFLOW
 from model.options import add_options
 
 
@@ -62,13 +62,14 @@ def evaluate_parser() -> argparse.ArgumentParser:
         help="tokeniser of the metrics: the reference one needs Java; 'python' runs no Java at all "
         "and leaves METEOR and SPICE out (default: auto)",
     )
-    add_engine_options(parser)
+    # A figure is to be the same on every machine.
+    add_engine_options(parser, OFF)
     add_options(parser, SamplerConfig)
     return parser
 
 
-def add_engine_options(group: argparse._ActionsContainer) -> None:
-    """Adds the options that say what computes a bundle."""
+def add_engine_options(group: argparse._ActionsContainer, bfloat16: str) -> None:
+    """Adds the options that say what computes a bundle; `bfloat16` is that option's default."""
     group.add_argument(
         "--engine",
         default=TENSORFLOW,
@@ -78,10 +79,11 @@ def add_engine_options(group: argparse._ActionsContainer) -> None:
     )
     group.add_argument(
         "--bfloat16",
-        default=OFF,
+        default=bfloat16,
         choices=BFLOAT16,
-        help="compute in bfloat16, faster and less exact; 'auto' does where the CPU that the "
-        f"command starts on has it; {ONNXRUNTIME} has none (default: {OFF})",
+        help="compute in bfloat16 what gets no worse by it: faster, and some captions are other "
+        f"ones; '{AUTO}' does where the CPU that the command starts on has it; {ONNXRUNTIME} has "
+        f"none (default: {bfloat16})",
     )
 
 

@@ -4,6 +4,7 @@ import argparse
 
 from model.arguments import add_engine_options
 from model.config import ImageConfig, SamplerConfig
+from model.engine import AUTO
 from model.options import add_options
 
 CAPTION_FORMATS = (
@@ -183,7 +184,7 @@ def _add_work_options(parser: argparse.ArgumentParser) -> None:
 
 def _add_model_options(parser: argparse.ArgumentParser) -> None:
     _add_row_options(parser.add_argument_group("what is kept of a caption"))
-    add_engine_options(parser.add_argument_group("what computes the model"))
+    add_engine_options(parser.add_argument_group("what computes the model"), AUTO)
     _add_decoding_options(parser)
 
 

@@ -182,8 +182,8 @@ def caption_arguments(
 
     In float32, so that any machine says the same.
     """
-    sizes = ["--unit-size", "8", "--batch-size", "3"]
-    return ["caption", "--bundle", bundle, "--input", archive, "--output", output, *sizes, *more]
+    exact = ["--unit-size", "8", "--batch-size", "3", "--bfloat16", "off"]
+    return ["caption", "--bundle", bundle, "--input", archive, "--output", output, *exact, *more]
 
 
 def captioner(*arguments: str | Path) -> int:

@@ -58,9 +58,10 @@ def test_every_option_has_its_place() -> None:
     ("asked", "flag", "expected"),
     [
         ([], "avx2", Engine()),
-        ([], "amx_bf16", Engine()),
-        (["--bfloat16", "auto"], "avx2", Engine()),
+        ([], "amx_bf16", Engine(bfloat16=True)),
+        (["--bfloat16", "off"], "amx_bf16", Engine()),
         (["--bfloat16", "auto"], "amx_bf16", Engine(bfloat16=True)),
+        (["--engine", "onnxruntime"], "amx_bf16", Engine("onnxruntime")),
         (["--bfloat16", "on", "--engine", "openvino"], "avx2", Engine("openvino", bfloat16=True)),
     ],
 )
