@@ -1,16 +1,16 @@
 """Where a computation on pictures may go over from float32 to bfloat16.
 
 In bfloat16 a number has eight bits. What an image encoder's first layers round off goes through all
-later ones: of MobileNetV2 the features end up a quarter noise, and captions are worse for it. With
-its first few layers in float32, up to the narrow one at half of the picture's sides, a thirteenth is
-noise, which changes words, but makes captions no worse (docs/results.md).
+later ones: of MobileNetV2 the features end up a quarter noise, and captions are worse for it. Kept
+in float32 while the picture is large, a fifteenth is noise, which changes words, but makes captions
+no worse; what comes after takes most of the time (docs/results.md).
 """
 
 from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
-# A picture is small once its sides are half of what they were.
-_SMALLER = 2
+# A picture is small once its sides are a quarter of what they were.
+_SMALLER = 4
 
 
 class Tensor(NamedTuple):
@@ -47,7 +47,7 @@ def find_small(
         operations: of the graph, what is read made before.
 
     Returns:
-        the key of a convolution's input with sides of at most half, from which alone all
+        the key of a convolution's input with sides of at most a quarter, from which alone all
         follows that comes later: of the largest such, the first of those of the fewest channels.
         None if there is none.
     """
