@@ -1,9 +1,9 @@
 """Where a computation on pictures may go over from float32 to bfloat16.
 
 In bfloat16 a number has eight bits. What an image encoder's first layers round off goes through all
-later ones: of MobileNetV2 the features end up a quarter noise, and captions are worse for it. Kept
-in float32 while the picture is large, a fifteenth is noise, which changes words, but makes captions
-no worse; what comes after takes most of the time (docs/results.md).
+later ones: most of the noise in MobileNetV2's features comes from its first depthwise convolution
+and the narrow layer behind it, and captions are worse for it. With the layers that see the picture
+large in float32, some words change, but captions get no worse (docs/results.md).
 """
 
 from collections.abc import Hashable, Iterable, Iterator
