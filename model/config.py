@@ -125,7 +125,7 @@ class TrainConfig:
         "batches whose pictures are sorted by their longest caption, to save padding; 1: none",
     )
     learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (AdamW)")
-    self_critical_learning_rate: float = option(1e-5, "peak in self-critical training")
+    self_critical_learning_rate: float = option(7e-5, "peak in self-critical training")
     encoder_learning_rate: float = option(
         0.01, "learning rate of a fine-tuned encoder, as a share of the rest's"
     )
@@ -137,7 +137,7 @@ class TrainConfig:
     )
     clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
     patience: int = option(4, "stop after this many epochs without a higher validation CIDEr")
-    self_critical_samples: int = option(5, "captions drawn of each picture in it")
+    self_critical_samples: int = option(5, "captions of a beam search for each picture in it")
     max_length: int = option(20, "longest caption in tokens, its end mark counted")
     precision: str = option("float32", "'float32', 'mixed_float16' or 'mixed_bfloat16'")
     seed: int = option(1, "seed of weights, dropout and shuffling")

@@ -88,33 +88,6 @@ class NucleusSampler:
         return _best_first(*drawn, config.samples)
 
 
-class MultinomialSampler:
-    """Draws captions as the decoder has them distributed, anew in every call.
-
-    For self-critical training (Rennie et al. 2017), which needs just this distribution.
-
-    Args:
-        samples: K, captions drawn of a picture; some may be equal.
-        max_length: L, the most tokens of a caption, its END counted.
-        seed: decides the captions of the first call, the second, and so on.
-    """
-
-    def __init__(self, samples: int, max_length: int, seed: int) -> None:
-        self.samples = samples
-        self.max_length = max_length
-        self.seeds = random.SeedGenerator(seed)
-
-    def __call__(self, step: Step, state: State, memory: Memory) -> Samples:
-        rows = repeat_rows(state, self.samples)
-        uniform = random.uniform((self.max_length, rows_of(rows)), seed=self.seeds)
-
-        def choose(log_probs: Tensor, t: Tensor) -> Tensor:
-            return draw(log_probs, ops.take(uniform, t, axis=0))
-
-        drawn = grow(step, rows, memory, self.max_length, UNCONSTRAINED, choose)
-        return _best_first(*drawn, self.samples)
-
-
 def temper(log_probs: Tensor, temperature: float) -> Tensor:
     """Log-probabilities `[R, V]`, the likeliest 0, sharper below a temperature of 1."""
     below_best = log_probs - ops.max(log_probs, axis=-1, keepdims=True)

@@ -10,11 +10,11 @@ import keras
 import tensorflow as tf
 
 from model.averages import WeightAverages
+from model.beam_sampler import BeamSampler
 from model.captioner import Captioner, Outputs
 from model.cider import CiderD
-from model.config import TrainConfig
+from model.config import SamplerConfig, TrainConfig
 from model.losses import caption_crossentropy, doubly_stochastic, tag_crossentropy
-from model.samplers import MultinomialSampler
 from model.vocabulary import END, PAD, START
 
 Tensor = Any
@@ -95,17 +95,15 @@ class CrossEntropyTraining(Training):
 
 
 class SelfCriticalTraining(Training):
-    """Self-critical sequence training (Rennie et al. 2017) on CIDEr-D.
+    """Self-critical sequence training (Rennie et al. 2017) on CIDEr-D, of a beam's captions.
 
-    Captions are drawn from the model; those better than the others of their picture become
-    likelier, the worse ones less likely. The mean of the other draws is the baseline (Luo 2020, "A
-    Better Variant of Self-Critical Sequence Training"), in place of the greedy caption. END counts
-    as a token of the reward, so that captions learn to end where their references do.
-
-    Dropout is drawn once a step, in what is remembered of the pictures, for drawing captions and
-    for learning from them: the train split's pictures are not learnt by heart so soon. Were it
-    drawn twice, the captions would be another network's, whose worse ones are pushed away without
-    end.
+    Of the captions that a beam search finds for a picture those better than the others become
+    likelier, the worse ones less likely (Cornia et al. 2020, "Meshed-Memory Transformer", section
+    3.3). Captions drawn at random, as by Rennie et al., sharpen what greedy search says and make a
+    beam's captions worse (docs/results.md). The mean of the others is the baseline (Luo 2020, "A
+    Better Variant of Self-Critical Sequence Training"). END counts as a token of the reward, so
+    that captions learn to end where their references do. Without dropout: what is learnt from is
+    what a beam says.
 
     Args:
         captioner: the model, trained by cross-entropy before.
@@ -120,9 +118,8 @@ class SelfCriticalTraining(Training):
     def __init__(self, captioner: Captioner, config: TrainConfig, reward: CiderD) -> None:
         super().__init__(captioner, config)
         self._reward = [reward.score]  # in a list: Keras would take a bound method for a layer's
-        self.sampler = MultinomialSampler(
-            config.self_critical_samples, config.max_length, config.seed
-        )
+        beam = SamplerConfig(beam_width=config.self_critical_samples)
+        self.sampler = BeamSampler(beam, config.max_length)
 
     def trained_variables(self) -> list[keras.Variable]:
         return self.captioner.decoder.trainable_variables
@@ -136,7 +133,7 @@ class SelfCriticalTraining(Training):
         count = float(self.config.self_critical_samples)
         variables = self.trained_variables()
         with tf.GradientTape() as tape:
-            memory, _ = self.captioner.look(grid, training=True, index=inputs["index"])
+            memory, _ = self.captioner.look(grid, index=inputs["index"])
             with tape.stop_recording():
                 drawn = self.captioner.write(memory, self.sampler).token_ids
                 rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)

@@ -33,7 +33,6 @@ from model.constraints import NEVER, UNCONSTRAINED, Constraints
 from model.errors import CaptionerError
 from model.samplers import (
     GreedySampler,
-    MultinomialSampler,
     NucleusSampler,
     Sampler,
     make_sampler,
@@ -218,36 +217,12 @@ def test_nucleus_samples_are_distributed_as_the_nucleus(
     assert_agree([tokens for tokens, _ in captions], probabilities)
 
 
-def test_multinomial_samples_are_distributed_as_the_decoder_says() -> None:
-    table = np.repeat(make_table(6, pictures=1, length=3) / 2, 2, axis=0)
-    config = dataclasses.replace(NUCLEUS, top_p=1.0)
-    probabilities = plain_distribution(table[0], config, UNCONSTRAINED)
-    pictures = draw(MultinomialSampler(4000, 3, seed=1), table)
-    for captions in pictures:
-        assert_agree([tokens for tokens, _ in captions], probabilities)
-    first, second = (Counter(tuple(t) for t, _ in captions) for captions in pictures)
-    assert first != second
-
-
 def test_the_seed_decides_what_nucleus_sampling_draws() -> None:
     table = make_table(0)
     once, again = (draw(NucleusSampler(NUCLEUS, L), table) for _ in range(2))
     assert once == again
     other = dataclasses.replace(NUCLEUS, sampling_seed=2)
     assert draw(NucleusSampler(other, L), table) != once
-
-
-@pytest.mark.parametrize("graph", [False, True])
-def test_multinomial_samples_are_new_in_every_call_and_follow_from_the_seed(graph: bool) -> None:
-    def calls(seed: int) -> list[list[list[int]]]:
-        sampler = MultinomialSampler(5, L, seed)
-        function = traced(sampler) if graph else lambda table: sample(sampler, table)
-        return [np.asarray(function(make_table(0))[0]).tolist() for _ in range(2)]
-
-    first, second = calls(1)
-    assert first != second
-    assert calls(1) == [first, second]
-    assert calls(2)[0] != first
 
 
 @pytest.mark.parametrize("settings", [{"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-12}])

@@ -158,12 +158,14 @@ def test_rewards_are_of_the_right_pictures_captions_with_their_end() -> None:
 
 def test_cider_of_the_pictures_own_captions_rises() -> None:
     captioner = make_captioner()
+    # A beam says nothing that is worth a reward before it was told something.
+    step(compiled(CrossEntropyTraining(captioner, TrainConfig(averaging=0.0)), 12, 0.02), 12)
     references = [[[*ids, END] for ids in captions] for captions in CAPTIONS]
     reward = CiderD(references)
-    logs = step(self_critical(captioner, reward, 80), 80)
+    rewards = [log["reward"] for log in step(self_critical(captioner, reward, 40), 40)]
     best = float(np.mean(reward.score(range(BATCH), [captions[0] for captions in references])))
-    assert np.mean([log["reward"] for log in logs[:10]]) < 0.2 * best
-    assert np.mean([log["reward"] for log in logs[-10:]]) > 0.45 * best
+    assert rewards[0] < 0.45 * best
+    assert np.mean(rewards[-5:]) > 0.55 * best
 
 
 def test_the_recogniser_and_the_encoder_stay_in_self_critical_training() -> None:
@@ -175,32 +177,28 @@ def test_the_recogniser_and_the_encoder_stay_in_self_critical_training() -> None
         np.testing.assert_array_equal(weight, value)
 
 
-def test_captions_are_drawn_and_learnt_under_one_dropout(monkeypatch: pytest.MonkeyPatch) -> None:
-    captioner = make_captioner(dropout=0.5)
-    look, write, tell = captioner.look, captioner.write, captioner.decoder.tell
-    seen: dict[str, list] = {"look": [], "write": [], "tell": []}
-    indices: list[Any] = []  # by which the recogniser that does not know a picture is chosen
+def test_the_beams_captions_are_learnt_from_without_dropout(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    captioner, reward = make_captioner(dropout=0.5, concepts=(5, 8, 9)), Wants(7)
+    inputs, _ = batch()
+    # Told by the recogniser that does not know the picture, as in training by cross-entropy.
+    memory, _ = captioner.look(inputs["grid"], index=inputs["index"])
+    beam = make_sampler(SamplerConfig(beam_width=8), LENGTH)
+    expected = np.asarray(captioner.write(memory, beam).token_ids)
+    learnt: list[dict] = []
+    tell = captioner.decoder.tell
 
-    def spy(name: str, method: Any) -> Any:
-        def called(first: Any, *rest: Any, **named: Any) -> Any:
-            indices.extend(named[key] for key in ("index",) if key in named)
-            returned = method(first, *rest, **named)
-            seen[name].append(returned[0] if name == "look" else first)
-            return returned
+    def spy(memory: dict, *rest: Any) -> Any:
+        learnt.append({name: np.asarray(value) for name, value in memory.items()})
+        return tell(memory, *rest)
 
-        return called
-
-    for owner, name, method in (
-        (captioner, "look", look),
-        (captioner, "write", write),
-        (captioner.decoder, "tell", tell),
-    ):
-        monkeypatch.setattr(owner, name, spy(name, method))
-    step(self_critical(captioner, Wants(7), 1), 1)
-    (memory,), (index,) = seen["look"], indices
-    assert tuple(index.shape) == (BATCH,)
-    assert [id(used) for used in seen["write"] + seen["tell"]] == [id(memory)] * 2
-    monkeypatch.undo()
-    grid = batch()[0]["grid"]
-    dropped, whole = (captioner.look(grid, training=training)[0] for training in (True, False))
-    assert np.abs(np.asarray(dropped["values_0"]) - np.asarray(whole["values_0"])).max() > 0.01
+    monkeypatch.setattr(captioner.decoder, "tell", spy)
+    training = self_critical(captioner, reward, 1)
+    training.run_eagerly = True
+    step(training, 1)
+    drawn = [caption for _, caption in reward.asked]
+    assert drawn == [row[row != PAD].tolist() for picture in expected for row in picture]
+    (used,) = learnt
+    for name, value in memory.items():
+        np.testing.assert_allclose(used[name], value, atol=1e-6)
