@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measure import alternate, peak_memory
-from model.engine import ONNX_FILE, ONNXRUNTIME, TENSORFLOW
+from model.engine import AUTO, ONNX_FILE, ONNXRUNTIME, TENSORFLOW, choose_engine
 
 _BATCH, _FEW = 32, 64
 _FULL_SIZE_PX = (4000, 3000)
@@ -68,7 +68,8 @@ def _best_of(bundle: str, paths: Sequence[str]) -> None:
     from pipelines.threads import map_ahead
 
     keep_freed_memory()
-    loaded = Bundle(Path(bundle))
+    # The pipeline's own default.
+    loaded = Bundle(Path(bundle), choose_engine(TENSORFLOW, AUTO))
     image = loaded.config.image
     batch: list[np.ndarray] = []
     for decoded in map_ahead(lambda path: decode_image(Path(path).read_bytes(), image), paths):

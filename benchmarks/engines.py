@@ -88,7 +88,7 @@ def contend(
 def start(
     options: argparse.Namespace, folder: Path, engine: Engine | None
 ) -> Callable[[bool], list[str]]:
-    """A contender in a process of its own, as TensorFlow's bfloat16 is a whole process's."""
+    """A contender in a process of its own: threads are those of a whole process."""
     ours, theirs = multiprocessing.Pipe()
     multiprocessing.get_context("spawn").Process(
         target=contend, args=(theirs, options, folder, engine), daemon=True

@@ -33,7 +33,7 @@ class Engine:
 
     Attributes:
         name: of what computes it; OpenVINO the image encoder alone, TensorFlow does the rest.
-        bfloat16: whether matrices and convolutions are computed in bfloat16.
+        bfloat16: whether it computes in bfloat16 what gets no worse by it (`model.precision`).
     """
 
     name: str = TENSORFLOW

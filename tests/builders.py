@@ -170,3 +170,28 @@ def assert_alike(results: list[ImageCaptions], expected: list[ImageCaptions], at
     for result, other in zip(results, expected, strict=True):
         scores = [caption.score for caption in result.captions]
         np.testing.assert_allclose(scores, [c.score for c in other.captions], atol=atol)
+
+
+def strided_network(size_px: int) -> Any:
+    """A network of the layers of a MobileNetV2, `float[B, H, W, 3]` to `[B, H / 8, W / 8, 24]`.
+
+    A quarter of the sides it has after its first depthwise layer, and there its narrow layer, of 8
+    channels, comes before a block of layers that adds it again.
+    """
+    import keras
+    from keras import layers
+
+    def normed(tensor: Any, layer: Any, active: bool = True) -> Any:
+        tensor = layers.BatchNormalization()(layer(tensor))
+        return layers.ReLU(6.0)(tensor) if active else tensor
+
+    keras.utils.set_random_seed(1)
+    pictures = keras.Input((size_px, size_px, 3))
+    grid = normed(pictures, layers.Conv2D(16, 3, 2, padding="same"))
+    grid = normed(grid, layers.DepthwiseConv2D(3, 2, padding="same"))
+    narrow = normed(grid, layers.Conv2D(8, 1), active=False)
+    grid = normed(narrow, layers.Conv2D(32, 1))
+    grid = normed(grid, layers.DepthwiseConv2D(3, padding="same"))
+    grid = layers.Add()([narrow, normed(grid, layers.Conv2D(8, 1), active=False)])
+    grid = normed(grid, layers.Conv2D(24, 3, 2, padding="same"))
+    return keras.Model(pictures, grid)
