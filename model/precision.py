@@ -1,9 +1,8 @@
 """Where a computation on pictures may go over from float32 to bfloat16.
 
-In bfloat16 a number has eight bits. What an image encoder's first layers round off goes through all
-later ones: most of the noise in MobileNetV2's features comes from its first depthwise convolution
-and the narrow layer behind it, and captions are worse for it. With the layers that see the picture
-large in float32, some words change, but captions get no worse (docs/results.md).
+In bfloat16 a number has eight bits, and what an image encoder's first layers round off goes through
+all later ones: computed in it throughout, a MobileNetV2's captions get worse. With the layers that
+see the picture large in float32 some words change, but no loss shows (docs/results.md).
 """
 
 from collections.abc import Hashable, Iterable, Iterator

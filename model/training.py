@@ -99,11 +99,10 @@ class SelfCriticalTraining(Training):
 
     Of the captions that a beam search finds for a picture those better than the others become
     likelier, the worse ones less likely (Cornia et al. 2020, "Meshed-Memory Transformer", section
-    3.3). Captions drawn at random, as by Rennie et al., sharpen what greedy search says and make a
-    beam's captions worse (docs/results.md). The mean of the others is the baseline (Luo 2020, "A
-    Better Variant of Self-Critical Sequence Training"). END counts as a token of the reward, so
-    that captions learn to end where their references do. Without dropout: what is learnt from is
-    what a beam says.
+    3.3). Captions drawn at random, as by Rennie et al., did not bear so high a learning rate
+    (docs/results.md). The mean of the others is the baseline (Luo 2020, "A Better Variant of
+    Self-Critical Sequence Training"). END counts as a token of the reward, so that captions learn
+    to end where their references do. Without dropout: what is learnt from is what a beam says.
 
     Args:
         captioner: the model, trained by cross-entropy before.

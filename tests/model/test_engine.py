@@ -17,7 +17,7 @@ from builders import PICTURES, assert_alike, strided_network
 import model.bundle
 from model.bundle import Bundle, compute_threads
 from model.config import SamplerConfig
-from model.engine import Engine, wants_bfloat16
+from model.engine import Engine, read_cpu_info, wants_bfloat16
 from model.errors import CaptionerError
 from model.export import export
 from model.loading import load_model
@@ -182,6 +182,8 @@ def test_openvino_encodes_in_either_precision(
     grid, expected = load_encoder(folder, bfloat16, 1)(pictures), np.asarray(encoder(pictures))
     assert grid.shape == expected.shape
     assert np.linalg.norm(grid - expected) / np.linalg.norm(expected) < tolerance
+    if bfloat16 and wants_bfloat16("auto", read_cpu_info()):
+        assert (grid != load_encoder(folder, False, 1)(pictures)).any()
 
 
 def test_to_openvino_pictures_are_small_where_they_are_to_tensorflow(
