@@ -17,9 +17,9 @@ TEST = [
     "selenium>=4.20",
 ]
 
-OPENVINO = ["openvino>=2026.0"]
-ONNXRUNTIME = ["onnx>=1.20", "onnxruntime>=1.25", "tf2onnx>=1.17"]
-ENGINES = [*ONNXRUNTIME, *OPENVINO]
+# What exporting for an engine takes, and the engines.
+ONNX = ["onnx>=1.20", "tf2onnx>=1.17"]
+ONNXRUNTIME, OPENVINO = "onnxruntime>=1.25", "openvino>=2026.0"
 
 setup(
     name="captioner",
@@ -48,12 +48,14 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "onnxruntime": ONNXRUNTIME,
-        "openvino": OPENVINO,
+        "onnxruntime": [*ONNX, ONNXRUNTIME],
+        "openvino": [*ONNX, OPENVINO],
         "test": TEST,
         "dev": [
             *TEST,
-            *ENGINES,
+            *ONNX,
+            ONNXRUNTIME,
+            OPENVINO,
             "mypy>=1.11",
             "ruff>=0.6",
             "pandas-stubs",

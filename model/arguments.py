@@ -74,8 +74,8 @@ def add_engine_options(group: argparse._ActionsContainer, bfloat16: str) -> None
         "--engine",
         default=TENSORFLOW,
         choices=ENGINES,
-        help=f"'{ONNXRUNTIME}' computes all of it, '{OPENVINO}' the image encoder; each needs the "
-        f"extra of that name and a bundle exported for it (default: {TENSORFLOW})",
+        help=f"'{OPENVINO}' and '{ONNXRUNTIME}' need the extra of that name and a bundle exported "
+        f"for them (default: {TENSORFLOW})",
     )
     group.add_argument(
         "--bfloat16",

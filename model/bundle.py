@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from model.bundle_folder import (
-    FEATURES_SIGNATURE,
     NO_SCORE,
     SIGNATURE,
     TAGS_SIGNATURE,
@@ -21,10 +20,9 @@ from model.bundle_folder import (
 )
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
-from model.engine import DEFAULT_ENGINE, OPENVINO, Engine, told_threads
+from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
 from model.frozen_graph import FrozenGraph
-from model.openvino_encoder import load_encoder
 
 
 @contextlib.contextmanager
@@ -61,21 +59,21 @@ def _rebuilt(folder: Path, config: BundleConfig, trained_length: int, exported: 
 
     graph = rebuild_graph(folder, config, trained_length)
     (spec,) = exported.structured_input_signature[1].values()
-    call = graph.caption_pixels if spec.dtype == tf.uint8 else graph.caption_features
-    return tf.function(call, input_signature=[spec], autograph=False).get_concrete_function()
+    function = tf.function(graph.caption_pixels, input_signature=[spec], autograph=False)
+    return function.get_concrete_function()
 
 
 class Bundle:
-    """A bundle in memory, computed by TensorFlow, its image encoder by OpenVINO where asked.
+    """A bundle in memory, computed by TensorFlow.
 
     Args:
         folder: made by ``captioner export``.
-        engine: what computes it.
+        engine: TensorFlow, in bfloat16 or not.
         decoding: what is decoded otherwise than it was exported with.
 
     Raises:
-        CaptionerError: if it is no bundle of this decoder version, is damaged, or lacks a signature
-            or what the engine needs.
+        CaptionerError: if it is no bundle of this decoder version, is damaged, or lacks a
+            signature.
     """
 
     def __init__(
@@ -83,20 +81,15 @@ class Bundle:
     ) -> None:
         exported = read_bundle_config(folder)
         self.config = decoding.apply(exported)
-        engine.check(folder)
         # The loaded object owns the variables: without it the signatures would lose them.
         self._loaded = _load(folder)
         self._bfloat16 = engine.bfloat16
-        self._encode = None
-        if engine.name == OPENVINO:
-            self._encode = load_encoder(folder, engine.bfloat16, compute_threads())
-        name = SIGNATURE if self._encode is None else FEATURES_SIGNATURE
-        if name not in self._loaded.signatures:
+        if SIGNATURE not in self._loaded.signatures:
             raise CaptionerError(
                 f"{folder}: got signatures {sorted(self._loaded.signatures)}, expected "
-                f"{name!r}; export it again"
+                f"{SIGNATURE!r}; export it again"
             )
-        signature = self._loaded.signatures[name]
+        signature = self._loaded.signatures[SIGNATURE]
         if self.config != exported:
             signature = _rebuilt(folder, self.config, exported.max_length, signature)
         self._caption = FrozenGraph(signature, engine.bfloat16)
@@ -113,8 +106,7 @@ class Bundle:
             MemoryError: if they are too many at once.
         """
         with errors_told():
-            seen = images if self._encode is None else self._encode(images)
-            return to_captions(self._caption(seen), len(images))
+            return to_captions(self._caption(images), len(images))
 
     def tag(self, images: np.ndarray) -> np.ndarray:
         """Probabilities `float32[B, K]` of all concepts of `images uint8[B, H, W, 3]`.
@@ -124,11 +116,6 @@ class Bundle:
         """
         (scores,) = self._tags(images).values()
         return scores
-
-
-def compute_threads() -> int:
-    """Threads that TensorFlow was told to compute an operation with; 0 if it was not told."""
-    return tf.config.threading.get_intra_op_parallelism_threads() or told_threads()
 
 
 def to_captions(outputs: Mapping[str, np.ndarray | tf.Tensor], count: int) -> list[ImageCaptions]:

@@ -15,7 +15,6 @@ BUNDLE_FILE = "bundle.json"
 METRICS_FILE = "metrics.json"
 MODEL_CARD_FILE = "MODEL_CARD.md"
 SIGNATURE, TAGS_SIGNATURE = "caption_pixels", "tag_pixels"
-FEATURES_SIGNATURE = "caption_features"
 ATTENTION_SIGNATURE = "attend_pixels"
 # Most tags that a bundle gives of a picture.
 MOST_TAGS = 20

@@ -44,16 +44,12 @@ class CaptionGraph(keras.Model):
             captions `string[B, K]`, scores `float32[B, K]` (mean log-probability of a token, in
             nats), tags `string[B, T]` and tag_scores `float32[B, T]`; T is 0 without a recogniser.
         """
-        return self.caption_features(self.captioner.encode(images))
-
-    def caption_features(self, grid: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What `caption_pixels` returns, of the image encoder's grids `float[B, P, C]`."""
-        memory, tag_logits = self.captioner.look(grid)
+        memory, tag_logits = self.captioner.look(self.captioner.encode(images))
         samples = self.captioner.write(memory, self.sampler)
         return {
             "captions": self._captions(samples.token_ids),
             "scores": samples.scores,
-            **self._tags(tag_logits, tf.shape(grid)[0]),
+            **self._tags(tag_logits, tf.shape(images)[0]),
         }
 
     def spell_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

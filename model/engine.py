@@ -16,10 +16,9 @@ TENSORFLOW, OPENVINO, ONNXRUNTIME = "tensorflow", "openvino", "onnxruntime"
 ENGINES = (TENSORFLOW, OPENVINO, ONNXRUNTIME)
 AUTO, ON, OFF = "auto", "on", "off"
 BFLOAT16 = (AUTO, ON, OFF)
-ENCODER_FILES = ("encoder.xml", "encoder.bin")
-ONNX_FILE = "captioner.onnx"
-# What each needs in a bundle beside what TensorFlow needs.
-_FILES = {TENSORFLOW: (), OPENVINO: ENCODER_FILES, ONNXRUNTIME: (ONNX_FILE,)}
+# What the other engines need in a bundle: its stages (see `model.cuts`), of which the last is
+# always there.
+STEM_FILE, ENCODER_FILE, ONNX_FILE = "stem.onnx", "encoder.onnx", "captioner.onnx"
 # TensorFlow's own; the other engines heed it too.
 THREADS = "TF_NUM_INTRAOP_THREADS"
 # Of CPUs that multiply bfloat16 themselves; on others it would be imitated, which saves no time.
@@ -32,8 +31,8 @@ class Engine:
     """What computes a bundle.
 
     Attributes:
-        name: of what computes it; OpenVINO the image encoder alone, TensorFlow does the rest.
-        bfloat16: whether it computes in bfloat16 what gets no worse by it (`model.precision`).
+        name: of what computes it.
+        bfloat16: whether it computes in bfloat16 all but the stem (see `model.cuts`).
     """
 
     name: str = TENSORFLOW
@@ -61,16 +60,15 @@ class Engine:
         if self.name == TENSORFLOW:
             return
         check_installed(self.name)
-        missing = [name for name in _FILES[self.name] if not (bundle / name).is_file()]
-        if missing:
+        if not (bundle / ONNX_FILE).is_file():
             raise CaptionerError(
-                f"--engine {self.name}: {bundle} has no {' and no '.join(missing)}; export it "
-                f"again with captioner export --engine {self.name}"
+                f"--engine {self.name}: {bundle} has no {ONNX_FILE}; export it again with "
+                f"captioner export --engine {self.name}"
             )
-        if self.name == ONNXRUNTIME and changes:
+        if changes:
             got = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in changes)
             raise CaptionerError(
-                f"--engine {ONNXRUNTIME} decodes as the bundle was exported, got {got}; export it "
+                f"--engine {self.name} decodes as the bundle was exported, got {got}; export it "
                 "so, or leave --engine out"
             )
 
@@ -102,6 +100,12 @@ def told_threads() -> int:
     if not told.isdecimal():
         raise CaptionerError(f"{THREADS}: got {told!r}, expected a number of threads, 0 for all")
     return int(told)
+
+
+def compute_threads() -> int:
+    """Threads to compute an operation with: as many as told, else as cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not every system tells
+    return told_threads() or (len(allowed(0)) if allowed else os.cpu_count() or 1)
 
 
 def wants_bfloat16(asked: str, cpu_info: str) -> bool:

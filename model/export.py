@@ -16,7 +16,6 @@ import tensorflow as tf
 from model.bundle_folder import (
     ATTENTION_SIGNATURE,
     BUNDLE_FILE,
-    FEATURES_SIGNATURE,
     METRICS_FILE,
     MODEL_CARD_FILE,
     SIGNATURE,
@@ -27,23 +26,15 @@ from model.captioner import Captioner
 from model.command import check_no_pattern, check_output_folder
 from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig, SamplerConfig
 from model.config_json import to_json
-from model.engine import (
-    ENCODER_FILES,
-    ONNX_FILE,
-    ONNXRUNTIME,
-    OPENVINO,
-    TENSORFLOW,
-    check_installed,
-)
+from model.engine import ONNXRUNTIME, OPENVINO, TENSORFLOW, check_installed
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
-from model.openvino_encoder import import_openvino
 from model.options import from_options
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 
 # What exporting for an engine takes.
-_PACKAGES = {OPENVINO: (OPENVINO,), ONNXRUNTIME: (ONNXRUNTIME, "onnx", "tf2onnx")}
+_PACKAGES = {engine: (engine, "onnx", "tf2onnx") for engine in (ONNXRUNTIME, OPENVINO)}
 
 
 def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, words: bytes) -> str:
@@ -78,26 +69,12 @@ def write_saved_model(graph: CaptionGraph, folder: Path, engine: str = TENSORFLO
         archive.add_endpoint(
             TAGS_SIGNATURE, graph.tag_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
         )
-    if engine == OPENVINO:
-        encoder = graph.captioner.image_encoder
-        grid = tf.TensorSpec([None, encoder.patches, encoder.channels], tf.float32, "grid")
-        archive.add_endpoint(FEATURES_SIGNATURE, graph.caption_features, [grid])
     archive.write_out(str(folder), verbose=False)
-    if engine == OPENVINO:
-        write_encoder(graph, folder / ENCODER_FILES[0])
-    if engine == ONNXRUNTIME:
+    if engine != TENSORFLOW:
         # Here alone: the converter is part of an extra.
         from model.onnx_export import write_onnx
 
-        write_onnx(graph, folder / ONNX_FILE)
-
-
-def write_encoder(graph: CaptionGraph, path: Path) -> None:
-    """Writes the image encoder for OpenVINO: `path`, an .xml, and its weights beside it."""
-    import_openvino()
-    images = keras.Input((graph.size_px, graph.size_px, 3), dtype="uint8", name="images")
-    encoder = keras.Model(images, graph.captioner.image_encoder(images))
-    encoder.export(str(path), format="openvino", verbose=False)
+        write_onnx(graph, folder, engine)
 
 
 def _read_metrics(run: Path, epoch: int) -> dict | None:

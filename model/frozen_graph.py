@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-from model.precision import Operation, Tensor, find_small
+from model.cuts import OUTPUT, Cuts, Operation, Tensor, find_cuts, look
+from model.engine import compute_threads
 
 # What a convolution's input is read by: it, or what adds a border for it.
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2dNative", "Pad", "PadV2")
@@ -20,8 +21,8 @@ class FrozenGraph:
 
     Args:
         signature: of a loaded SavedModel.
-        bfloat16: whether to compute in bfloat16 what gets no worse by it: of pictures all from
-            where they are small (see `model.precision`), of anything else everything.
+        bfloat16: whether to compute in bfloat16 what gets no worse by it: of pictures all but the
+            stem (see `model.cuts`), of anything else everything.
     """
 
     def __init__(self, signature: Any, bfloat16: bool) -> None:
@@ -32,9 +33,14 @@ class FrozenGraph:
         names = [tensor.name for tensor in (*frozen.inputs, *frozen.outputs)]
         given, *results = [graph.get_tensor_by_name(name) for name in names]
         self._names = sorted(signature.structured_outputs)
-        small = _find_small(given, results) if bfloat16 else None
-        self._begin = None if small is None else _stage(given, small, bfloat16=False)
-        self._end = _stage(given if small is None else small, results, bfloat16)
+        self._looks = []
+        for name, rounded in _find_cuts(given, results).stages():
+            end = graph.get_tensor_by_name(name)
+            self._looks.append(_stage(given, end, rounded and bfloat16))
+            given = end
+        self._rest = _stage(given, results, bfloat16)
+        told = tf.config.threading.get_intra_op_parallelism_threads()
+        self._threads = told or compute_threads()
 
     def __call__(self, given: np.ndarray) -> dict[str, np.ndarray]:
         """The outputs by name, of the input; any thread may call it at any time.
@@ -42,8 +48,8 @@ class FrozenGraph:
         Raises:
             tf.errors.OpError: if an operation fails.
         """
-        seen = given if self._begin is None else self._begin(given)
-        return dict(zip(self._names, self._end(seen), strict=True))
+        seen = look(self._looks, given, self._threads)
+        return dict(zip(self._names, self._rest(seen), strict=True))
 
 
 def _stage(given: tf.Tensor, wanted: Any, bfloat16: bool) -> Callable[[np.ndarray], Any]:
@@ -64,14 +70,16 @@ def _stage(given: tf.Tensor, wanted: Any, bfloat16: bool) -> Callable[[np.ndarra
     return session.make_callable(wanted, feed_list=[given])
 
 
-def _find_small(given: tf.Tensor, results: Sequence[tf.Tensor]) -> tf.Tensor | None:
-    """The tensor from which on pictures `given [B, H, W, 3]` are small."""
-    if given.shape.rank != 4:
-        return None
+def _find_cuts(given: tf.Tensor, results: Sequence[tf.Tensor]) -> Cuts:
+    """Where to cut the graph from pictures `given [B, H, W, 3]`; nowhere if they are none.
+
+    Nor on a GPU, which has no need of it.
+    """
+    if given.shape.rank != 4 or tf.config.list_physical_devices("GPU"):
+        return Cuts(None, None)
     wanted = {tensor.name for tensor in results}
     operations = _operations(given.graph, wanted)
-    name = find_small(_tensor(given, wanted), tuple(given.shape[1:3]), operations)
-    return None if name is None else given.graph.get_tensor_by_name(name)
+    return find_cuts(_tensor(given, wanted), tuple(given.shape[1:3]), operations)
 
 
 def _operations(graph: tf.Graph, wanted: set[str]) -> Iterator[Operation]:
@@ -86,5 +94,5 @@ def _tensor(tensor: tf.Tensor, wanted: set[str]) -> Tensor:
     size = None
     if tensor.shape.rank == 4 and any(reader.type in _CONVOLUTIONS for reader in readers):
         size = tuple(tensor.shape[1:]) if tensor.shape[1:].is_fully_defined() else None
-    names = {reader.name for reader in readers} | ({""} if tensor.name in wanted else set())
+    names = {reader.name for reader in readers} | ({OUTPUT} if tensor.name in wanted else set())
     return Tensor(tensor.name, frozenset(names), size)

@@ -24,7 +24,7 @@ def free_invariants(graph: onnx.GraphProto) -> int:
 
 def _free(graph: onnx.GraphProto, loop: onnx.NodeProto) -> int:
     """Takes the states that never change out of one loop; returns how many there were."""
-    (body,) = _subgraphs(loop)
+    (body,) = subgraphs(loop)
     makers = {name: node for node in body.node for name in node.output}
     returned = {value.name for value in graph.output}
     within: dict[str, str] = {}
@@ -55,7 +55,8 @@ def _source(name: str, makers: Mapping[str, onnx.NodeProto]) -> str:
     return name
 
 
-def _subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+def subgraphs(node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    """The graphs within `node`: a loop's body, the branches of a choice."""
     for attribute in node.attribute:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
@@ -69,7 +70,7 @@ def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
     for node in graph.node:
         for place, name in enumerate(node.input):
             node.input[place] = names.get(name, name)
-        for inner in _subgraphs(node):
+        for inner in subgraphs(node):
             own = {value.name for value in (*inner.input, *inner.initializer)}
             own.update(name for made in inner.node for name in made.output)
             _rename(inner, {old: new for old, new in names.items() if old not in own})

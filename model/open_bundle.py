@@ -5,7 +5,7 @@ from pathlib import Path
 from model.bundle_folder import LoadedBundle
 from model.command import quiet_imports
 from model.decoding_options import AS_EXPORTED, Decoding
-from model.engine import DEFAULT_ENGINE, ONNXRUNTIME, Engine
+from model.engine import DEFAULT_ENGINE, TENSORFLOW, Engine
 
 
 def open_bundle(
@@ -22,7 +22,7 @@ def open_bundle(
         CaptionerError: if it is no bundle of this decoder version, is damaged, lacks what the
             engine needs, or is to decode otherwise than the engine can.
     """
-    if engine.name == ONNXRUNTIME:
+    if engine.name != TENSORFLOW:
         from model.onnx_bundle import OnnxBundle
 
         return OnnxBundle(folder, engine, decoding)

@@ -12,8 +12,9 @@ import pytest
 import tensorflow as tf
 from builders import strided_network
 
+from model.cuts import Cuts
 from model.engine import AUTO, read_cpu_info, wants_bfloat16
-from model.frozen_graph import FrozenGraph, _find_small
+from model.frozen_graph import FrozenGraph, _find_cuts
 
 SIZE_PX = 64
 PICTURES = np.random.default_rng(1).integers(0, 256, (3, SIZE_PX, SIZE_PX, 3), np.uint8)
@@ -63,13 +64,23 @@ def test_what_is_frozen_computes_the_same(
 
 def test_pictures_are_small_after_the_first_narrow_layer_of_a_quarter(signature: Any) -> None:
     frozen = FrozenGraph(signature, bfloat16=True)
-    assert frozen._begin is not None
-    assert frozen._begin(PICTURES).shape == (3, SIZE_PX // 4, SIZE_PX // 4, 8)
+    stem, encoder = frozen._looks
+    assert stem(PICTURES).shape == (3, SIZE_PX // 4, SIZE_PX // 4, 8)
+    assert encoder(stem(PICTURES)).shape == (3, SIZE_PX // 8, SIZE_PX // 8, 24)
+
+
+def test_one_thread_computes_the_same(signature: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    pictures = np.concatenate([PICTURES, PICTURES[::-1], PICTURES])
+    expected = FrozenGraph(signature, bfloat16=False)(pictures)["grid"]
+    monkeypatch.setattr(tf.config.threading, "get_intra_op_parallelism_threads", lambda: 1)
+    alone = FrozenGraph(signature, bfloat16=False)
+    assert alone._threads == 1
+    np.testing.assert_allclose(alone(pictures)["grid"], expected, atol=1e-5)
 
 
 def test_what_is_no_picture_has_no_place_to_go_over() -> None:
     function = signature_of(lambda given: {"twice": 2 * given}, [None, 4, 8], tf.float32)
-    assert _find_small(function.inputs[0], function.outputs) is None
+    assert _find_cuts(function.inputs[0], function.outputs) == Cuts(None, None)
     frozen = FrozenGraph(function, bfloat16=True)
     np.testing.assert_array_equal(frozen(np.ones((2, 4, 8), np.float32))["twice"], 2)
 
@@ -83,11 +94,13 @@ def test_a_result_that_needs_the_picture_keeps_it_from_being_small() -> None:
 
     shape = [None, 8, 8, 3]
     alone = signature_of(lambda given: {"out": strided(given)}, shape, tf.float32)
-    assert _find_small(alone.inputs[0], alone.outputs) is not None
-    both = signature_of(
-        lambda given: {"out": strided(given) + tf.reduce_sum(given)}, shape, tf.float32
-    )
-    assert _find_small(both.inputs[0], both.outputs) is None
+    assert _find_cuts(alone.inputs[0], alone.outputs).small is not None
+
+    def summed(given: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"out": strided(given) + tf.reduce_sum(given, axis=[1, 2, 3], keepdims=True)}
+
+    both = signature_of(summed, shape, tf.float32)
+    assert _find_cuts(both.inputs[0], both.outputs).small is None
     pictures = np.ones((2, 8, 8, 3), np.float32)
     expected = both(tf.constant(pictures))["out"]
     np.testing.assert_allclose(FrozenGraph(both, True)(pictures)["out"], expected, rtol=0.02)

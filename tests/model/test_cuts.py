@@ -1,14 +1,13 @@
-"""Tests of where pictures are small: all that follows must follow from there."""
+"""Tests of where graphs are cut: all that follows must follow from there."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.precision import Operation, Tensor, find_small, find_waists
-
-OUTPUT = ""
+from model.cuts import OUTPUT, Cuts, Operation, Tensor, find_cuts, find_waists, look
 
 
 def graph_of(reads: list[list[int]], sizes: dict[int, tuple[int, int, int]]) -> list[Tensor]:
@@ -63,9 +62,13 @@ SIZES = {
 }
 
 
-def small(sizes: dict[int, tuple[int, int, int]], reads: list[list[int]] = READS) -> object:
+def cuts(sizes: dict[int, tuple[int, int, int]], reads: list[list[int]] = READS) -> Cuts:
     tensors = graph_of(reads, sizes)
-    return find_small(tensors[0], (64, 64), operations_of(reads, tensors))
+    return find_cuts(tensors[0], (64, 64), operations_of(reads, tensors))
+
+
+def small(sizes: dict[int, tuple[int, int, int]]) -> object:
+    return cuts(sizes).small
 
 
 def test_the_narrowest_of_a_quarter_is_chosen_and_of_equals_the_first() -> None:
@@ -88,4 +91,35 @@ def test_both_sides_must_be_small() -> None:
 def test_there_may_be_none() -> None:
     assert small({n: size for n, size in SIZES.items() if n < 2}) is None
     # The output reads the picture itself.
-    assert small(SIZES, [*READS[:-1], [7, 0]]) is None
+    assert cuts(SIZES, [*READS[:-1], [7, 0]]) == Cuts(None, None)
+
+
+def test_all_is_seen_where_pictures_part_into_several_tensors() -> None:
+    assert cuts(SIZES).seen == 7  # an output is none to go on from
+    search = [[7], [7], [8], [9, 10]]
+    assert cuts(SIZES, [*READS[:-1], *search]).seen == 7
+    assert cuts(SIZES, [*READS[:-1], [7], *search]).seen == 7
+    assert cuts(SIZES, [*READS[:-1], [7], [8], [8], [9, 10]]).seen == 8
+
+
+def test_the_stem_alone_is_never_rounded() -> None:
+    assert Cuts(5, 7).stages() == [(5, False), (7, True)]
+    assert Cuts(5, 5).stages() == Cuts(5, None).stages() == [(5, False)]
+    assert Cuts(None, 7).stages() == [(7, True)]
+    assert Cuts(None, None).stages() == []
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 9])
+@pytest.mark.parametrize(("threads", "most"), [(1, 4), (2, 9)])
+def test_one_thread_looks_at_a_few_at_a_time(count: int, threads: int, most: int) -> None:
+    seen = []
+
+    def double(images: np.ndarray) -> np.ndarray:
+        seen.append(len(images))
+        return 2 * images
+
+    images = np.arange(2 * count).reshape(count, 2)
+    np.testing.assert_array_equal(look([double, lambda i: i + 1], images, threads), 2 * images + 1)
+    assert max(seen) == min(count, most)
+    assert sum(seen) == count
+    assert look([], images, threads) is images

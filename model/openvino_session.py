@@ -1,0 +1,82 @@
+"""ONNX models computed by OpenVINO."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from model.bundle_folder import ModelError
+from model.errors import CaptionerError
+
+# What OpenVINO says where there is no memory.
+_NO_MEMORY = ("bad_alloc", "bad allocation", "Failed to allocate", "could not allocate")
+
+
+class OpenVinoSession:
+    """A model in memory; any thread may run it at any time.
+
+    Args:
+        path: of the model.
+        threads: to compute with.
+        bfloat16: whether to compute in bfloat16.
+
+    Attributes:
+        given: the name of the model's only input.
+        made: names of its outputs.
+
+    Raises:
+        CaptionerError: if it cannot be loaded.
+    """
+
+    def __init__(self, path: Path, threads: int, bfloat16: bool) -> None:
+        self._openvino = import_openvino()
+        self._core = self._openvino.Core()
+        self._settings = {
+            # OpenVINO's own choice would follow the CPU.
+            "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
+            "INFERENCE_NUM_THREADS": threads,
+        }
+        try:
+            self._model = self._core.read_model(path)
+        except RuntimeError as error:
+            told = " ".join(str(error).split())
+            raise CaptionerError(f"{path} cannot be loaded: {told}; export it again") from error
+        self.given: str = self._model.inputs[0].get_any_name()
+        self.made = tuple(output.get_any_name() for output in self._model.outputs)
+        # Of each choice of outputs: some need little of the model.
+        self._compiled = lru_cache(self._compile)
+
+    def run(self, names: Sequence[str], given: np.ndarray) -> list[np.ndarray]:
+        """The outputs `names`.
+
+        Raises:
+            ModelError: if an operation fails.
+            MemoryError: if it finds no memory.
+        """
+        try:
+            results = self._compiled(tuple(names)).infer_new_request([given])
+        except RuntimeError as error:
+            told = " ".join(str(error).split())
+            if any(sign in told for sign in _NO_MEMORY):
+                raise MemoryError(told) from error
+            raise ModelError(f"{type(error).__name__}: {told}") from error
+        return [results[name] for name in names]
+
+    def _compile(self, names: tuple[str, ...]) -> Any:
+        outputs = [self._model.output(name).get_node().input_value(0) for name in names]
+        part = self._openvino.Model(outputs, self._model.get_parameters())
+        for output, name in zip(part.outputs, names, strict=True):
+            output.get_tensor().set_names({name})
+        return self._core.compile_model(part, "CPU", self._settings)
+
+
+def import_openvino() -> ModuleType:
+    """OpenVINO, without the reports of its use that its tools would send over the network."""
+    # To OpenVINO the package that sends them, which it can do without, is not installed.
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    return importlib.import_module("openvino")
