@@ -22,8 +22,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.measure import alternate, peak_memory
-from model.engine import AUTO, ONNX_FILE, ONNXRUNTIME, TENSORFLOW, choose_engine
+from benchmarks.measure import alternate, engines_of, peak_memory
+from model.engine import AUTO, TENSORFLOW, choose_engine
 
 _BATCH, _FEW = 32, 64
 _FULL_SIZE_PX = (4000, 3000)
@@ -169,17 +169,18 @@ def measure_loops(options: argparse.Namespace) -> None:
             "pipeline": lambda n: run_pipeline(bundle, manifest, n),
             f"pipeline, {cores} processes": lambda n: run_pipeline(bundle, manifest, n, cores),
         }
-        if (Path(bundle) / ONNX_FILE).exists():
-            by_onnx = functools.partial(run_pipeline, bundle, manifest, engine=ONNXRUNTIME)
-            contenders["pipeline, ONNX Runtime"] = by_onnx
-            contenders[f"the same, {cores} processes"] = lambda n: by_onnx(n, processes=cores)
+        contenders |= {
+            f"by {name}, {cores} processes": functools.partial(
+                run_pipeline, bundle, manifest, processes=cores, engine=name
+            )
+            for name in engines_of(Path(bundle))
+            if name != TENSORFLOW
+        }
         rates = compare(contenders, len(paths), options.rounds)
-    naive, best, *pipelines = rates.values()
-    by_engine = {TENSORFLOW: pipelines[:2], ONNXRUNTIME: pipelines[2:]}
-    for engine, found in by_engine.items():
-        if found:
-            shares = f"(b): {max(found) / best:.2f}; pipeline / (a): {max(found) / naive:.2f}"
-            print(f"  pipeline by {engine} / {shares}")
+    naive, best, *pipelines = rates
+    for name in pipelines:
+        of_naive, of_best = rates[name] / rates[naive], rates[name] / rates[best]
+        print(f"  {name}: {of_best:.2f} of (b), {of_naive:.2f} of (a)")
 
 
 def draw_photograph(path: Path, seed: int) -> None:

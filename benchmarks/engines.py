@@ -2,16 +2,16 @@
 
     python -m benchmarks.engines --bundle work/bundle --images 'photographs/*.jpg'
 
-    python -m benchmarks.engines --bundle work/bundle work/onnx_bundle --dataset work/dataset
+    python -m benchmarks.engines --bundle work/bundle --dataset work/dataset
 
-Several bundles of one run may be given, one exported for each engine. All contenders caption the
-same decoded pictures in turn, `--rounds` times, each in a process of its own of `--threads`; told
-are medians, and of how many pictures each says what the bundle says as it was saved; in bfloat16
-too, where this CPU has it. The pictures of a dataset are its validation split's; CIDEr is told.
+A bundle exported for another engine is computed by both that are installed. All contenders caption
+the same decoded pictures in turn, `--rounds` times, each in a process of its own of `--threads`;
+told are medians, and of how many pictures each says what the bundle says as it was saved; in
+bfloat16 too, where this CPU has it. The pictures of a dataset are its validation split's; CIDEr is
+told.
 """
 
 import argparse
-import contextlib
 import glob
 import multiprocessing
 import os
@@ -22,13 +22,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from benchmarks.measure import alternate
+from benchmarks.measure import alternate, engines_of
 from model.bundle import to_captions
 from model.bundle_folder import SIGNATURE, ImageCaptions, read_bundle_config
 from model.config import ImageConfig
 from model.dataset import read_dataset_info, read_split
-from model.engine import AUTO, ENGINES, ONNXRUNTIME, Engine, read_cpu_info, wants_bfloat16
-from model.errors import CaptionerError
+from model.engine import AUTO, ONNXRUNTIME, Engine, read_cpu_info, wants_bfloat16
 from model.metrics import score_captions
 from model.open_bundle import open_bundle
 from pipelines.images import read_image
@@ -70,28 +69,25 @@ def cider(said: list[str], dataset: Path) -> float:
     return 100 * score_captions(candidates, named).values()["cider"]
 
 
-def contend(
-    ours: Connection, options: argparse.Namespace, folder: Path, engine: Engine | None
-) -> None:
+def contend(ours: Connection, options: argparse.Namespace, engine: Engine | None) -> None:
     """Captions the pictures whenever it is asked to, and answers with the best captions."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    caption = open_bundle(folder, engine).caption if engine else as_saved(folder)
-    pixels = list(read_pictures(read_bundle_config(folder).image, options))
+    bundle = options.bundle
+    caption = open_bundle(bundle, engine).caption if engine else as_saved(bundle)
+    pixels = list(read_pictures(read_bundle_config(bundle).image, options))
     size = options.batch_size
     batches = [np.stack(pixels[start : start + size]) for start in range(0, len(pixels), size)]
     while ours.recv():
         ours.send([result.captions[0].text for batch in batches for result in caption(batch)])
 
 
-def start(
-    options: argparse.Namespace, folder: Path, engine: Engine | None
-) -> Callable[[bool], list[str]]:
+def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[bool], list[str]]:
     """A contender in a process of its own: threads are those of a whole process."""
     ours, theirs = multiprocessing.Pipe()
     multiprocessing.get_context("spawn").Process(
-        target=contend, args=(theirs, options, folder, engine), daemon=True
+        target=contend, args=(theirs, options, engine), daemon=True
     ).start()
     theirs.close()  # else nobody would be told that the process died
 
@@ -102,21 +98,17 @@ def start(
     return ask
 
 
-def find_engines(bundles: list[Path]) -> Iterator[tuple[str, Path, Engine]]:
-    """Names of engines, the bundle that each can compute, and the engine, where one can."""
-    for name in ENGINES:
-        for folder in bundles:
-            with contextlib.suppress(CaptionerError):
-                Engine(name).check(folder)
-                yield name, folder, Engine(name)
-                if name != ONNXRUNTIME and wants_bfloat16(AUTO, read_cpu_info()):
-                    yield f"{name}, bfloat16", folder, Engine(name, bfloat16=True)
-                break
+def find_engines(bundle: Path) -> Iterator[tuple[str, Engine]]:
+    """Engines that can compute `bundle` here, and their names."""
+    for name in engines_of(bundle):
+        yield name, Engine(name)
+        if name != ONNXRUNTIME and wants_bfloat16(AUTO, read_cpu_info()):
+            yield f"{name}, bfloat16", Engine(name, bfloat16=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--bundle", type=Path, required=True, nargs="+")
+    parser.add_argument("--bundle", type=Path, required=True)
     pictures = parser.add_mutually_exclusive_group(required=True)
     pictures.add_argument("--images", help="quoted glob")
     pictures.add_argument("--dataset", type=Path)
@@ -125,9 +117,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
-    contenders = {"as saved": start(options, options.bundle[0], None)}
-    for name, folder, engine in find_engines(options.bundle):
-        contenders[name] = start(options, folder, engine)
+    contenders = {"as saved": start(options, None)}
+    contenders |= {name: start(options, engine) for name, engine in find_engines(options.bundle)}
     # What it says is wanted, and graphs are traced meanwhile.
     said = {name: ask() for name, ask in contenders.items()}
     seconds = alternate(contenders, options.rounds)

@@ -1,10 +1,14 @@
 """What the benchmarks share: contenders in turn, and the memory of a whole tree of processes."""
 
+import contextlib
 import statistics
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+
+from model.engine import ENGINES, Engine
+from model.errors import CaptionerError
 
 _SAMPLE_SEC = 0.2
 
@@ -54,3 +58,11 @@ def _resident_bytes(pid: int) -> int:
     except OSError:
         return 0
     return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS:"))
+
+
+def engines_of(bundle: Path) -> Iterator[str]:
+    """Names of engines that can compute `bundle` here."""
+    for name in ENGINES:
+        with contextlib.suppress(CaptionerError):
+            Engine(name).check(bundle)
+            yield name

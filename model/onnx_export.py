@@ -16,6 +16,7 @@ from model.caption_graph import CaptionGraph
 from model.engine import ENCODER_FILE, ONNX_FILE, STEM_FILE, Engine
 from model.errors import CaptionerError
 from model.onnx_graph import IMAGES, SCORES, TAG_SCORES, OnnxGraph
+from model.onnx_layout import put_channels_first
 from model.onnx_loops import free_invariants
 from model.onnx_split import split
 
@@ -92,6 +93,7 @@ def _convert(function: Any, spec: tf.TensorSpec) -> dict[str, onnx.ModelProto]:
     """A function of one input as ONNX models by the names of their files."""
     model, _ = tf2onnx.convert.from_function(function, [spec], opset=_OPSET)
     free_invariants(model.graph)
+    put_channels_first(model.graph)
     *looks, (rest, _) = split(model)
     files = {ENCODER_FILE if rounded else STEM_FILE: part for part, rounded in looks}
     return {**files, ONNX_FILE: rest}

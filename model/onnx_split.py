@@ -24,7 +24,7 @@ def split(model: onnx.ModelProto) -> list[tuple[onnx.ModelProto, bool]]:
     _, height_px, width_px, _ = _shape(given)
     tensors = _tensors(model.graph, values)
     operations = (
-        Operation(_name(node), frozenset(_reads(node)), tuple(tensors[n] for n in _makes(node)))
+        Operation(_name(node), frozenset(reads_of(node)), tuple(tensors[n] for n in _makes(node)))
         for node in model.graph.node
     )
     parts = []
@@ -42,7 +42,7 @@ def _tensors(
     readers: defaultdict[str, set[str]] = defaultdict(set)
     convolved = set()
     for node in graph.node:
-        for name in _reads(node):
+        for name in reads_of(node):
             readers[name].add(_name(node))
         if node.op_type in _CONVOLUTIONS:
             convolved.add(node.input[0])
@@ -76,13 +76,13 @@ def _name(node: onnx.NodeProto) -> str:
     return _makes(node)[0]
 
 
-def _reads(node: onnx.NodeProto) -> Iterator[str]:
+def reads_of(node: onnx.NodeProto) -> Iterator[str]:
     """Names of what `node` reads, and of what its subgraphs read of the graph around them."""
     yield from filter(None, node.input)
     for inner in subgraphs(node):
         own = {value.name for value in (*inner.input, *inner.initializer)}
         own.update(name for made in inner.node for name in made.output)
-        reads = {name for made in inner.node for name in _reads(made)}
+        reads = {name for made in inner.node for name in reads_of(made)}
         yield from (reads | {value.name for value in inner.output}) - own
 
 
@@ -95,7 +95,7 @@ def _part(
     for node in reversed(model.graph.node):
         if given.name not in node.output and needed & set(node.output):
             nodes.append(node)
-            needed.update(_reads(node))
+            needed.update(reads_of(node))
     constants = [constant for constant in model.graph.initializer if constant.name in needed]
     graph = onnx.helper.make_graph(nodes[::-1], model.graph.name, [given], wanted, constants)
     return onnx.helper.make_model(
