@@ -40,6 +40,8 @@ class OpenVinoSession:
             # OpenVINO's own choice would follow the CPU.
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": threads,
+            # Else it ties each thread to a core, the same ones in every process.
+            "ENABLE_CPU_PINNING": False,
         }
         try:
             self._model = self._core.read_model(path)

@@ -46,22 +46,32 @@ from model.vocabulary import Vocabulary
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def is_installed(engine: str) -> bool:
+    # Not imported: how the project imports OpenVINO decides whom it reports to.
+    return all(importlib.util.find_spec(name) for name in (engine, "onnx", "tf2onnx"))
+
+
+@pytest.fixture(scope="session")
+def engines() -> list[Engine]:
+    """All that are installed: they compute the same files."""
+    installed = [Engine(name) for name in (ONNXRUNTIME, OPENVINO) if is_installed(name)]
+    return installed or pytest.skip("neither OpenVINO nor ONNX Runtime is installed")
+
+
 @pytest.fixture(scope="session", params=[ONNXRUNTIME, OPENVINO])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    # Not imported: how the project imports OpenVINO decides whom it reports to.
-    for package in (request.param, "onnx", "tf2onnx"):
-        if importlib.util.find_spec(package) is None:
-            pytest.skip(f"the package {package} is not installed")
+    if not is_installed(request.param):
+        pytest.skip(f"the packages of {request.param} are not installed")
     return Engine(request.param)
 
 
 @pytest.fixture(scope="module")
 def onnx_bundle(
-    engine: Engine, trained_run: Path, tmp_path_factory: pytest.TempPathFactory
+    engines: list[Engine], trained_run: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The bundle of `trained_run` with what the engine needs; tests leave it as it is."""
-    folder = tmp_path_factory.mktemp(engine.name) / "bundle"
-    export(trained_run, folder, SamplerConfig(), engine.name)
+    """The bundle of `trained_run` with what the engines need; tests leave it as it is."""
+    folder = tmp_path_factory.mktemp("onnx") / "bundle"
+    export(trained_run, folder, SamplerConfig(), engines[0].name)
     return folder
 
 
@@ -109,7 +119,7 @@ def tiny_graph(decoder: str, sampler: SamplerConfig) -> CaptionGraph:
     [("transformer", "constrained beam"), ("lstm", "greedy"), ("gru", "nucleus")],
 )
 def test_every_decoder_and_sampler(
-    engine: Engine, onnx_bundle: Path, tmp_path: Path, decoder: str, sampler: str
+    engines: list[Engine], onnx_bundle: Path, tmp_path: Path, decoder: str, sampler: str
 ) -> None:
     from model.onnx_export import write_onnx
 
@@ -120,16 +130,18 @@ def test_every_decoder_and_sampler(
     config = dataclasses.replace(config, concepts=tuple(builders.COLOURS))
     (tmp_path / "bundle.json").write_text(to_json(config))
     graph = tiny_graph(decoder, SAMPLERS[sampler])
-    write_onnx(graph, tmp_path, engine.name)
-    bundle = open_bundle(tmp_path, engine)
-    results, expected = bundle.caption(PICTURES), to_captions(graph.caption_pixels(PICTURES), 6)
-    assert_alike(results, expected, atol=1e-3)
-    assert len({result.captions[0].text for result in results}) > 1
-    for result, other in zip(results, expected, strict=True):
-        assert [tag.text for tag in result.tags] == [tag.text for tag in other.tags]
-        scores = [tag.score for tag in other.tags]
-        np.testing.assert_allclose([tag.score for tag in result.tags], scores, atol=1e-4)
-    np.testing.assert_allclose(bundle.tag(PICTURES), graph.tag_pixels(PICTURES), atol=1e-4)
+    write_onnx(graph, tmp_path, engines[-1].name)
+    expected, tagged = to_captions(graph.caption_pixels(PICTURES), 6), graph.tag_pixels(PICTURES)
+    for engine in engines:
+        bundle = open_bundle(tmp_path, engine)
+        results = bundle.caption(PICTURES)
+        assert_alike(results, expected, atol=1e-3)
+        assert len({result.captions[0].text for result in results}) > 1
+        for result, other in zip(results, expected, strict=True):
+            assert [tag.text for tag in result.tags] == [tag.text for tag in other.tags]
+            scores = [tag.score for tag in other.tags]
+            np.testing.assert_allclose([tag.score for tag in result.tags], scores, atol=1e-4)
+        np.testing.assert_allclose(bundle.tag(PICTURES), tagged, atol=1e-4)
 
 
 def test_tensorflow_is_not_imported(engine: Engine, onnx_bundle: Path) -> None:
@@ -218,7 +230,9 @@ def test_openvino_reports_to_nobody(engine: Engine, onnx_bundle: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def strided(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, keras.Model]:
+def strided(
+    engines: list[Engine], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, keras.Model]:
     """A folder with a network of the layers of a MobileNetV2 in its stages, and the network."""
     import onnx
 

@@ -19,8 +19,10 @@ from pipeline_builders import (
     write_bundle,
 )
 
+ENGINES = ["openvino", "onnxruntime"]
 
-@pytest.fixture(scope="module", params=["openvino", "onnxruntime"])
+
+@pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
     if importlib.util.find_spec(request.param) is None:
         pytest.skip(f"the package {request.param} is not installed")
@@ -28,14 +30,25 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle for every engine: they compute the same files."""
+    folder = tmp_path_factory.mktemp("engines") / "bundle"
+    write_bundle(folder, next(name for name in ENGINES if importlib.util.find_spec(name)))
+    return folder
+
+
+@pytest.fixture(scope="module")
 def by_engine(
-    engine: str, captions: Path, archive: Path, tmp_path_factory: pytest.TempPathFactory
+    engine: str,
+    bundle: Path,
+    captions: Path,
+    archive: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The captions of `archive` by TensorFlow and, beside them, by another engine."""
     folder = tmp_path_factory.mktemp(engine)
-    write_bundle(folder / "bundle", engine)
     shutil.copytree(captions, folder / "captions")
-    arguments = caption_arguments(folder / "bundle", archive, folder / "captions")
+    arguments = caption_arguments(bundle, archive, folder / "captions")
     assert captioner(*arguments, "--engine", engine) == 0
     return folder / "captions"
 
