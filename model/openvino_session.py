@@ -1,6 +1,7 @@
 """ONNX models computed by OpenVINO."""
 
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from functools import lru_cache
@@ -40,8 +41,8 @@ class OpenVinoSession:
             # OpenVINO's own choice would follow the CPU.
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
             "INFERENCE_NUM_THREADS": threads,
-            # Else it ties each thread to a core, the same ones in every process.
-            "ENABLE_CPU_PINNING": False,
+            # Tying threads to cores helps who has them all; several processes would share a few.
+            "ENABLE_CPU_PINNING": threads == os.cpu_count(),
         }
         try:
             self._model = self._core.read_model(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from pathlib import Path
 from typing import Any
 
@@ -94,4 +95,4 @@ def test_it_computes_with_the_threads_it_is_told(path: Path, threads: int) -> No
     need("openvino")
     compiled = OpenVinoSession(path, threads, bfloat16=False)._compiled(("mean",))
     assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
-    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert compiled.get_property("ENABLE_CPU_PINNING") == (threads == os.cpu_count())
