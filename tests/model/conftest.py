@@ -2,26 +2,43 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import builders
 import pytest
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of pytest-xdist's workers makes that needs it; the others wait."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, made = root / name, root / f"{name}.made"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            make(folder)
+            made.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def squares(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset folder; tests leave it as it is."""
-    folder = tmp_path_factory.mktemp("squares") / "dataset"
-    builders.write_dataset(folder)
-    return folder
+    return made_once(tmp_path_factory, "squares", builders.write_dataset)
 
 
 @pytest.fixture(scope="session")
 def trained_run(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run that has learned the squares' colours; tests leave it as it is."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    assert builders.train(squares, folder) == 0
-    return folder
+
+    def make(folder: Path) -> None:
+        assert builders.train(squares, folder) == 0
+
+    return made_once(tmp_path_factory, "trained_run", make)
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +47,7 @@ def bundle_folder(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -
     from model.config import SamplerConfig
     from model.export import export
 
-    folder = tmp_path_factory.mktemp("exported") / "bundle"
-    export(trained_run, folder, SamplerConfig())
-    return folder
+    def make(folder: Path) -> None:
+        export(trained_run, folder, SamplerConfig())
+
+    return made_once(tmp_path_factory, "bundle", make)
