@@ -73,7 +73,7 @@ class Bundle:
 
     Raises:
         CaptionerError: if it is no bundle of this decoder version, is damaged, or lacks a
-            signature.
+            signature, or the environment tells something else than a number of threads.
     """
 
     def __init__(

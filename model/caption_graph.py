@@ -49,7 +49,8 @@ class CaptionGraph(keras.Model):
         return {
             "captions": self._captions(samples.token_ids),
             "scores": samples.scores,
-            **self._tags(tag_logits, tf.shape(images)[0]),
+            # Not of the images: what comes after the encoder is to follow from its grid alone.
+            **self._tags(tag_logits, tf.shape(samples.scores)[0]),
         }
 
     def spell_pixels(self, images: tf.Tensor) -> dict[str, tf.Tensor]:

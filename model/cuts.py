@@ -4,8 +4,8 @@ The first stage is the stem, which sees pictures large, and the second the rest 
 encoder; then comes all that follows. What they make of a whole batch is too large for a CPU's
 caches, so that both take less time for a few pictures at a time. And in bfloat16 a number has eight
 bits; what the first layers round off goes through all later ones: computed in it throughout, a
-MobileNetV2's captions get worse. With the stem in float32 some words change, but no loss shows
-(docs/results.md).
+MobileNetV2's captions get worse (docs/results.md). So what sees the pictures themselves is never
+rounded.
 
 Of such a graph no operation mixes pictures.
 """
@@ -58,11 +58,12 @@ class Cuts(NamedTuple):
     seen: Hashable | None
 
     def stages(self) -> list[tuple[Hashable, bool]]:
-        """Ends of the stages before the last, in order, and whether each may be rounded."""
-        ends = [] if self.small is None else [(self.small, False)]
-        if self.seen not in (None, self.small):
-            ends.append((self.seen, True))
-        return ends
+        """Ends of the stages before the last, in order, and whether each may be rounded.
+
+        The first, which sees the pictures themselves, never is.
+        """
+        ends = [end for end in dict.fromkeys(self) if end is not None]
+        return [(end, number > 0) for number, end in enumerate(ends)]
 
 
 def find_cuts(pictures: Tensor, sides_px: tuple[int, int], operations: Iterable[Operation]) -> Cuts:
@@ -112,7 +113,7 @@ def find_waists(given: Tensor, operations: Iterable[Operation]) -> Iterator[Tens
 def look(
     stages: Sequence[Callable[[np.ndarray], np.ndarray]], images: np.ndarray, threads: int
 ) -> np.ndarray:
-    """What `stages`, one after another, make of `images [B, ...]`.
+    """What `stages`, one after another, make of `images [B, ...]`, at least one.
 
     One thread looks at a few at a time; several share out a batch, as few take too much sharing.
     """

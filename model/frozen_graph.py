@@ -21,8 +21,11 @@ class FrozenGraph:
 
     Args:
         signature: of a loaded SavedModel.
-        bfloat16: whether to compute in bfloat16 what gets no worse by it: of pictures all but the
-            stem (see `model.cuts`), of anything else everything.
+        bfloat16: whether to compute in bfloat16: of pictures all but the first stage (see
+            `model.cuts`), of anything else everything.
+
+    Raises:
+        CaptionerError: if the environment tells something else than a number of threads.
     """
 
     def __init__(self, signature: Any, bfloat16: bool) -> None:
@@ -38,7 +41,8 @@ class FrozenGraph:
             end = graph.get_tensor_by_name(name)
             self._looks.append(_stage(given, end, rounded and bfloat16))
             given = end
-        self._rest = _stage(given, results, bfloat16)
+        sees_pictures = given.shape.rank == 4 and not self._looks
+        self._rest = _stage(given, results, bfloat16 and not sees_pictures)
         told = tf.config.threading.get_intra_op_parallelism_threads()
         self._threads = told or compute_threads()
 

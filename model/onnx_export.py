@@ -13,7 +13,7 @@ import tf2onnx
 from tf2onnx.handler import tf_op
 
 from model.caption_graph import CaptionGraph
-from model.engine import ENCODER_FILE, ONNX_FILE, STEM_FILE, Engine
+from model.engine import ENCODER_FILE, ONNX_FILE, STEM_FILE, Engine, compute_threads
 from model.errors import CaptionerError
 from model.onnx_graph import IMAGES, SCORES, TAG_SCORES, OnnxGraph
 from model.onnx_layout import put_channels_first
@@ -60,6 +60,7 @@ def write_onnx(graph: CaptionGraph, folder: Path, engine: str) -> None:
     pictures = np.random.default_rng(1).integers(0, 256, (3, size_px, size_px, 3), np.uint8)
     with tf.device("CPU:0"):  # a GPU's matrix products may round to ten bits
         expected = {name: told.numpy() for name, told in function(pictures).items()}
+    compute_threads()  # else what the environment tells wrongly would be the model's fault
     with _refused(engine):
         parts = _convert(function, spec)
     for name, part in parts.items():
@@ -82,6 +83,8 @@ def _refused(engine: str) -> Iterator[None]:
     """Tells what cannot be converted or computed."""
     try:
         yield
+    except MemoryError:
+        raise
     except Exception as error:  # the converter has as many as there are operations
         raise CaptionerError(
             f"--engine {engine} cannot compute this model: {type(error).__name__}: {error}; "

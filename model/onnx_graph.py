@@ -48,11 +48,11 @@ class OnnxGraph:
 
     def __init__(self, folder: Path, engine: Engine) -> None:
         self._threads = compute_threads()
-        files = [(STEM_FILE, False), (ENCODER_FILE, True), (ONNX_FILE, True)]
+        found = [f for f in (STEM_FILE, ENCODER_FILE, ONNX_FILE) if (folder / f).exists()]
+        # What sees the pictures themselves, in bundles of before all of it, is never rounded.
         *looks, self._rest = (
-            self._start(folder / name, engine, rounded and engine.bfloat16)
-            for name, rounded in files
-            if (folder / name).exists()
+            self._start(folder / name, engine, engine.bfloat16 and name != found[0])
+            for name in found
         )
         made: tuple[str, ...] = (IMAGES,)
         for session in (*looks, self._rest):

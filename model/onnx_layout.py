@@ -24,7 +24,7 @@ def put_channels_first(graph: onnx.GraphProto) -> bool:
     """
     (images,) = graph.input
     outputs = {value.name for value in graph.output}
-    scalars = {c.name for c in graph.initializer if math.prod(c.dims) == 1}
+    scalars = {c.name for c in graph.initializer if len(c.dims) < 5 and math.prod(c.dims) == 1}
     chain: list[onnx.NodeProto] = []
     name = images.name
     while True:
@@ -34,8 +34,9 @@ def put_channels_first(graph: onnx.GraphProto) -> bool:
         (reader,) = readers
         if reader.op_type == "Transpose":
             break
-        others = set(reader.input) - {name}
-        if reader.op_type not in _ELEMENTWISE or not others <= scalars:
+        others = list(reader.input)
+        others.remove(name)
+        if reader.op_type not in _ELEMENTWISE or not set(others) <= scalars:
             return False
         chain.append(reader)
         (name,) = reader.output

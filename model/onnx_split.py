@@ -27,12 +27,14 @@ def split(model: onnx.ModelProto) -> list[tuple[onnx.ModelProto, bool]]:
         Operation(_name(node), frozenset(reads_of(node)), tuple(tensors[n] for n in _makes(node)))
         for node in model.graph.node
     )
+    cuts = find_cuts(tensors[given.name], (height_px, width_px), operations)
     parts = []
-    for name, rounded in find_cuts(tensors[given.name], (height_px, width_px), operations).stages():
-        end = values[str(name)]
-        parts.append((_part(model, given, [end]), rounded))
-        given = end
-    return [*parts, (_part(model, given, model.graph.output), True)]
+    for name, rounded in cuts.stages():
+        # A value of no known type can be no input.
+        if (end := values.get(str(name))) is not None:
+            parts.append((_part(model, given, [end]), rounded))
+            given = end
+    return [*parts, (_part(model, given, model.graph.output), bool(parts))]
 
 
 def _tensors(

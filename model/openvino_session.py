@@ -3,8 +3,8 @@
 import importlib
 import os
 import sys
+import threading
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -46,13 +46,14 @@ class OpenVinoSession:
         }
         try:
             self._model = self._core.read_model(path)
+            compiled = self._core.compile_model(self._model, "CPU", self._settings)
         except RuntimeError as error:
             told = " ".join(str(error).split())
             raise CaptionerError(f"{path} cannot be loaded: {told}; export it again") from error
         self.given: str = self._model.inputs[0].get_any_name()
         self.made = tuple(output.get_any_name() for output in self._model.outputs)
-        # Of each choice of outputs: some need little of the model.
-        self._compiled = lru_cache(self._compile)
+        self._lock = threading.Lock()
+        self._compiled = {frozenset(self.made): compiled}
 
     def run(self, names: Sequence[str], given: np.ndarray) -> list[np.ndarray]:
         """The outputs `names`.
@@ -62,7 +63,7 @@ class OpenVinoSession:
             MemoryError: if it finds no memory.
         """
         try:
-            results = self._compiled(tuple(names)).infer_new_request([given])
+            results = self._compile(names).infer_new_request([given])
         except RuntimeError as error:
             told = " ".join(str(error).split())
             if any(sign in told for sign in _NO_MEMORY):
@@ -70,12 +71,17 @@ class OpenVinoSession:
             raise ModelError(f"{type(error).__name__}: {told}") from error
         return [results[name] for name in names]
 
-    def _compile(self, names: tuple[str, ...]) -> Any:
-        outputs = [self._model.output(name).get_node().input_value(0) for name in names]
-        part = self._openvino.Model(outputs, self._model.get_parameters())
-        for output, name in zip(part.outputs, names, strict=True):
-            output.get_tensor().set_names({name})
-        return self._core.compile_model(part, "CPU", self._settings)
+    def _compile(self, names: Sequence[str]) -> Any:
+        """What makes the outputs `names` alone: some need little of the model."""
+        wanted = frozenset(names)
+        with self._lock:
+            if wanted not in self._compiled:
+                part = self._model.clone()
+                for output in part.outputs:
+                    if output.get_any_name() not in wanted:
+                        part.remove_result(output.get_node())
+                self._compiled[wanted] = self._core.compile_model(part, "CPU", self._settings)
+            return self._compiled[wanted]
 
 
 def import_openvino() -> ModuleType:

@@ -16,10 +16,11 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     root = factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent
-    folder, made = root / name, root / f"{name}.made"
+    folder, made = root / name / "alone", root / f"{name}.made"
     with (root / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
+            folder.parent.mkdir()
             make(folder)
             made.touch()
     return folder

@@ -105,7 +105,7 @@ def test_all_is_seen_where_pictures_part_into_several_tensors() -> None:
 def test_the_stem_alone_is_never_rounded() -> None:
     assert Cuts(5, 7).stages() == [(5, False), (7, True)]
     assert Cuts(5, 5).stages() == Cuts(5, None).stages() == [(5, False)]
-    assert Cuts(None, 7).stages() == [(7, True)]
+    assert Cuts(None, 7).stages() == [(7, False)]
     assert Cuts(None, None).stages() == []
 
 

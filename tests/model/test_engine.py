@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import builders
+import keras
 import pytest
+import tensorflow as tf
 from builders import PICTURES
 
 from model.bundle import Bundle
-from model.config import SamplerConfig
+from model.caption_graph import CaptionGraph
+from model.captioner import build_captioner
+from model.config import ImageConfig, ModelConfig, SamplerConfig
 from model.engine import (
     AUTO,
     OFF,
@@ -24,6 +29,8 @@ from model.engine import (
 )
 from model.errors import CaptionerError
 from model.export import export
+from model.frozen_graph import FrozenGraph
+from model.vocabulary import Vocabulary
 
 OLD_CPU = "processor\t: 0\nmodel name\t: avx512_bf16\nflags\t\t: fpu avx2 fma avx512_bf16x\n"
 NEW_CPUS = [f"flags\t\t: fpu avx2 {flag} fma\n" for flag in ("avx512_bf16", "amx_bf16")]
@@ -88,9 +95,9 @@ def test_threads_are_as_told_or_one_for_each_core(
     monkeypatch: pytest.MonkeyPatch, told: str, expected: int | None
 ) -> None:
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", told)
-    assert compute_threads() == expected or len(os.sched_getaffinity(0))
+    assert compute_threads() == (expected or len(os.sched_getaffinity(0)))
     monkeypatch.delattr(os, "sched_getaffinity")  # not every system has it
-    assert compute_threads() == expected or os.cpu_count()
+    assert compute_threads() == (expected or os.cpu_count())
 
 
 def test_onnx_runtime_has_no_bfloat16() -> None:
@@ -113,3 +120,16 @@ def test_captions_stay_in_bfloat16(bundle_folder: Path) -> None:
     expected = Bundle(bundle_folder).caption(PICTURES)
     best = [[result.captions[0].text for result in said] for said in (results, expected)]
     assert best[0] == best[1]
+
+
+@pytest.mark.parametrize("concepts", [0, 3])
+def test_a_bundle_is_cut_with_a_recogniser_and_without(concepts: int) -> None:
+    keras.utils.set_random_seed(1)
+    model = ModelConfig("cnn", None, embedding_dim=16, hidden_dim=16, heads=2, decoder_layers=1)
+    vocabulary = Vocabulary(builders.VOCABULARY)
+    ids = tuple(range(4, 4 + concepts))
+    captioner = build_captioner(model, ImageConfig(32), len(vocabulary), ids, 8)
+    graph = CaptionGraph(captioner, vocabulary, SamplerConfig(), 8, ImageConfig(32))
+    spec = tf.TensorSpec([None, 32, 32, 3], tf.uint8)
+    signature = tf.function(graph.caption_pixels, input_signature=[spec], autograph=False)
+    assert FrozenGraph(signature.get_concrete_function(), bfloat16=False)._looks

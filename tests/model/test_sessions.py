@@ -82,7 +82,7 @@ def test_too_little_memory_is_told_as_such(
         run = infer_new_request = fail
 
     monkeypatch.setattr(session, "_session", Full(), raising=False)
-    monkeypatch.setattr(session, "_compiled", lambda names: Full(), raising=False)
+    monkeypatch.setattr(session, "_compile", lambda names: Full(), raising=False)
     with pytest.raises(MemoryError, match=r"Failed to allocate|bad_alloc"):
         session.run(["mean"], np.zeros((1, 2), np.float32))
 
@@ -93,6 +93,6 @@ def test_it_computes_with_the_threads_it_is_told(path: Path, threads: int) -> No
     options = OnnxRuntimeSession(path, threads)._session.get_session_options()
     assert options.intra_op_num_threads == threads
     need("openvino")
-    compiled = OpenVinoSession(path, threads, bfloat16=False)._compiled(("mean",))
+    compiled = OpenVinoSession(path, threads, bfloat16=False)._compile(["mean"])
     assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
     assert compiled.get_property("ENABLE_CPU_PINNING") == (threads == os.cpu_count())

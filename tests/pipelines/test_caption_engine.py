@@ -22,10 +22,14 @@ from pipeline_builders import (
 ENGINES = ["openvino", "onnxruntime"]
 
 
+def is_installed(engine: str) -> bool:
+    return all(importlib.util.find_spec(name) for name in (engine, "onnx", "tf2onnx"))
+
+
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(request: pytest.FixtureRequest) -> str:
-    if importlib.util.find_spec(request.param) is None:
-        pytest.skip(f"the package {request.param} is not installed")
+    if not is_installed(request.param):
+        pytest.skip(f"the packages of {request.param} are not installed")
     return request.param
 
 
@@ -33,7 +37,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle for every engine: they compute the same files."""
     folder = tmp_path_factory.mktemp("engines") / "bundle"
-    write_bundle(folder, next(name for name in ENGINES if importlib.util.find_spec(name)))
+    write_bundle(folder, next(filter(is_installed, ENGINES)))
     return folder
 
 
