@@ -1,11 +1,12 @@
 """Where a graph from pictures to captions is cut into stages.
 
 The first stage is the stem, which sees pictures large, and the second the rest of the image
-encoder; then comes all that follows. What they make of a whole batch is too large for a CPU's
-caches, so that both take less time for a few pictures at a time. And in bfloat16 a number has eight
-bits; what the first layers round off goes through all later ones: computed in it throughout, a
-MobileNetV2's captions get worse (docs/results.md). So what sees the pictures themselves is never
-rounded.
+encoder; then comes all that follows. A small network may have fewer.
+
+What the first two make of a whole batch is too large for a CPU's caches, so that both take less
+time for a few pictures at a time. And in bfloat16 a number has eight bits; what the first layers
+round off goes through all later ones: computed in it throughout, a MobileNetV2's captions get worse
+(docs/results.md). So what sees the pictures themselves is never rounded.
 
 Of such a graph no operation mixes pictures.
 """

@@ -32,7 +32,7 @@ class Engine:
 
     Attributes:
         name: of what computes it.
-        bfloat16: whether it computes in bfloat16 all but the stem (see `model.cuts`).
+        bfloat16: whether it computes in bfloat16 all but the first stage (see `model.cuts`).
     """
 
     name: str = TENSORFLOW
