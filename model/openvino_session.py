@@ -1,5 +1,6 @@
 """ONNX models computed by OpenVINO."""
 
+import functools
 import importlib
 import os
 import sys
@@ -35,8 +36,7 @@ class OpenVinoSession:
     """
 
     def __init__(self, path: Path, threads: int, bfloat16: bool) -> None:
-        self._openvino = import_openvino()
-        self._core = self._openvino.Core()
+        self._core = _core()
         self._settings = {
             # OpenVINO's own choice would follow the CPU.
             "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
@@ -82,6 +82,16 @@ class OpenVinoSession:
                         part.remove_result(output.get_node())
                 self._compiled[wanted] = self._core.compile_model(part, "CPU", self._settings)
             return self._compiled[wanted]
+
+
+@functools.cache
+def _core() -> Any:
+    """What loads and compiles models: one for the whole process, and never let go.
+
+    Each has a stack of its own for the signals of the thread that makes it. When one of several
+    goes, its stack goes with it, in use or not, and the next signal would end the process.
+    """
+    return import_openvino().Core()
 
 
 def import_openvino() -> ModuleType:

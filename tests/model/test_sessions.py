@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -96,3 +99,30 @@ def test_it_computes_with_the_threads_it_is_told(path: Path, threads: int) -> No
     compiled = OpenVinoSession(path, threads, bfloat16=False)._compile(["mean"])
     assert compiled.get_property("INFERENCE_NUM_THREADS") == threads
     assert compiled.get_property("ENABLE_CPU_PINNING") == (threads == os.cpu_count())
+
+
+def test_signals_are_handled_where_sessions_came_and_went(path: Path) -> None:
+    """Also with Python's faulthandler, which has its handlers run on a stack of their own."""
+    need("openvino")
+    program = textwrap.dedent(f"""
+        import os, signal
+        from pathlib import Path
+
+        from model.openvino_session import OpenVinoSession
+
+        def told(*_):
+            raise InterruptedError("told")
+
+        sessions = [OpenVinoSession(Path({str(path)!r}), 1, bfloat16=False) for _ in range(3)]
+        while sessions:
+            del sessions[0]
+        signal.signal(signal.SIGUSR1, told)
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+        except InterruptedError as error:
+            print(error)
+    """)
+    command = [sys.executable, "-X", "faulthandler", "-c", program]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "told\n"), done.stderr[-2000:]

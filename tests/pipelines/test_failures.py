@@ -5,13 +5,11 @@ from __future__ import annotations
 import errno
 import os
 import queue
-import re
 import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from pipeline_builders import ROOT
@@ -120,54 +118,30 @@ def start_worker(how: str | None, seconds: float = 0.2) -> threading.Thread:
     return thread
 
 
-def wait_for_ever() -> None:
-    """A job whose worker dies, and that would never know."""
+def test_a_dead_worker_ends_a_job_that_waits_for_ever() -> None:
     before = (signal.getsignal(signal.SIGUSR1), threading.excepthook)
     started = time.monotonic()
-    try:
+
+    def job() -> None:
         with dead_workers_told():
             start_worker("Worker subprocess exited with return code 137")
             queue.Queue[int]().get()
-    finally:
-        assert time.monotonic() - started < 10
-        assert (signal.getsignal(signal.SIGUSR1), threading.excepthook) == before
+
+    with pytest.raises(CaptionerError, match=r"return code 137\. .* Run the command again"):
+        job()
+    assert time.monotonic() - started < 10
+    assert (signal.getsignal(signal.SIGUSR1), threading.excepthook) == before
 
 
-def report() -> None:
-    """A job whose worker dies, and that reports something else."""
-    with dead_workers_told():
-        start_worker("killed", 0).join()
-        time.sleep(5)
-        raise RuntimeError("connection lost")
+def test_a_death_that_the_job_reports_itself_is_told_all_the_same() -> None:
+    def job() -> None:
+        with dead_workers_told():
+            start_worker("killed", 0).join()
+            time.sleep(5)
+            raise RuntimeError("connection lost")
 
-
-@pytest.mark.parametrize(
-    ("job", "told"),
-    [
-        (wait_for_ever, r"return code 137\. .* Run the command again"),
-        (report, "before its time: killed"),
-    ],
-)
-def test_a_dead_worker_ends_a_job(job: Callable[[], None], told: str) -> None:
-    """In a process of its own: under pytest, a signal ends one in which OpenVINO has computed."""
-    code = f"""
-import test_failures
-from model.errors import CaptionerError
-try:
-    test_failures.{job.__name__}()
-except CaptionerError as error:
-    print(error)
-"""
-    path = os.pathsep.join([str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "pipelines")])
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env={**os.environ, "PYTHONPATH": path},
-        check=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert re.search(told, done.stdout), done.stderr
+    with pytest.raises(CaptionerError, match="before its time: killed"):
+        job()
 
 
 def test_workers_that_end_well_disturb_nothing() -> None:
