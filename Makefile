@@ -44,6 +44,7 @@ bench: setup
 	$(BIN)/python -m benchmarks.preprocessing decode --images "$(IMAGES)"
 	$(BIN)/python -m benchmarks.preprocessing memory --images "$(IMAGES)" --counts $(COUNTS)
 	$(BIN)/python -m benchmarks.preprocessing captions
+	$(BIN)/python -m benchmarks.clouds --images "$(IMAGES)"
 	$(BIN)/python -m benchmarks.stages --bundle $(BUNDLE) --images "$(IMAGES)"
 	$(BIN)/python -m benchmarks.captioning loops --bundle $(BUNDLE) --images "$(IMAGES)"
 	$(BIN)/python -m benchmarks.engines --bundle $(BUNDLE) --images "$(IMAGES)" --rounds 3

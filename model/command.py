@@ -33,6 +33,20 @@ def quiet_imports() -> Iterator[None]:
         os.close(saved)
 
 
+def local_path(option: str, path: str) -> Path:
+    """The path of this machine that `option` names.
+
+    Raises:
+        CaptionerError: if it is the URI of another file system.
+    """
+    if "://" in path:
+        raise CaptionerError(
+            f"{option}: got {path}, expected a path of this machine; copy what is there to it, and "
+            "what becomes of it back"
+        )
+    return Path(path)
+
+
 def check_output_folder(path: Path) -> None:
     """Checks that ``--output`` may become a folder, or is one.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from model.bootstrap import difference_intervals
 from model.bundle_folder import BUNDLE_FILE, read_bundle_config
-from model.command import check_output_folder
+from model.command import check_output_folder, local_path
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.engine import choose_engine
@@ -117,12 +117,13 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     if not options.output:
         raise CaptionerError(f"--compare needs --output, a folder to write {COMPARISON_FILE} into")
-    dataset, output = Path(options.dataset), Path(options.output)
+    folders = [local_path("--compare", path) for path in options.compare]
+    dataset = local_path("--dataset", options.dataset)
+    output = local_path("--output", options.output)
     check_output_folder(output)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
     asked = from_options(SamplerConfig, options)
-    folders = [Path(path) for path in options.compare]
     models = [load_model(folder, _sampler(folder, asked), engine) for folder in folders]
     for model in models:  # before the first captions
         check_image_size(model, dataset, info)

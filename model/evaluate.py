@@ -17,7 +17,7 @@ import tensorflow as tf
 from model.average_precision import mean_average_precision
 from model.bundle_folder import METRICS_FILE, NO_CAPTION
 from model.caption_statistics import caption_statistics
-from model.command import check_output_folder
+from model.command import check_output_folder, local_path
 from model.config import DatasetInfo, SamplerConfig
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split, whole_shards
 from model.engine import choose_engine
@@ -219,11 +219,13 @@ def run(options: argparse.Namespace) -> int:
         from model.compare import run as run_comparison
 
         return run_comparison(options)
-    dataset, folder = Path(options.dataset), Path(options.output or options.model)
+    model_folder = local_path("--model", options.model)
+    dataset = local_path("--dataset", options.dataset)
+    folder = local_path("--output", options.output or options.model)
     check_output_folder(folder)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
-    model = load_model(Path(options.model), from_options(SamplerConfig, options), engine)
+    model = load_model(model_folder, from_options(SamplerConfig, options), engine)
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )

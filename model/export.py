@@ -23,7 +23,7 @@ from model.bundle_folder import (
 )
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
-from model.command import check_no_pattern, check_output_folder
+from model.command import check_no_pattern, check_output_folder, local_path
 from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig, SamplerConfig
 from model.config_json import to_json
 from model.engine import ONNXRUNTIME, OPENVINO, TENSORFLOW, check_installed
@@ -156,9 +156,9 @@ def export(
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
-    output = Path(options.output)
+    output = local_path("--output", options.output)
     sampler = from_options(SamplerConfig, options)
-    bundle = export(Path(options.run), output, sampler, options.engine)
+    bundle = export(local_path("--run", options.run), output, sampler, options.engine)
     print(
         f"bundle {bundle.model_fingerprint} ({describe_sampler(bundle.sampler)}, pictures of "
         f"{bundle.image.image_size_px} px) in {output}"

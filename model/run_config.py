@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
+from model.command import local_path
 from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words
 from model.config import (
     ENCODER_WEIGHTS_FILE,
@@ -38,13 +39,14 @@ def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> 
         CaptionerError: if ``--config`` names no run, or the options do not suit the dataset.
     """
     given, stop_words = set(vars(options)), options.stop_words
-    init_from = None if options.init_from in (None, "none") else _resolve(options.init_from)
+    init_from = options.init_from
+    init_from = None if init_from in (None, "none") else _resolve("--init-from", init_from)
     if not options.config:
         model, train = from_options(ModelConfig, options), from_options(TrainConfig, options)
         model = _resolve_weights(model)
         concepts = dataset_concepts(dataset, model.concepts, stop_words)
         return make_run_config(info, model, train, concepts, init_from, given)
-    repeated = _read_repeated(Path(options.config))
+    repeated = _read_repeated(local_path("--config", options.config))
     model, train = with_options(repeated.model, options), with_options(repeated.train, options)
     model = _resolve_weights(model)
     concepts = repeated.concepts
@@ -56,9 +58,9 @@ def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> 
     return make_run_config(info, model, train, concepts, init_from, given | {"encoder"})
 
 
-def _resolve(path: str) -> str:
+def _resolve(option: str, path: str) -> str:
     """`path` as it is called from wherever the run is gone on with or repeated."""
-    return str(Path(path).resolve())
+    return str(local_path(option, path).resolve())
 
 
 def _resolve_weights(model: ModelConfig) -> ModelConfig:
@@ -66,7 +68,7 @@ def _resolve_weights(model: ModelConfig) -> ModelConfig:
     weights = model.encoder_weights
     if weights in (None, "imagenet", WEIGHTS_OF_DATASET):
         return model
-    return dataclasses.replace(model, encoder_weights=_resolve(str(weights)))
+    return dataclasses.replace(model, encoder_weights=_resolve("--encoder-weights", str(weights)))
 
 
 def _read_repeated(path: Path) -> RunConfig:

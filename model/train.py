@@ -15,6 +15,7 @@ from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
 from model.cider import CiderD
+from model.command import local_path
 from model.config import (
     VOCABULARY_FILE,
     DatasetInfo,
@@ -212,7 +213,8 @@ def _check_batch_size(train: TrainConfig, strategy: tf.distribute.Strategy) -> N
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
-    dataset, folder = Path(options.dataset), Path(options.output)
+    dataset = local_path("--dataset", options.dataset)
+    folder = local_path("--output", options.output)
     info = read_dataset_info(dataset)
     vocabulary = read_dataset_vocabulary(dataset, info)
     _check_dataset(dataset, info)

@@ -11,7 +11,7 @@ from typing import Any
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from model.bundle_folder import read_bundle_config
-from model.command import check_output_folder
+from model.command import check_output_folder, local_path
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, choose_engine
@@ -97,7 +97,7 @@ def check_model(config: CaptionConfig) -> BundleConfig:
     Raises:
         CaptionerError: if it is no bundle, or lacks what the engine or the decoding needs.
     """
-    folder = Path(config.bundle)
+    folder = local_path("--bundle", config.bundle)
     exported = read_bundle_config(folder)
     bundle = config.decoding.apply(exported)
     config.engine.check(folder, () if bundle == exported else config.decoding.changes)

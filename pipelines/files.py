@@ -15,6 +15,8 @@ from typing import Any
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
+from pipelines.far_files import open_far
+
 LOCAL_SCHEME = "file://"
 # Readers of a Parquet dataset (pyarrow, Spark, DuckDB's *.parquet) pass such names over.
 _TEMPORARY_PREFIX, _TEMPORARY_SUFFIX = "_", ".tmp"
@@ -99,20 +101,19 @@ def create(uri: str) -> Any:
     return FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
-def open_bytes(uri: str) -> Any:
+def open_bytes(uri: str, places: int = 1) -> Any:
     """Opens `uri` for reading bytes as they are stored, seekable.
 
+    Args:
+        places: at how many threads read in turns; of a far file a block stays in memory for each.
+
     Raises:
-        OSError: if it cannot be opened; a `FileNotFoundError` if it is not there.
+        OSError: if it cannot be opened; a `FileNotFoundError` if it is not there. So does what is
+            opened, if it cannot be read.
     """
-    try:
+    if is_local(uri):
         return FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
-    except (OSError, ValueError):  # a ValueError: no file system of this scheme is installed
-        raise
-    except Exception as error:
-        # Clients of clouds raise exceptions of their own.
-        kind = OSError if FileSystems.exists(uri) else FileNotFoundError
-        raise kind(f"{uri}: {type(error).__name__}: {error}") from error
+    return open_far(uri, places)
 
 
 def size_and_time(status: os.stat_result) -> tuple[int, int]:

@@ -1,8 +1,9 @@
 """Reading and decoding pictures: a bounded number ahead of whoever takes them."""
 
 import hashlib
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from apache_beam.io.filesystem import BeamIOError
@@ -11,12 +12,17 @@ from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.image import DecodedImage, ImageError, decode_image
 from pipelines.archives.containers import is_parquet_row, read_image_bytes
+from pipelines.files import is_local
 from pipelines.records import ImageFile
 from pipelines.threads import AHEAD_PER_THREAD, THREADS, map_ahead
 
 STALLED = "stalled"
 # Larger than any scan; a zip member may claim more than there is memory.
 MAX_FILE_BYTES = 2 << 30
+# A far picture is waited for, for a tenth of a second and more.
+_FAR_THREADS = 32
+# However many threads read: more at a time would take longer, and memory.
+_decoders = threading.BoundedSemaphore(THREADS)
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,10 @@ def read_image(image: ImageFile, config: ImageConfig, hashed: bool = False) -> R
     if image.sha256 and image.sha256 != sha256:
         message = "its file is not the one, and the only one, that was captioned; caption it again"
         return ReadImage(None, "changed", message, sha256, len(data), was_read - started)
-    decoded, reason, error = _decode(data, config)
-    seconds = (was_read - started, time.perf_counter() - was_read)
+    with _decoders:
+        decoding = time.perf_counter()
+        decoded, reason, error = _decode(data, config)
+    seconds = (was_read - started, time.perf_counter() - decoding)
     return ReadImage(decoded, reason, error, sha256, len(data), *seconds)
 
 
@@ -81,6 +89,16 @@ def _decode(data: bytes, config: ImageConfig) -> tuple[DecodedImage | None, str 
         return decode_image(data, config), None, None
     except ImageError as error:
         return None, error.reason, str(error)
+
+
+def threads_for(images: Iterable[ImageFile]) -> int:
+    """How many threads are to read `images` at a time: more where they are waited for."""
+    return _FAR_THREADS if any(map(_is_waited_for, images)) else THREADS
+
+
+def _is_waited_for(image: ImageFile) -> bool:
+    # Rows of a Parquet file come one after the other, however many threads ask for them.
+    return not is_parquet_row(image) and not is_local(image.container or image.uri)
 
 
 def read_ahead(
@@ -99,13 +117,14 @@ def read_ahead(
         message = f"it could not be read in {limit_sec:g} s (--read-timeout-sec)"
         return ReadImage(None, STALLED, message, None, None)
 
+    threads = threads_for(images)
     reads = map_ahead(
-        lambda image: read_image(image, config, hashed=True), images, THREADS, limit_sec, stalled
+        lambda image: read_image(image, config, hashed=True), images, threads, limit_sec, stalled
     )
     in_a_row = 0
     for image, read in zip(images, reads, strict=True):
         in_a_row = in_a_row + 1 if read.reason == STALLED else 0
-        if in_a_row == AHEAD_PER_THREAD * THREADS:
+        if in_a_row == AHEAD_PER_THREAD * threads:
             raise CaptionerError(
                 f"none of {in_a_row} images in a row could be read in {limit_sec:g} s, the last "
                 f"one {image.uri}; check the disk or the network, and run the command again"

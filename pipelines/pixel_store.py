@@ -18,8 +18,9 @@ from model.config import ImageConfig
 from model.image import encode_png
 from pipelines import files
 from pipelines.archives.containers import close_containers
-from pipelines.images import ReadImage, read_image
+from pipelines.images import ReadImage, read_image, threads_for
 from pipelines.listing import read_batch
+from pipelines.ranges import read_range
 from pipelines.records import ImageFile, PreparedImage, Reject
 from pipelines.threads import map_ahead
 
@@ -67,7 +68,9 @@ def store_pixels(
     offset = 0
     encode: Callable[[ImageFile], _Encoded] = lambda image: _encode(image, config)  # noqa: E731
     with open(path, "wb") as store:
-        for image, encoded in zip(images, map_ahead(encode, images), strict=True):
+        for image, encoded in zip(
+            images, map_ahead(encode, images, threads_for(images)), strict=True
+        ):
             read, decoded = encoded.read, encoded.read.decoded
             if decoded is None:
                 yield _reject(image, read)
@@ -105,15 +108,9 @@ def read_png(folder: str, image: PreparedImage) -> bytes:
     """The PNG of a stored picture.
 
     Raises:
-        OSError: if the store is shorter than the record says.
+        OSError: if it cannot be read, or the store is shorter than the record says.
     """
-    uri = store_uri(folder, image.store)
-    with files.open_bytes(uri) as store:
-        store.seek(image.offset)
-        png = store.read(image.length_bytes)
-    if len(png) != image.length_bytes:
-        raise OSError(f"{uri}: got {len(png)} bytes at {image.offset}, expected {image}")
-    return png
+    return read_range(store_uri(folder, image.store), image.offset, image.length_bytes)
 
 
 class StorePixels(beam.DoFn):

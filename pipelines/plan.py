@@ -16,6 +16,7 @@ from pipelines.caption_config import check_model
 from pipelines.claims import claim
 from pipelines.describe.formats import plural, share
 from pipelines.failures import failures_told
+from pipelines.images import threads_for
 from pipelines.plan_config import PlanConfig, read_plan_config
 from pipelines.progress import Committed, duration, shown_progress
 from pipelines.projection import Archive, Measured, projection_table, stage_table
@@ -46,7 +47,8 @@ def measure(images: list[ImageFile], config: PlanConfig) -> tuple[Measured, Comm
     measured = Measured(
         images=len(images),
         stages=stage_seconds(pipeline.result),
-        threads=THREADS,
+        readers=threads_for(images),
+        decoders=THREADS,
         busy_sec=busy_sec,
         start_up_sec=max(0.0, seconds - busy_sec),
         byte_size=sum(os.path.getsize(path) for path in files.list_tree(folder)),
@@ -72,8 +74,8 @@ def _told(
     for reason, count in sorted(committed.reasons.items()):
         yield f"  rejected: {reason} {count}"
     yield (
-        f"a worker like this machine, {plural(measured.threads, 'thread')} that read and decode, "
-        f"ready after {duration(measured.start_up_sec)}"
+        f"a worker like this machine, {plural(measured.readers, 'thread')} that read, of which "
+        f"{measured.decoders} decode at a time, ready after {duration(measured.start_up_sec)}"
     )
     yield from stage_table(measured)
     yield from projection_table(archive, measured, config.workers, config.price_per_worker_hour)

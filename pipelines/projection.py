@@ -23,7 +23,8 @@ class Measured:
     Attributes:
         images: pictures of it, rejects included.
         stages: seconds of each of `stages.STAGES`, in all threads.
-        threads: threads that read and decode while another one captions.
+        readers: threads that read and decode while another one captions.
+        decoders: how many of them decode at a time.
         busy_sec: seconds in which a worker did all of it, its stages side by side.
         start_up_sec: seconds before the first picture.
         byte_size: of the files of captions.
@@ -31,7 +32,8 @@ class Measured:
 
     images: int
     stages: Mapping[str, float]
-    threads: int
+    readers: int
+    decoders: int
     busy_sec: float
     start_up_sec: float
     byte_size: int
@@ -44,7 +46,7 @@ class Measured:
     @property
     def stage_sec(self) -> dict[str, float]:
         """Seconds that a worker would take for the sample if it did nothing but one stage."""
-        side_by_side = {READ: self.threads, DECODE: self.threads}
+        side_by_side = {READ: self.readers, DECODE: self.decoders}
         return {stage: sec / side_by_side.get(stage, 1) for stage, sec in self.stages.items()}
 
     @property

@@ -10,6 +10,7 @@ import datetime
 import hashlib
 import io
 import operator
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 from PIL import Image
 
 from model.config import DEFAULT_MAX_PIXELS, ImageConfig
@@ -28,11 +29,13 @@ from model.errors import CaptionerError
 from model.image import DecodedImage
 from pipelines import files
 from pipelines.captions.own import locate_pictures
+from pipelines.files import is_local
 from pipelines.images import read_image
 from pipelines.pages import render_page
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
 from pipelines.sources import normalise_uri
+from pipelines.texts import one_line
 from pipelines.threads import map_ahead
 
 THUMBNAIL_PX = 224
@@ -160,31 +163,37 @@ def summarise(tables: Iterator[pa.Table], limit: int) -> tuple[Summary, Shown]:
 
 
 def read_captions(folder: str) -> Iterator[pa.Table]:
-    """Yields the rows of a folder of captions, some thousands at a time.
+    """Yields the rows of a folder of captions, or of one of its files, some thousands at a time.
 
     Raises:
         CaptionerError: if there is no such folder, or files in it that are no captions.
     """
     advice = "expected a folder made by captioner caption"
-    try:
-        dataset = pads.dataset(folder, schema=CAPTIONS, format="parquet")
-    except FileNotFoundError as error:
-        raise CaptionerError(f"--captions {folder}: got no such folder; {advice}") from error
-    except (OSError, ValueError) as error:
-        raise CaptionerError(f"--captions {folder}: {error}; {advice}") from error
-    fragments = [part for part in dataset.get_fragments() if part.path.endswith(".parquet")]
-    if not fragments:
-        raise CaptionerError(f"--captions {folder}: got no Parquet file; {advice}")
-    for fragment in fragments:
+    parts = [folder] if os.path.isfile(folder) else _parts_of(folder)
+    if not parts:
+        what = "Parquet file" if not is_local(folder) or os.path.exists(folder) else "such folder"
+        raise CaptionerError(f"--captions {folder}: got no {what}; {advice}")
+    for part in parts:
         try:
-            types = {column.name: column.type for column in fragment.physical_schema}
-            wrong = [column.name for column in CAPTIONS if types.get(column.name) != column.type]
-            if wrong:
-                raise ValueError(f"columns missing or of another type: {', '.join(wrong)}")
-            for batch in fragment.to_batches(schema=CAPTIONS):
-                yield pa.Table.from_batches([batch])
+            yield from _read_part(part)
         except (OSError, ValueError) as error:
-            raise CaptionerError(f"{fragment.path}: {error}; {advice}") from error
+            raise CaptionerError(f"{part}: {one_line(error)}; {advice}") from error
+
+
+def _parts_of(folder: str) -> list[str]:
+    """The files that readers of a Parquet dataset take for its parts."""
+    names = [uri.removeprefix(folder) for uri in files.list_tree(folder)]
+    return [folder + name for name in names if name.endswith(".parquet") and "/_" not in name]
+
+
+def _read_part(uri: str) -> Iterator[pa.Table]:
+    with files.open_bytes(uri) as file, pq.ParquetFile(file) as parquet:
+        types = {column.name: column.type for column in parquet.schema_arrow}
+        wrong = [column.name for column in CAPTIONS if types.get(column.name) != column.type]
+        if wrong:
+            raise ValueError(f"columns missing or of another type: {', '.join(wrong)}")
+        for batch in parquet.iter_batches(columns=CAPTIONS.names):
+            yield pa.Table.from_batches([batch]).select(CAPTIONS.names)
 
 
 class Card(NamedTuple):

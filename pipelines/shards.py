@@ -20,6 +20,7 @@ from model.vocabulary import OOV
 from pipelines import files
 from pipelines.encoding import FeatureExtractor
 from pipelines.pixel_store import read_png
+from pipelines.ranges import close_ranges
 from pipelines.records import DuplicatePair, Reject, Tally, TokenisedImage
 from pipelines.schemas import DUPLICATES, EXAMPLES, REJECTS, check_no_nulls
 from pipelines.splits import hash_fraction, shard_of
@@ -118,6 +119,9 @@ class WriteShard(beam.DoFn):
     def setup(self) -> None:
         if self.features:
             self.extract = FeatureExtractor(self.features, self.config, self.folder)
+
+    def teardown(self) -> None:
+        close_ranges()  # of the pixel stores
 
     def process(self, element: tuple[ShardKey, Iterable[TokenisedImage]]) -> Iterator[Tally]:
         (split, shard, shards), images = element

@@ -16,6 +16,7 @@ from pipelines.archives.open_files import OpenFiles
 from pipelines.archives.parquet_images import RowCursor, column_of_member, list_rows
 from pipelines.archives.tars import walk_tar
 from pipelines.archives.zips import ZipReader, walk_zip
+from pipelines.ranges import close_ranges, read_range
 from pipelines.records import ImageFile
 from pipelines.texts import one_line
 
@@ -124,7 +125,7 @@ def _read_member(image: ImageFile, container: str) -> bytes:
     if offset is None:
         raise ValueError(f"got no offset in {container}, expected the one that its listing gave")
     if suffix == ".tar":
-        return _read_range(container, offset, image.byte_size)
+        return read_range(container, offset, image.byte_size)
     column = column_of_member(member)
     with _cursors.borrow(
         lambda one: (one.uri, one.image_column) == (container, column) and one.is_near(offset),
@@ -133,17 +134,8 @@ def _read_member(image: ImageFile, container: str) -> bytes:
         return cursor.read(offset)
 
 
-def _read_range(uri: str, offset: int, size: int) -> bytes:
-    # Opened for each member: threads that shared a file would wait for each other.
-    with files.open_bytes(uri) as file:
-        file.seek(offset)
-        data = file.read(size)
-    if len(data) != size:
-        raise OSError(f"{uri}: truncated: got {len(data)} bytes at {offset}, expected {size}")
-    return data
-
-
 def close_containers() -> None:
-    """Closes the zip and Parquet files that this process keeps open, but those in use."""
+    """Closes the containers that this process keeps open, but those in use."""
     _zips.close()
+    close_ranges()
     _cursors.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pyarrow.dataset as pads
 
-from model.command import check_output_folder
+from model.command import check_output_folder, local_path
 from model.errors import CaptionerError
 from pipelines.demo.archive import read_truth, write_archive, write_training_set
 from pipelines.demo.language import canonical_caption, same_scene
@@ -140,7 +140,7 @@ def check(folder: Path) -> float:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
-    folder = Path(options.output)
+    folder = local_path("--output", options.output)
     for name, least in {"scenes": _LEAST_SCENES, "epochs": 1}.items():
         if getattr(options, name) < least:
             raise CaptionerError(

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.command import local_path
 from model.config import DATASET_FILE, FREQUENCIES_FILE, DatasetInfo
 from model.config_json import read_json
 from model.errors import CaptionerError
@@ -101,7 +102,7 @@ def render(description: Description) -> str:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
-    folder = Path(normalise_uri(options.dataset))
+    folder = local_path("dataset", normalise_uri(options.dataset))
     output = normalise_uri(options.output or str(folder / PAGE_FILE))
     description = describe(folder)
     try:

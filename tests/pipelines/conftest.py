@@ -115,3 +115,23 @@ def memory() -> Iterator[dict[str, bytes]]:
     MemoryFileSystem.objects.clear()
     yield MemoryFileSystem.objects
     MemoryFileSystem.objects.clear()
+
+
+@pytest.fixture
+def cloud() -> type[MemoryFileSystem]:
+    """The file system of ``memory://``, to be made to fail."""
+    return MemoryFileSystem
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ``memory://`` URIs opened since."""
+    uris: list[str] = []
+    open_it = MemoryFileSystem.open
+
+    def recorded(self: MemoryFileSystem, path: str, *kinds: str, **named: str) -> io.BytesIO:
+        uris.append(path)
+        return open_it(self, path, *kinds, **named)
+
+    monkeypatch.setattr(MemoryFileSystem, "open", recorded)
+    return uris

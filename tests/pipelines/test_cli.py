@@ -8,9 +8,11 @@ import os
 import runpy
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 from pipeline_builders import ROOT
 
 from model.errors import CaptionerError
@@ -116,6 +118,40 @@ def test_our_own_options_are_strict(
     assert end.value.code == 2
     assert named in capsys.readouterr().err
     assert called == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["train", "--dataset", "gs://b/d", "--output", "o"], "--dataset"),
+        (["train", "--dataset", "d", "--output", "gs://b/o"], "--output"),
+        (["evaluate", "--model", "gs://b/m", "--dataset", "d"], "--model"),
+        (["evaluate", "--model", "m", "--dataset", "gs://b/d"], "--dataset"),
+        (["evaluate", "--model", "m", "--dataset", "d", "--output", "gs://b/o"], "--output"),
+        (
+            ["evaluate", "--compare", "a", "gs://b/m", "--dataset", "d", "--output=o"],
+            "--compare",
+        ),
+        (["export", "--run", "gs://b/r", "--output", "o"], "--run"),
+        (["export", "--run", "r", "--output", "gs://b/o"], "--output"),
+        (["caption", "--bundle", "gs://b/b", "--input", "i", "--output", "o"], "--bundle"),
+        (["describe", "gs://b/d"], "dataset"),
+        (["demo", "--output", "gs://b/o"], "--output"),
+    ],
+)
+def test_what_lies_far_away_is_told_where_it_must_lie_here(
+    arguments: list[str],
+    option: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "i").mkdir()
+    Image.new("RGB", (9, 9)).save(tmp_path / "i" / "a.png")
+    assert cli.main(arguments) == 2
+    assert f"error: {option}: got gs://b/" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["i"]
 
 
 def test_several_inputs_are_all_kept(called: list[argparse.Namespace]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from PIL import Image
 
 from model.config import ImageConfig
 from model.errors import CaptionerError
-from model.image import decode_image
+from model.image import DecodedImage, decode_image
 from pipelines.images import MAX_FILE_BYTES, ReadImage, read_ahead, read_image
 from pipelines.records import ImageFile
 from pipelines.threads import AHEAD_PER_THREAD, THREADS
@@ -89,6 +91,46 @@ def test_a_picture_without_permission_is_unreadable(picture: Path) -> None:
 
 def test_an_absent_remote_picture_is_missing(memory: dict[str, bytes]) -> None:
     assert read_file("memory://bucket/absent.jpg", CONFIG).reason == "missing"
+
+
+def test_a_picture_whose_cloud_fails_is_unreadable(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise LookupError("503")
+
+    memory["memory://bucket/a.jpg"] = b""
+    monkeypatch.setattr(cloud, "open", lambda *_, **__: Failing())
+    read = read_file("memory://bucket/a.jpg", CONFIG)
+    assert (read.reason, read.error) == (
+        "unreadable",
+        "OSError: memory://bucket/a.jpg: LookupError: 503",
+    )
+
+
+def test_far_pictures_are_waited_for_together_and_decoded_a_few_at_a_time(
+    picture: Path, memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    together, decoding, most = threading.Barrier(16, timeout=60), threading.Semaphore(THREADS), []
+
+    def open_together(self: object, path: str, *_: str, **__: str) -> io.BytesIO:
+        together.wait()
+        return io.BytesIO(memory[path])
+
+    def decode_alone(data: bytes, config: ImageConfig) -> DecodedImage:
+        most.append(decoding.acquire(blocking=False))
+        time.sleep(0.01)
+        decoding.release()
+        return decode_image(data, config)
+
+    images = [ImageFile(f"memory://bucket/{i}.jpg", f"{i}.jpg", 0) for i in range(32)]
+    memory.update({image.uri: picture.read_bytes() for image in images})
+    monkeypatch.setattr(cloud, "open", open_together)
+    monkeypatch.setattr("pipelines.images.decode_image", decode_alone)
+    reads = list(read_ahead(images, CONFIG, limit_sec=60))
+    assert [read.reason for read in reads] == [None] * 32
+    assert most == [True] * 32
 
 
 def test_a_flaw_that_the_listing_found_is_told_and_nothing_is_read(picture: Path) -> None:

@@ -20,7 +20,8 @@ from pipelines.stages import STAGES
 MEASURED = Measured(
     images=100,
     stages=dict(zip(STAGES, (1.0, 4.0, 8.0, 0.0), strict=True)),
-    threads=2,
+    readers=2,
+    decoders=2,
     busy_sec=10.0,
     start_up_sec=40.0,
     byte_size=5000,
@@ -38,7 +39,7 @@ worker_counts = st.integers(1, 10**4)
 
 def measured(**stages: float) -> Measured:
     seconds = {stage: stages.get(stage, 0.0) for stage in STAGES}
-    return Measured(10, seconds, threads=4, busy_sec=1.0, start_up_sec=0.0, byte_size=0)
+    return Measured(10, seconds, readers=4, decoders=4, busy_sec=1.0, start_up_sec=0.0, byte_size=0)
 
 
 def test_the_hours_of_one_worker_are_listing_start_up_and_work() -> None:

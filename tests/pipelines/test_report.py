@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model.errors import CaptionerError
-from pipelines.report import MAX_BINS, histogram, median, render, run, summarise
+from pipelines.report import MAX_BINS, histogram, median, read_captions, render, run, summarise
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, REJECTS
 
 BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -243,6 +243,26 @@ def test_median_is_that_of_all_scores(scores: list[int]) -> None:
 def test_empty_files_make_an_empty_page(tmp_path: Path) -> None:
     pq.write_table(CAPTIONS.empty_table(), tmp_path / "part-0.parquet")
     assert make(tmp_path).by_id["images"] == "0"
+
+
+def test_captions_of_a_cloud_are_read_through_beam(
+    captions: Path, memory: dict[str, bytes]
+) -> None:
+    for path in captions.rglob("*.parquet"):
+        memory[f"memory://bucket/captions/{path.relative_to(captions)}"] = path.read_bytes()
+    memory["memory://bucket/captions/_runs/a.parquet"] = b"no part of it"
+    memory["memory://bucket/captions/model=a/_b.parquet"] = b"no part of it"
+    tables = read_captions("memory://bucket/captions")
+    here = pa.concat_tables(read_captions(str(captions)))
+    assert pa.concat_tables(tables).equals(here)
+    assert len(here) > 0
+    with pytest.raises(CaptionerError, match="memory://bucket/nothing: got no Parquet file"):
+        next(read_captions("memory://bucket/nothing"))
+
+
+def test_one_file_of_captions_is_enough(captions: Path) -> None:
+    part = next(captions.rglob("part-*.parquet"))
+    assert pa.concat_tables(read_captions(str(part))).num_rows == pq.read_metadata(part).num_rows
 
 
 @pytest.mark.parametrize(

@@ -178,6 +178,18 @@ def test_damage_is_a_flaw_a_one_line_error_or_an_error_of_reading(
         close_containers()
 
 
+@pytest.mark.parametrize("suffix", PACK)
+def test_a_far_archive_is_opened_once_for_all_its_members(
+    memory: dict[str, bytes], opened: list[str], suffix: str
+) -> None:
+    uri = f"memory://bucket/a{suffix}"
+    memory[uri] = PACK[suffix](MEMBERS)
+    images = listed(uri)
+    opened.clear()
+    assert [read_image_bytes(image) for image in images] == list(MEMBERS.values())
+    assert opened == [uri]
+
+
 @pytest.mark.parametrize("suffix", [".tar", ".parquet"])
 def test_a_member_that_was_not_listed_is_an_error_of_reading(tmp_path: Path, suffix: str) -> None:
     uri = str(tmp_path / f"a{suffix}")

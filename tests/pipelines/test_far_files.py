@@ -1,0 +1,121 @@
+"""Tests of files of clouds: the bytes of the file, each fetched once, and failures told as such."""
+
+from __future__ import annotations
+
+import io
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipelines import files
+from pipelines.far_files import FarFile
+
+DATA = bytes(range(100))
+places = st.integers(-120, 120)
+seeks = st.tuples(places, st.sampled_from([os.SEEK_SET, os.SEEK_CUR, os.SEEK_END]))
+sizes = st.one_of(st.integers(0, 130), st.just(-1))
+
+
+class Fetched(io.BytesIO):
+    """A file that counts what is fetched of it."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reads: list[tuple[int, int | None]] = []
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reads.append((self.tell(), size))
+        return super().read(size)
+
+
+class ForeignError(Exception):
+    """What only a cloud's client knows."""
+
+
+def seek(file: Any, offset: int, whence: int) -> int | str:
+    try:
+        return file.seek(offset, whence)
+    except ValueError:
+        return "refused"
+
+
+@given(st.binary(max_size=100), st.integers(1, 40), st.integers(1, 3), st.lists(seeks | sizes))
+def test_it_is_read_like_any_other_file(
+    data: bytes, block_bytes: int, blocks: int, steps: list[tuple[int, int] | int]
+) -> None:
+    plain = io.BytesIO(data)
+    with io.BufferedReader(FarFile("far", io.BytesIO(data), blocks, block_bytes)) as far:
+        for step in steps:
+            if isinstance(step, int):
+                assert far.read(step) == plain.read(step)
+            elif step[1] == os.SEEK_SET or step[0] + len(data) >= 0:
+                # Where a position is below 0, BytesIO takes the start in its place.
+                if seek(far, *step) == "refused":
+                    assert step[0] + (plain.tell() if step[1] else 0) < 0
+                else:
+                    plain.seek(*step)
+            assert far.tell() == plain.tell()
+
+
+@pytest.mark.parametrize(("blocks", "fetched"), [(2, 10), (1, 20)])
+def test_places_that_are_read_in_turns_are_fetched_once(blocks: int, fetched: int) -> None:
+    file = Fetched(DATA)
+    far = io.BufferedReader(FarFile("far", file, blocks, block_bytes=10), 1)
+    for at in range(0, 50, 5):
+        for place in (at, 50 + at):
+            far.seek(place)
+            assert far.read(5) == DATA[place : place + 5]
+    assert len(file.reads) == fetched
+    assert {size for _, size in file.reads} == {10}
+
+
+def test_the_rest_is_fetched_at_once() -> None:
+    file = Fetched(DATA)
+    far = io.BufferedReader(FarFile("far", file, 1, block_bytes=10))
+    assert far.read() == DATA
+    assert file.reads == [(0, -1)]
+
+
+def test_it_is_closed_with_its_file() -> None:
+    file = io.BytesIO(DATA)
+    with io.BufferedReader(FarFile("far", file, 1)) as far:
+        far.read(1)
+    assert file.closed
+
+
+class Broken(io.BytesIO):
+    def read(self, size: int | None = -1) -> bytes:
+        raise ForeignError("503: try later")
+
+
+@pytest.mark.parametrize("size", [-1, 5])
+def test_a_client_that_fails_to_read_is_an_error_of_reading(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type, size: int
+) -> None:
+    memory["memory://bucket/a"] = DATA
+    monkeypatch.setattr(cloud, "open", lambda *_, **__: Broken())
+    with files.open_bytes("memory://bucket/a") as file:
+        with pytest.raises(
+            OSError, match="memory://bucket/a: ForeignError: 503: try later"
+        ) as told:
+            file.read(size)
+        assert isinstance(told.value.__cause__, ForeignError)
+        assert not isinstance(told.value, FileNotFoundError)
+
+
+def test_a_client_that_fails_to_open_what_is_not_there_says_so(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise ForeignError("404")
+
+    monkeypatch.setattr(cloud, "open", fail)
+    with pytest.raises(FileNotFoundError, match="ForeignError: 404"):
+        files.open_bytes("memory://bucket/a")
+    monkeypatch.setattr(cloud, "exists", fail)
+    with pytest.raises(OSError, match="ForeignError: 404") as told:
+        files.open_bytes("memory://bucket/a")
+    assert not isinstance(told.value, FileNotFoundError)
