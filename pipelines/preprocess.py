@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import apache_beam as beam
+import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
 from model.command import check_no_pattern
@@ -224,11 +225,25 @@ def _caption_rejects(tallies: dict[str, dict[str, int]]) -> dict[str, int]:
     return {f"{reason} (caption)": n for reason, n in tallies["rejected captions"].items()}
 
 
+def _check_tensorflow_writes(output: str) -> None:
+    """Raises:
+    CaptionerError: if TensorFlow, by which tensorflow-transform writes, lacks its file system.
+    """
+    scheme, known = output.rpartition("://")[0], tf.io.gfile.get_registered_schemes()
+    if scheme not in known:
+        named = ", ".join(f"{name}://" for name in sorted(known) if name not in ("", "file", "ram"))
+        raise CaptionerError(
+            f"--output: got {output}, expected a path of this machine or of {named}, for "
+            "TensorFlow writes there too; write it there, and copy it"
+        )
+
+
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     pipeline_options = make_options(options.beam)
     config, output = read_config(options), normalise_uri(options.output)
     check_no_pattern(output, "--output")
+    _check_tensorflow_writes(output)
     asked = request_digest(config)
     made_usec = files.modified_usec(f"{output}/{DATASET_FILE}") if has_dataset(output) else None
     if is_done(output, lambda: combine(asked, digest_pictures(config, made_usec))):

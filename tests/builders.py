@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from model.bundle_folder import ImageCaptions
@@ -148,6 +151,21 @@ def train(dataset: Path, run: Path, **changes: Any) -> int:
     from model.command import run_command
 
     return run_command(train_parser(), trainer.run, train_arguments(dataset, run, **changes))
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of pytest-xdist's workers makes that needs it; the others wait."""
+    root = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    folder, made = root / name / "alone", root / f"{name}.made"
+    with (root / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            folder.parent.mkdir()
+            make(folder)
+            made.touch()
+    return folder
 
 
 def picture_file(picture: Image.Image, format: str, **options: Any) -> bytes:

@@ -246,30 +246,22 @@ def files_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
-def _once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
-    """The folder `name`, made unless it is there: every conftest has its own session fixtures."""
-    folder = factory.getbasetemp() / name
-    if not folder.exists():
-        make(folder)
-    return folder
-
-
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of a captioner that was never trained; tests leave it as it is."""
-    return _once(tmp_path_factory, "tiny-bundle", write_bundle)
+    return builders.made_once(tmp_path_factory, "tiny-bundle", write_bundle)
 
 
 @pytest.fixture(scope="session")
 def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `write_archive` writes; tests leave it as it is."""
-    return _once(tmp_path_factory, "archive", write_archive)
+    return builders.made_once(tmp_path_factory, "archive", write_archive)
 
 
 @pytest.fixture(scope="session")
 def captioned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What `write_captioned` writes; tests leave it as it is."""
-    return _once(tmp_path_factory, "captioned", write_captioned)
+    return builders.made_once(tmp_path_factory, "captioned", write_captioned)
 
 
 @pytest.fixture(scope="session")
@@ -280,7 +272,7 @@ def preprocessed(captioned: Path, tmp_path_factory: pytest.TempPathFactory) -> P
         arguments = preprocess_arguments(captioned, folder)
         assert captioner(*arguments) == 0
 
-    return _once(tmp_path_factory, "preprocessed", make)
+    return builders.made_once(tmp_path_factory, "preprocessed", make)
 
 
 @pytest.fixture(scope="session")
@@ -291,4 +283,4 @@ def captions(archive: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPath
         arguments = caption_arguments(tiny_bundle, archive, folder)
         assert captioner(*arguments) == 0
 
-    return _once(tmp_path_factory, "captions", make)
+    return builders.made_once(tmp_path_factory, "captions", make)

@@ -76,7 +76,7 @@ PROGRAM = textwrap.dedent("""
     train.make_strategy = lambda: two
     folder = Path(sys.argv[1])
     builders.write_dataset(folder / "dataset", {"train": 9, "validation": 4})
-    options = {"epochs": 1, "decoder": "transformer", "concepts": 3}
+    options = {"epochs": 1, "decoder": "transformer", "decoder_layers": 1, "concepts": 3}
     assert builders.train(folder / "dataset", folder / "odd", batch_size=3, **options) == 2
     assert not (folder / "odd").exists()
     assert builders.train(folder / "dataset", folder / "run", batch_size=4, **options) == 0

@@ -19,7 +19,6 @@ from model.config import BundleConfig, FeatureConfig, ModelConfig, SamplerConfig
 from model.config_json import to_json
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
-from model.export import export
 from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET, make_run_config
 from model.run_folder import make_captioner, restore_captioner, start_from
 from model.training import CrossEntropyTraining
@@ -33,26 +32,23 @@ def weights(run: Path) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in restore_captioner(run)[0].trainable_weights]
 
 
-@pytest.mark.parametrize("kind", ["run", "bundle"])
-def test_training_starts_from_the_weights_given(
-    kind: str, trained_run: Path, squares: Path, tmp_path: Path
+def test_training_starts_from_the_weights_of_a_bundle(
+    trained_run: Path, bundle_folder: Path, squares: Path, tmp_path: Path
 ) -> None:
-    source = trained_run
-    if kind == "bundle":
-        source = tmp_path / "bundle"
-        export(trained_run, source, SamplerConfig())
-    assert builders.train(squares, tmp_path / "run", init_from=source, **STILL) == 0
+    assert builders.train(squares, tmp_path / "run", init_from=bundle_folder, **STILL) == 0
     for old, new in zip(weights(trained_run), weights(tmp_path / "run"), strict=True):
         np.testing.assert_allclose(new, old, atol=1e-5)
 
 
-def test_a_run_goes_on_without_what_it_started_from(
+def test_training_starts_from_the_weights_of_a_run_and_goes_on_without_it(
     trained_run: Path, squares: Path, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     shutil.copytree(trained_run, source)
     changes = {"init_from": source, **STILL}
     assert builders.train(squares, tmp_path / "run", **changes) == 0
+    for old, new in zip(weights(trained_run), weights(tmp_path / "run"), strict=True):
+        np.testing.assert_allclose(new, old, atol=1e-5)
     (progress_file,) = (tmp_path / "run" / "checkpoints").glob("*/progress.json")
     progress = json.loads(progress_file.read_text())
     progress_file.write_text(json.dumps({**progress, "ended": None}))
@@ -71,17 +67,7 @@ def test_a_folder_without_its_vocabulary_is_refused(
     assert f"{source} has no vocabulary.txt" in capsys.readouterr().err
 
 
-def test_self_critical_training_may_start_from_a_run_at_once(
-    trained_run: Path, squares: Path, tmp_path: Path
-) -> None:
-    changes = {"init_from": trained_run, "epochs": 0, "self_critical_epochs": 1}
-    assert builders.train(squares, tmp_path / "run", **changes) == 0
-    progress = Checkpoints(tmp_path / "run").progress()
-    assert (progress.epoch, progress.ended) == (1, "all epochs done")
-    assert (tmp_path / "run" / "history_self_critical.csv").exists()
-
-
-def test_a_start_that_no_epoch_was_as_good_as_is_told(
+def test_self_critical_training_may_start_from_a_run_at_once_and_tells_if_it_was_better(
     trained_run: Path,
     squares: Path,
     tmp_path: Path,
@@ -95,6 +81,8 @@ def test_a_start_that_no_epoch_was_as_good_as_is_told(
     assert started
     assert f"note: no epoch was as good as {trained_run.resolve()}" in printed
     progress = Checkpoints(tmp_path / "run").progress()
+    assert (progress.epoch, progress.ended) == (1, "all epochs done")
+    assert (tmp_path / "run" / "history_self_critical.csv").exists()
     assert progress.start_cider == pytest.approx(float(started[1]) / 100, abs=1e-3)
     assert progress.best_cider < progress.start_cider
     # Named from elsewhere, it is the same run.
@@ -105,9 +93,9 @@ def test_a_start_that_no_epoch_was_as_good_as_is_told(
 
 
 def test_a_bundle_without_its_weights_is_refused(
-    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    bundle_folder: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    export(trained_run, tmp_path / "bundle", SamplerConfig())
+    shutil.copytree(bundle_folder, tmp_path / "bundle")
     (tmp_path / "bundle" / "captioner.weights.h5").unlink()
     assert builders.train(squares, tmp_path / "run", init_from=tmp_path / "bundle") == 2
     assert "bundle has no captioner.weights.h5" in capsys.readouterr().err

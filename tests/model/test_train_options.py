@@ -79,6 +79,7 @@ def test_mixed_precision_learns_and_keeps_float32_weights(
 ) -> None:
     run = tmp_path / "run"
     options = {"decoder": decoder, "concepts": 4, "epochs": 2, "learning_rate": 3e-3}
+    options["decoder_layers"] = 1
     options["attention_regularisation"] = regularisation
     assert builders.train(squares, run, precision=precision, **options) == 0
     losses = [row["loss"] for row in history(run)]

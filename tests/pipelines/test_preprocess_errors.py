@@ -40,6 +40,19 @@ def no_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocess, "build", lambda *_: pytest.fail("a pipeline was built"))
 
 
+def test_a_file_system_that_tensorflow_lacks_is_told(
+    capfd: pytest.CaptureFixture[str], inputs: Path, memory: dict[str, bytes]
+) -> None:
+    arguments = preprocess_arguments(inputs, Path("unused"))
+    arguments[arguments.index(Path("unused"))] = "memory://bucket/dataset"
+    assert captioner(*arguments) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert (
+        "--output: got memory://bucket/dataset, expected a path of this machine or of gs://" in line
+    )
+    assert memory == {}
+
+
 @pytest.mark.parametrize(
     ("more", "named"),
     [
