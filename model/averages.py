@@ -60,14 +60,63 @@ class WeightAverages(keras.layers.Layer):
             share = ops.cast(1.0 - momentum, average.dtype)
             average.assign(average + share * (variable - average))
 
+    @property
+    def shown(self) -> list[keras.Variable]:
+        """What captions are made with: a value for each of the variables."""
+        return self.averages
+
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Within, the variables have their averages' values."""
+        """Within, the variables have the values that captions are made with."""
         trained = [ops.convert_to_numpy(variable) for variable in self.followed]
-        for average, variable in zip(self.averages, self.followed, strict=True):
-            variable.assign(average)
+        for value, variable in zip(self.shown, self.followed, strict=True):
+            variable.assign(value)
         try:
             yield
         finally:
             for value, variable in zip(trained, self.followed, strict=True):
                 variable.assign(value)
+
+
+class MeanOfPasses(WeightAverages):
+    """The mean of what passes end at that all begin at the same weights (Wortsman et al. 2022).
+
+    "Model soups: averaging weights of multiple fine-tuned models improves accuracy without
+    increasing inference time". What a pass ends at is its moving average.
+
+    Args:
+        variables: to be averaged; every pass begins at what they are now.
+        momentum: of the moving average of a pass.
+    """
+
+    def __init__(self, variables: Sequence[keras.Variable], momentum: float) -> None:
+        super().__init__(variables, momentum)
+        self.passes = self._weight((), "passes", "float32")
+        self.starts, self.done, self.means = (
+            [self._weight(v.shape, f"{name}_{n}", v.dtype) for n, v in enumerate(self.followed)]
+            for name in ("start", "done", "mean")
+        )
+        for start, variable in zip(self.starts, self.followed, strict=True):
+            start.assign(variable)
+
+    @property
+    def shown(self) -> list[keras.Variable]:
+        """The means, up to the last `add_pass`."""
+        return self.means
+
+    def begin_pass(self) -> None:
+        """Puts the variables, and their moving averages, back to where every pass begins."""
+        self.passes.assign(self.passes + 1.0)
+        self.steps.assign(0.0)
+        for values in zip(
+            self.starts, self.done, self.means, self.averages, self.followed, strict=True
+        ):
+            start, done, mean, average, variable = values
+            done.assign(mean)
+            average.assign(start)
+            variable.assign(start)
+
+    def add_pass(self) -> None:
+        """Adds what this pass has come to so far to the mean of those before it."""
+        for mean, done, average in zip(self.means, self.done, self.averages, strict=True):
+            mean.assign(done + (average - done) / ops.cast(self.passes, mean.dtype))

@@ -137,10 +137,12 @@ class ValidateAndSave(keras.callbacks.Callback):
         self.first_epoch = first_epoch
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
+        self.training.begin_epoch(epoch - self.first_epoch)
         self.started = time.perf_counter()
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         seconds = time.perf_counter() - self.started
+        self.training.end_epoch()
         with self.training.averages.in_place():
             quality = self.validator()
         check_finite(quality.loss, f"the validation of epoch {epoch + 1}")
@@ -152,7 +154,12 @@ class ValidateAndSave(keras.callbacks.Callback):
         logs["learning_rate"] = float(self.training.optimizer.learning_rate)
         self.progress = self.progress.after(quality.cider, quality.loss)
         self.checkpoints.save(self.training, self.progress)
+        if self.out_of_patience:
+            self.model.stop_training = True
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether the phase is over, as no epoch has been better for too long."""
         # What a phase starts from may be better than its first epochs.
         since = self.progress.epoch - max(self.progress.best_epoch, self.first_epoch)
-        if since >= self.patience:
-            self.model.stop_training = True
+        return since >= self.patience

@@ -75,6 +75,19 @@ def check_no_pattern(uri: str, what: str) -> None:
         )
 
 
+def _check_utf8(arguments: Sequence[str]) -> None:
+    """Raises:
+    CaptionerError: if one has bytes that are no UTF-8: neither a row nor a message could name it.
+    """
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise CaptionerError(
+                f"got {argument!r}, expected UTF-8; rename what it names"
+            ) from error
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     run: Callable[[argparse.Namespace], int],
@@ -87,6 +100,7 @@ def run_command(
     """
     options = parser.parse_args(arguments)
     try:
+        _check_utf8(arguments)
         return run(options)
     except KeyboardInterrupt:
         print(

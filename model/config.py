@@ -118,7 +118,10 @@ class TrainConfig:
     """How the captioner is trained: by cross-entropy, then by its own captions' CIDEr-D."""
 
     epochs: int = option(12, "passes over the train split by cross-entropy")
-    self_critical_epochs: int = option(0, "passes of self-critical training after these")
+    self_critical_epochs: int = option(0, "epochs of self-critical training after these")
+    self_critical_passes: int = option(
+        1, "times that self-critical training begins anew; what they come to is averaged"
+    )
     batch_size: int = option(16, "images in a step; each brings all its captions")
     batches_sorted: int = option(
         16,
@@ -144,7 +147,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         rates = "learning_rate self_critical_learning_rate encoder_learning_rate clip_norm"
-        counts = "batch_size batches_sorted patience"
+        counts = "batch_size batches_sorted patience self_critical_passes"
         _check(self, f"{rates} {counts}", lambda value: value > 0, "above 0")
         some = "epochs self_critical_epochs weight_decay attention_regularisation"
         _check(self, some, lambda value: value >= 0, "0 or above")

@@ -104,6 +104,7 @@ class Trainer:
             progress = dataclasses.replace(progress, cross_entropy_epochs=progress.epoch)
             self.checkpoints.note(progress)
         first = progress.cross_entropy_epochs or 0
+        critical = train.self_critical_epochs * train.self_critical_passes
         if train.self_critical_epochs:
             if 0 < progress.epoch == first:
                 self.checkpoints.load_best(self.captioner)
@@ -111,8 +112,8 @@ class Trainer:
             with self.strategy.scope():
                 training = SelfCriticalTraining(self.captioner, train, CiderD(references))
             done = progress.epoch - first
-            progress = self._fit(training, progress, done, train.self_critical_epochs)
-        planned = first + train.self_critical_epochs == progress.epoch and first == train.epochs
+            progress = self._fit(training, progress, done, critical)
+        planned = first + critical == progress.epoch and first == train.epochs
         reason = "all epochs done" if planned else "validation CIDEr stopped rising"
         progress = dataclasses.replace(progress, ended=reason)
         self.checkpoints.note(progress)
@@ -123,12 +124,14 @@ class Trainer:
         train = self.config.train
         critical = isinstance(training, SelfCriticalTraining)
         peak = train.self_critical_learning_rate if critical else train.learning_rate
+        # In each pass of self-critical training the rate falls to zero.
+        steps = self.steps * (train.self_critical_epochs if critical else epochs)
         fine_tuned = self.captioner.image_encoder.trainable_variables
         if self.config.model.encoder == "cnn":
             fine_tuned = []
         with self.strategy.scope():
             training.compile(
-                optimizer=make_optimiser(train, peak, epochs * self.steps, fine_tuned),
+                optimizer=make_optimiser(train, peak, steps, fine_tuned),
                 jit_compile=compiles(self.config, critical),
             )
             training.optimizer.build(training.trained_variables())
@@ -145,6 +148,8 @@ class Trainer:
             first_epoch=progress.epoch - done,
             patience=train.patience,
         )
+        if save.out_of_patience:  # killed before it was told
+            return progress
         # Another seed for each start: a resumed run does not see the first epochs' order again.
         batches = training_batches(
             fill_up(self.examples, self.strategy.num_replicas_in_sync),

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from model.averages import WeightAverages
+from model.averages import MeanOfPasses, WeightAverages
 from model.beam_sampler import BeamSampler
 from model.captioner import Captioner, Outputs
 from model.cider import CiderD
@@ -36,7 +36,7 @@ class Training(keras.Model):
     def __init__(self, captioner: Captioner, config: TrainConfig) -> None:
         super().__init__(name="training")
         self.captioner, self.config = captioner, config
-        self.averages = WeightAverages(captioner.trainable_variables, config.averaging)
+        self.averages = self.make_averages(captioner.trainable_variables)
         self.means = [keras.metrics.Mean(name) for name in self.measured]
         self.built = True
 
@@ -44,6 +44,16 @@ class Training(keras.Model):
     def metrics(self) -> list[keras.Metric]:
         """Means over the epoch so far of what `measured` names."""
         return self.means
+
+    def make_averages(self, variables: list[keras.Variable]) -> WeightAverages:
+        """What makes of the weights of all steps those that captions are made with."""
+        return WeightAverages(variables, self.config.averaging)
+
+    def begin_epoch(self, number: int) -> None:
+        """To be called before an epoch, of which `number` came before it in this phase."""
+
+    def end_epoch(self) -> None:
+        """To be called after an epoch, before its weights count."""
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> Outputs:
         return self.captioner(inputs, training=training)
@@ -104,6 +114,10 @@ class SelfCriticalTraining(Training):
     Self-Critical Sequence Training"). END counts as a token of the reward, so that captions learn
     to end where their references do. Without dropout: what is learnt from is what a beam says.
 
+    A few thousand pictures are soon learnt by heart. So there may be several passes that all begin
+    where the first began, each of which sees the pictures in another order; what counts is the mean
+    of what they come to.
+
     Args:
         captioner: the model, trained by cross-entropy before.
         config: how it is trained.
@@ -113,12 +127,28 @@ class SelfCriticalTraining(Training):
     """
 
     measured = ("loss", "reward", "words")
+    averages: MeanOfPasses
 
     def __init__(self, captioner: Captioner, config: TrainConfig, reward: CiderD) -> None:
         super().__init__(captioner, config)
         self._reward = [reward.score]  # in a list: Keras would take a bound method for a layer's
         beam = SamplerConfig(beam_width=config.self_critical_samples)
         self.sampler = BeamSampler(beam, config.max_length)
+
+    def make_averages(self, variables: list[keras.Variable]) -> WeightAverages:
+        return MeanOfPasses(variables, self.config.averaging)
+
+    def begin_epoch(self, number: int) -> None:
+        if number % self.config.self_critical_epochs:
+            return
+        self.averages.begin_pass()
+        # In mixed precision it is within another one, which keeps its scale of the loss.
+        optimiser: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        for variable in optimiser.variables:
+            variable.assign(keras.ops.zeros_like(variable))
+
+    def end_epoch(self) -> None:
+        self.averages.add_pass()
 
     def trained_variables(self) -> list[keras.Variable]:
         return self.captioner.decoder.trainable_variables

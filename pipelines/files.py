@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from apache_beam.io.filesystem import BeamIOError, CompressionTypes
+from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from pipelines.far_files import open_far
+from model.errors import CaptionerError
+from pipelines.far_files import failures_of, open_far
 
 LOCAL_SCHEME = "file://"
 # Readers of a Parquet dataset (pyarrow, Spark, DuckDB's *.parquet) pass such names over.
@@ -73,7 +74,7 @@ def atomic_path(uri: str) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         temporary = os.path.join(folder, "file")
         yield temporary
-        with open(temporary, "rb") as source, create(uri) as target:
+        with failures_of(uri), open(temporary, "rb") as source, create(uri) as target:
             shutil.copyfileobj(source, target, 1 << 20)
 
 
@@ -189,12 +190,30 @@ def delete(uri: str) -> None:
             raise
 
 
+def match(pattern: str) -> list[FileMetadata]:
+    """The files that `pattern` matches; one without wildcards matches itself.
+
+    Raises:
+        CaptionerError: if they cannot be listed.
+    """
+    try:
+        (found,) = FileSystems.match([pattern])
+    except BeamIOError as error:
+        raise CaptionerError(
+            f"{pattern} cannot be listed: {error}; check the path, and your rights to it"
+        ) from error
+    return found.metadata_list
+
+
 def list_tree(folder: str) -> list[str]:
-    """The URIs of all files below `folder`, sorted."""
+    """The URIs of all files below `folder`, sorted.
+
+    Raises:
+        CaptionerError: if they cannot be listed.
+    """
     if is_local(folder):
         return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
-    (match,) = FileSystems.match([folder.rstrip("/") + "/**"])
-    return sorted(metadata.path for metadata in match.metadata_list)
+    return sorted(metadata.path for metadata in match(folder.rstrip("/") + "/**"))
 
 
 def move_tree(source: str, target: str, last: str, leave: str) -> None:

@@ -79,11 +79,10 @@ def walk(folder: str) -> Iterator[ListedFile]:
 
 
 def _match(pattern: str) -> list[ListedFile]:
-    (match,) = FileSystems.match([pattern])
     return sorted(
         # Where a file system does not tell the time, Beam says 0.
         ListedFile(m.path, m.size_in_bytes, int(m.last_updated_in_seconds * 1e6) or None)
-        for m in match.metadata_list
+        for m in files.match(pattern)
         if not m.path.endswith("/")  # an empty object that stands for a folder
     )
 

@@ -6,8 +6,6 @@ import hashlib
 import json
 import os
 
-from apache_beam.io.filesystems import FileSystems
-
 from model.config import SPLITS, ImageConfig
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION
@@ -114,5 +112,5 @@ def _file_state(uri: str) -> str:
     if files.is_local(uri):
         status = os.stat(uri)
         return str((status.st_size, status.st_mtime_ns))
-    (match,) = FileSystems.match([uri])
-    return str([(m.path, m.size_in_bytes, m.last_updated_in_seconds) for m in match.metadata_list])
+    found = files.match(uri)
+    return str([(m.path, m.size_in_bytes, m.last_updated_in_seconds) for m in found])

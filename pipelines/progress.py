@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from model.errors import CaptionerError
 from pipelines import files
 from pipelines.records import Unit
 from pipelines.schemas import REJECTED
@@ -147,7 +148,7 @@ def _show(committed: Committed, total: int, over: threading.Event, stream: TextI
     while not over.wait(interval):
         started = time.monotonic()
         # The run counts once more at its end, and says then what is wrong.
-        with contextlib.suppress(OSError, pa.ArrowException):
+        with contextlib.suppress(OSError, pa.ArrowException, CaptionerError):
             committed.update()
         now, done = time.monotonic(), committed.statuses.total()
         if done > commits[-1][1]:

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from model.averages import WeightAverages
+from model.averages import MeanOfPasses, WeightAverages
 
 
 def test_the_average_follows_and_catches_up_sooner_at_first() -> None:
@@ -47,3 +47,38 @@ def test_the_followed_variables_are_not_saved_with_it() -> None:
     averages = WeightAverages([variable], momentum=0.9)
     # The count of steps, and the one average.
     assert [tuple(weight.shape) for weight in averages.weights] == [(), (2,)]
+
+
+def test_the_mean_is_of_what_passes_from_one_start_come_to() -> None:
+    variable = keras.Variable([1.0, -1.0])
+    passes = MeanOfPasses([variable], momentum=0.0)
+    # The mean so far, where a pass that goes on counts as what it has come to.
+    for ends, mean in ([[[9.0, 9.0], [5.0, 1.0]], [5.0, 1.0]], [[[1.0, 4.0]], [3.0, 2.5]]):
+        variable.assign([100.0, 100.0])
+        passes.begin_pass()
+        np.testing.assert_array_equal(variable, [1.0, -1.0])
+        np.testing.assert_array_equal(passes.averages[0], [1.0, -1.0])
+        assert float(passes.steps) == 0.0
+        for end in ends:
+            variable.assign(end)
+            passes.update()
+            passes.add_pass()
+            shown = mean if end == ends[-1] else end
+            with passes.in_place():
+                np.testing.assert_allclose(variable, shown)
+        np.testing.assert_array_equal(variable, ends[-1])
+
+
+def test_what_a_pass_comes_to_is_its_moving_average() -> None:
+    variable = keras.Variable(0.0)
+    averages, passes = WeightAverages([variable], 0.5), MeanOfPasses([variable], 0.5)
+    passes.begin_pass()
+    for value in (4.0, 1.0, 7.0):
+        variable.assign(value)
+        averages.update()
+        passes.update()
+    passes.add_pass()
+    with averages.in_place():
+        expected = float(variable)
+    with passes.in_place():
+        assert float(variable) == pytest.approx(expected)

@@ -38,9 +38,12 @@ def epochs_until_the_end(
     progress: Progress, qualities: list[tuple[float, float]], first_epoch: int, patience: int
 ) -> Progress:
     """How far a run at `progress` comes whose epochs have these CIDErs and losses."""
+    numbers: list[int] = []
     training = SimpleNamespace(
         averages=SimpleNamespace(in_place=nullcontext),
         optimizer=SimpleNamespace(learning_rate=0.1),
+        begin_epoch=lambda number: numbers.append(number),
+        end_epoch=lambda: None,
     )
     found = iter([Quality(loss, cider, [[]]) for cider, loss in qualities])
     parts: dict[str, Any] = {
@@ -57,6 +60,7 @@ def epochs_until_the_end(
         save.on_epoch_end(epoch)
         if save.model.stop_training:
             break
+    assert numbers == [progress.epoch - first_epoch + n for n in range(len(numbers))]
     return save.progress
 
 

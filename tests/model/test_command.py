@@ -11,6 +11,14 @@ from model.command import check_no_pattern, check_output_folder, run_command
 from model.errors import CaptionerError
 
 
+def test_a_name_that_is_no_utf8_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    parser = argparse.ArgumentParser(prog="captioner test")
+    parser.add_argument("--output")
+    assert run_command(parser, lambda _: pytest.fail("it ran"), ["--output", "a\udcff"]) == 2
+    said = capsys.readouterr().err
+    assert said == "captioner test: error: got 'a\\udcff', expected UTF-8; rename what it names\n"
+
+
 def status_of(error: BaseException | None) -> int:
     def run(options: argparse.Namespace) -> int:
         if error is not None:

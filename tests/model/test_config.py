@@ -48,6 +48,7 @@ CONFIGS = {
         TrainConfig,
         epochs=SIZES,
         self_critical_epochs=st.integers(0, 99),
+        self_critical_passes=st.integers(1, 99),
         batch_size=SIZES,
         learning_rate=POSITIVE,
         weight_decay=SHARES,

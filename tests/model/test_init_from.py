@@ -74,15 +74,17 @@ def test_self_critical_training_may_start_from_a_run_at_once_and_tells_if_it_was
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    changes = {"epochs": 0, "self_critical_epochs": 1, "self_critical_learning_rate": 0.5}
+    changes = {"epochs": 0, "self_critical_epochs": 1, "self_critical_passes": 2}
+    changes["self_critical_learning_rate"] = 0.5
     assert builders.train(squares, tmp_path / "run", init_from=trained_run, **changes) == 0
     printed = capsys.readouterr().out
     started = re.search(r"it starts with a validation CIDEr of (\d+\.\d)", printed)
     assert started
     assert f"note: no epoch was as good as {trained_run.resolve()}" in printed
     progress = Checkpoints(tmp_path / "run").progress()
-    assert (progress.epoch, progress.ended) == (1, "all epochs done")
-    assert (tmp_path / "run" / "history_self_critical.csv").exists()
+    assert (progress.epoch, progress.ended) == (2, "all epochs done")
+    history = (tmp_path / "run" / "history_self_critical.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in history] == ["epoch", "1", "2"]
     assert progress.start_cider == pytest.approx(float(started[1]) / 100, abs=1e-3)
     assert progress.best_cider < progress.start_cider
     # Named from elsewhere, it is the same run.

@@ -217,3 +217,21 @@ def test_a_run_killed_after_its_last_epoch_is_ended_by_the_next_start(
     assert builders.train(squares, run) == 0
     assert Checkpoints(run).progress().ended == "all epochs done"
     assert history(run) == history(trained_run)
+
+
+def test_a_run_killed_when_its_patience_was_over_is_ended_by_the_next_start(
+    trained_run: Path, squares: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    config = json.loads((run / "config.json").read_text())
+    config["train"] |= {"epochs": 20, "patience": 2}
+    (run / "config.json").write_text(json.dumps(config))
+    epoch = builders.TINY_RUN["epochs"]
+    progress_file = run / "checkpoints" / f"epoch-{epoch:05d}" / "progress.json"
+    progress = json.loads(progress_file.read_text())
+    waited = {"best_epoch": epoch - 2, "cross_entropy_epochs": None, "ended": None}
+    progress_file.write_text(json.dumps({**progress, **waited}))
+    assert builders.train(squares, run, epochs=20, patience=2) == 0
+    progress = Checkpoints(run).progress()
+    assert (progress.epoch, progress.ended) == (epoch, "validation CIDEr stopped rising")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import keras
@@ -120,7 +121,11 @@ def test_the_decoder_is_told_concepts_by_who_does_not_know_the_picture() -> None
 
 def self_critical(captioner: Captioner, reward: Any, steps: int) -> SelfCriticalTraining:
     config = TrainConfig(
-        self_critical_samples=8, max_length=LENGTH, averaging=0.0, weight_decay=0.0
+        self_critical_epochs=1,
+        self_critical_samples=8,
+        max_length=LENGTH,
+        averaging=0.0,
+        weight_decay=0.0,
     )
     return compiled(SelfCriticalTraining(captioner, config, reward), steps, 0.02)
 
@@ -166,6 +171,46 @@ def test_cider_of_the_pictures_own_captions_rises() -> None:
     best = float(np.mean(reward.score(range(BATCH), [captions[0] for captions in references])))
     assert rewards[0] < 0.45 * best
     assert np.mean(rewards[-5:]) > 0.55 * best
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_every_pass_of_self_critical_training_begins_where_the_first_began(precision: str) -> None:
+    keras.mixed_precision.set_global_policy(precision)
+    captioner = make_captioner()
+    training = self_critical(captioner, Wants(7), 3)
+    keras.mixed_precision.set_global_policy("float32")
+    assert hasattr(training.optimizer, "inner_optimizer") == (precision == "mixed_float16")
+    optimiser = getattr(training.optimizer, "inner_optimizer", training.optimizer)
+    variables = captioner.decoder.trainable_variables
+    began = [np.array(variable) for variable in variables]
+    ends = []
+    for number in range(2):
+        training.begin_epoch(number)
+        for variable, value in zip(variables, began, strict=True):
+            np.testing.assert_array_equal(variable, value)
+        assert int(optimiser.iterations) == 0
+        step(training, 3)
+        training.end_epoch()
+        ends.append([np.array(variable) for variable in variables])
+    assert any((end != value).any() for end, value in zip(ends[0], began, strict=True))
+    # Of the same batches, with an optimiser that remembers nothing.
+    for first, second in zip(*ends, strict=True):
+        np.testing.assert_allclose(first, second, atol=1e-5)
+    with training.averages.in_place():
+        for variable, end in zip(variables, ends[0], strict=True):
+            np.testing.assert_allclose(variable, end, atol=1e-5)
+
+
+def test_a_pass_may_have_several_epochs() -> None:
+    training = self_critical(make_captioner(), Wants(7), 3)
+    training.config = dataclasses.replace(training.config, self_critical_epochs=2)
+    begun = []
+    for number in range(4):
+        training.begin_epoch(number)
+        begun.append((int(training.optimizer.iterations), float(training.averages.passes)))
+        step(training, 3)
+        training.end_epoch()
+    assert begun == [(0, 1), (3, 1), (0, 2), (3, 2)]
 
 
 def test_the_recogniser_and_the_encoder_stay_in_self_critical_training() -> None:

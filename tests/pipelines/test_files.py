@@ -6,10 +6,13 @@ import hashlib
 from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystem import BeamIOError
 from apache_beam.io.filesystems import FileSystems
 from pipeline_builders import files_of
 
+from model.errors import CaptionerError
 from pipelines import files
+from pipelines.folders import walk
 
 
 def write_partly(uri: str) -> None:
@@ -159,3 +162,28 @@ def test_a_name_is_no_pattern_when_it_is_deleted(tmp_path: Path) -> None:
     files.delete(str(tmp_path / "[1]"))
     files.delete(str(tmp_path / "a*"))  # there is none of this name
     assert [path.name for path in tmp_path.iterdir()] == ["a1"]
+
+
+def test_what_cannot_be_listed_is_told(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BeamIOError("List operation failed", {"memory://bucket/a": "403: not yours"})
+
+    monkeypatch.setattr(cloud, "match", refuse)
+    told = r"memory://bucket/a/\*\* cannot be listed: .*403: not yours.*check the path, and your"
+    for list_them in (files.list_tree, lambda uri: list(walk(uri))):
+        with pytest.raises(CaptionerError, match=told):
+            list_them("memory://bucket/a")
+
+
+def test_a_client_that_fails_to_write_is_an_error_of_writing(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise LookupError("403: not yours")
+
+    monkeypatch.setattr(cloud, "create", refuse)
+    with pytest.raises(OSError, match="memory://bucket/a: LookupError: 403: not yours"):
+        files.write_text("memory://bucket/a", "text")
+    assert memory == {}
