@@ -41,8 +41,8 @@ def local_path(option: str, path: str) -> Path:
     """
     if "://" in path:
         raise CaptionerError(
-            f"{option}: got {path}, expected a path of this machine; copy what is there to it, and "
-            "what becomes of it back"
+            f"{option}: got {path}, expected a path of this machine, as '/…'; copy what is there "
+            "to it, and what becomes of it back"
         )
     return Path(path)
 

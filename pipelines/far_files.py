@@ -2,7 +2,9 @@
 
 import contextlib
 import io
+import itertools
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +14,45 @@ from apache_beam.io.filesystems import FileSystems
 
 # What Beam's clients fetch at least, however little is asked for.
 BLOCK_BYTES = 16 << 20
+
+
+class Blocks:
+    """The blocks used last, of all far files of a process.
+
+    Args:
+        most: how many stay.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[int, int], memoryview] = OrderedDict()
+
+    def find(self, file: int, number: int) -> memoryview | None:
+        """Block `number` of `file`, if it is still there."""
+        with self._lock:
+            if (file, number) not in self._kept:
+                return None
+            self._kept.move_to_end((file, number))
+            return self._kept[file, number]
+
+    def keep(self, file: int, number: int, block: memoryview) -> None:
+        """Adds a block, in place of the one not used for longest."""
+        with self._lock:
+            self._kept[file, number] = block
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+
+    def drop(self, file: int) -> None:
+        """Lets go of all blocks of `file`."""
+        with self._lock:
+            for key in [key for key in self._kept if key[0] == file]:
+                del self._kept[key]
+
+
+# A quarter of a gigabyte: as many places in archives may be read in turns.
+_BLOCKS = Blocks(most=16)
+_numbers = itertools.count()
 
 
 class FarFile(io.RawIOBase):
@@ -24,15 +65,17 @@ class FarFile(io.RawIOBase):
     Args:
         uri: names the file in messages.
         file: as its client opens it.
-        blocks: how many stay.
+        blocks: where they stay.
         block_bytes: size of one.
     """
 
-    def __init__(self, uri: str, file: Any, blocks: int, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(
+        self, uri: str, file: Any, blocks: Blocks = _BLOCKS, block_bytes: int = BLOCK_BYTES
+    ) -> None:
         super().__init__()
         self._uri, self._file = uri, file
-        self._most, self._block_bytes = blocks, block_bytes
-        self._blocks: OrderedDict[int, memoryview] = OrderedDict()
+        self._blocks, self._block_bytes = blocks, block_bytes
+        self._number = next(_numbers)
         self._position = 0
 
     def readable(self) -> bool:
@@ -73,47 +116,51 @@ class FarFile(io.RawIOBase):
         return data
 
     def _block(self, number: int) -> memoryview:
-        if number not in self._blocks:
-            while len(self._blocks) >= self._most:
-                self._blocks.popitem(last=False)
+        block = self._blocks.find(self._number, number)
+        if block is None:
             with failures_of(self._uri):
                 self._file.seek(number * self._block_bytes)
-                self._blocks[number] = memoryview(self._file.read(self._block_bytes))
-        self._blocks.move_to_end(number)
-        return self._blocks[number]
+                block = memoryview(self._file.read(self._block_bytes))
+            if block:  # there is none at the end
+                self._blocks.keep(self._number, number, block)
+        return block
 
     def close(self) -> None:
         """Closes the file and lets go of its blocks."""
         if not self.closed:
-            self._blocks.clear()
-            self._file.close()
-        super().close()
+            self._blocks.drop(self._number)
+            try:
+                self._file.close()
+            finally:
+                super().close()
 
 
-def open_far(uri: str, blocks: int) -> io.BufferedReader:
+def open_far(uri: str) -> io.BufferedReader:
     """Opens `uri` for reading bytes as they are stored, seekable.
 
     Raises:
         OSError: if it cannot be opened; a `FileNotFoundError` if it is not there.
     """
-    with failures_of(uri):
+    with failures_of(uri, opened=True):
         file = FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
-    return io.BufferedReader(FarFile(uri, file, blocks))
+    return io.BufferedReader(FarFile(uri, file))
 
 
 @contextlib.contextmanager
-def failures_of(uri: str) -> Iterator[None]:
+def failures_of(uri: str, opened: bool = False) -> Iterator[None]:
     """Makes an `OSError` of what a cloud's client raises, whose exceptions are of its own.
 
-    Raises:
-        FileNotFoundError: if `uri` is not there.
+    Args:
+        opened: whether it is opened for reading within, and a `FileNotFoundError` if it is not
+            there.
     """
     try:
         yield
     except (OSError, ValueError):  # a ValueError: no file system of this scheme is installed
         raise
     except Exception as error:
-        kind = OSError
+        missing = False
         with contextlib.suppress(Exception):  # not even that may be asked
-            kind = OSError if FileSystems.exists(uri) else FileNotFoundError
+            missing = opened and not FileSystems.exists(uri)
+        kind = FileNotFoundError if missing else OSError
         raise kind(f"{uri}: {type(error).__name__}: {error}") from error

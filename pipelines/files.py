@@ -102,11 +102,8 @@ def create(uri: str) -> Any:
     return FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED)
 
 
-def open_bytes(uri: str, places: int = 1) -> Any:
+def open_bytes(uri: str) -> Any:
     """Opens `uri` for reading bytes as they are stored, seekable.
-
-    Args:
-        places: at how many threads read in turns; of a far file a block stays in memory for each.
 
     Raises:
         OSError: if it cannot be opened; a `FileNotFoundError` if it is not there. So does what is
@@ -114,7 +111,7 @@ def open_bytes(uri: str, places: int = 1) -> Any:
     """
     if is_local(uri):
         return FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
-    return open_far(uri, places)
+    return open_far(uri)
 
 
 def size_and_time(status: os.stat_result) -> tuple[int, int]:

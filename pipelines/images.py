@@ -21,8 +21,10 @@ STALLED = "stalled"
 MAX_FILE_BYTES = 2 << 30
 # A far picture is waited for, for a tenth of a second and more.
 _FAR_THREADS = 32
-# However many threads read: more at a time would take longer, and memory.
+# However many threads read: more at a time would take longer, and memory. None waits for ever for
+# those that are stalled.
 _decoders = threading.BoundedSemaphore(THREADS)
+_DECODER_SEC = 10.0
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,13 @@ def read_image(image: ImageFile, config: ImageConfig, hashed: bool = False) -> R
     if image.sha256 and image.sha256 != sha256:
         message = "its file is not the one, and the only one, that was captioned; caption it again"
         return ReadImage(None, "changed", message, sha256, len(data), was_read - started)
-    with _decoders:
+    alone = _decoders.acquire(timeout=_DECODER_SEC)
+    try:
         decoding = time.perf_counter()
         decoded, reason, error = _decode(data, config)
+    finally:
+        if alone:
+            _decoders.release()
     seconds = (was_read - started, time.perf_counter() - decoding)
     return ReadImage(decoded, reason, error, sha256, len(data), *seconds)
 
@@ -124,7 +130,7 @@ def read_ahead(
     in_a_row = 0
     for image, read in zip(images, reads, strict=True):
         in_a_row = in_a_row + 1 if read.reason == STALLED else 0
-        if in_a_row == AHEAD_PER_THREAD * threads:
+        if in_a_row == AHEAD_PER_THREAD * THREADS:
             raise CaptionerError(
                 f"none of {in_a_row} images in a row could be read in {limit_sec:g} s, the last "
                 f"one {image.uri}; check the disk or the network, and run the command again"

@@ -6,38 +6,45 @@ from typing import Any
 from pipelines import files
 from pipelines.archives.open_files import OpenFiles
 
-# Where a process reads a far archive at a time: as many units of it as it captions.
-PLACES = 8
+# A block takes a few seconds at most: a read that has not come by then may never come.
+_HUNG_SEC = 20.0
 
 
 class _SharedFile:
     """A file of which threads read ranges, one after the other.
 
-    Args:
+    Attributes:
         uri: opened when it is first read.
+        hung: whether a thread waits for bytes that do not come.
     """
 
     def __init__(self, uri: str) -> None:
-        self.uri = uri
+        self.uri, self.hung = uri, False
         self._lock = threading.Lock()
         self._file: Any = None
 
-    def read(self, offset: int, size: int) -> bytes:
-        """At most `size` bytes from `offset` on, fewer where the file ends."""
-        with self._lock:
-            self._file = self._file or files.open_bytes(self.uri, PLACES)
+    def read(self, offset: int, size: int) -> bytes | None:
+        """At most `size` bytes from `offset` on, fewer where the file ends; None if it is hung."""
+        if not self._lock.acquire(timeout=_HUNG_SEC):
+            self.hung = True
+            return None
+        try:
+            self._file = self._file or files.open_bytes(self.uri)
             self._file.seek(offset)
             return self._file.read(size)
+        finally:
+            self._lock.release()
 
     def close(self) -> None:
-        """Closes the file; the next `read` opens it anew."""
-        with self._lock:
+        """Closes the file; the next `read` opens it anew. One that is hung is left alone."""
+        if self._lock.acquire(blocking=False):
             if self._file:
                 self._file.close()
             self._file = None
+            self._lock.release()
 
 
-_far: OpenFiles[_SharedFile] = OpenFiles(limit=4)
+_far: OpenFiles[_SharedFile] = OpenFiles(limit=16)
 
 
 def read_range(uri: str, offset: int, size: int) -> bytes:
@@ -52,11 +59,20 @@ def read_range(uri: str, offset: int, size: int) -> bytes:
             file.seek(offset)
             data = file.read(size)
     else:
-        # Each thread by itself would fetch a block of many ranges to read its one.
-        with _far.borrow(lambda one: one.uri == uri, lambda: _SharedFile(uri)) as shared:
-            data = shared.read(offset, size)
+        data = _read_shared(uri, offset, size)
     if len(data) != size:
         raise OSError(f"{uri}: truncated: got {len(data)} bytes at {offset}, expected {size}")
+    return data
+
+
+def _read_shared(uri: str, offset: int, size: int) -> bytes:
+    """Each thread by itself would fetch a block of many ranges to read its one."""
+    data = None
+    while data is None:
+        with _far.borrow(
+            lambda one: one.uri == uri and not one.hung, lambda: _SharedFile(uri)
+        ) as shared:
+            data = shared.read(offset, size)
     return data
 
 

@@ -11,6 +11,7 @@ import hashlib
 import io
 import operator
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -28,9 +29,10 @@ from model.config import DEFAULT_MAX_PIXELS, ImageConfig
 from model.errors import CaptionerError
 from model.image import DecodedImage
 from pipelines import files
+from pipelines.archives.containers import close_containers
 from pipelines.captions.own import locate_pictures
 from pipelines.files import is_local
-from pipelines.images import read_image
+from pipelines.images import read_image, threads_for
 from pipelines.pages import render_page
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
@@ -46,6 +48,8 @@ _BOUND_NATS = 100
 _STEPS = [digit * 10**power for power in range(1, 6) for digit in (2, 5, 10)]
 # Column added while reading: a hash of the URI, whose smallest values are spread over an archive.
 _SPREAD = "_spread"
+# Files and folders that readers of a Parquet dataset pass over.
+_HIDDEN = re.compile(r"/[._]")
 Row = dict[str, Any]
 _NAME = operator.itemgetter("image_uri", "model_fingerprint")
 
@@ -183,7 +187,8 @@ def read_captions(folder: str) -> Iterator[pa.Table]:
 def _parts_of(folder: str) -> list[str]:
     """The files that readers of a Parquet dataset take for its parts."""
     names = [uri.removeprefix(folder) for uri in files.list_tree(folder)]
-    return [folder + name for name in names if name.endswith(".parquet") and "/_" not in name]
+    shown = [name for name in names if not _HIDDEN.search(name)]
+    return [folder + name for name in shown if name.endswith(".parquet")]
 
 
 def _read_part(uri: str) -> Iterator[pa.Table]:
@@ -237,7 +242,13 @@ def make_cards(rows: list[Row]) -> list[Card]:
     # Each row is compared with its picture for itself: those of two models may differ.
     found = (dataclasses.replace(image, sha256=None) for image in locate_pictures(rows))
     images = {image.uri: image for image in found}
-    return list(map_ahead(lambda row: make_card(row, images[row["image_uri"]], config), rows))
+    threads = threads_for(images.values())
+    try:
+        return list(
+            map_ahead(lambda row: make_card(row, images[row["image_uri"]], config), rows, threads)
+        )
+    finally:
+        close_containers()
 
 
 def render(title: str, summary: Summary, shown: Shown) -> str:

@@ -9,7 +9,6 @@ from typing import Any
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.archives.members import Member
-from pipelines.ranges import PLACES
 from pipelines.texts import one_line
 
 _ENCRYPTED = 0x1
@@ -76,7 +75,7 @@ class ZipReader:
 
     def _open(self) -> zipfile.ZipFile:
         with contextlib.ExitStack() as stack:
-            file = stack.enter_context(files.open_bytes(self.uri, PLACES))
+            file = stack.enter_context(files.open_bytes(self.uri))
             archive = stack.enter_context(zipfile.ZipFile(file))
             # The first of a name, as the listing has it.
             self._members = {info.filename: info for info in reversed(archive.infolist())}

@@ -47,7 +47,7 @@ CONFIGS = {
     TrainConfig: st.builds(
         TrainConfig,
         epochs=SIZES,
-        self_critical_epochs=st.integers(0, 99),
+        self_critical_epochs=st.integers(1, 99),
         self_critical_passes=st.integers(1, 99),
         batch_size=SIZES,
         learning_rate=POSITIVE,
@@ -138,6 +138,8 @@ def test_options_of_other_configs_are_left_alone() -> None:
         (TrainConfig, "learning_rate", 0.0),
         (TrainConfig, "clip_norm", -1.0),
         (TrainConfig, "patience", 0),
+        (TrainConfig, "self_critical_passes", 0),
+        (TrainConfig, "self_critical_passes", 2),  # of no epochs
         (TrainConfig, "max_length", 1),
         (TrainConfig, "seed", -1),
         (TrainConfig, "seed", 2**31),

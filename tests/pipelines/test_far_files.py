@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipelines import files
-from pipelines.far_files import FarFile
+from pipelines.far_files import Blocks, FarFile
 
 DATA = bytes(range(100))
 places = st.integers(-120, 120)
@@ -47,7 +47,7 @@ def test_it_is_read_like_any_other_file(
     data: bytes, block_bytes: int, blocks: int, steps: list[tuple[int, int] | int]
 ) -> None:
     plain = io.BytesIO(data)
-    with io.BufferedReader(FarFile("far", io.BytesIO(data), blocks, block_bytes)) as far:
+    with io.BufferedReader(FarFile("far", io.BytesIO(data), Blocks(blocks), block_bytes)) as far:
         for step in steps:
             if isinstance(step, int):
                 assert far.read(step) == plain.read(step)
@@ -63,7 +63,7 @@ def test_it_is_read_like_any_other_file(
 @pytest.mark.parametrize(("blocks", "fetched"), [(2, 10), (1, 20)])
 def test_places_that_are_read_in_turns_are_fetched_once(blocks: int, fetched: int) -> None:
     file = Fetched(DATA)
-    far = io.BufferedReader(FarFile("far", file, blocks, block_bytes=10), 1)
+    far = io.BufferedReader(FarFile("far", file, Blocks(blocks), block_bytes=10), 1)
     for at in range(0, 50, 5):
         for place in (at, 50 + at):
             far.seek(place)
@@ -74,16 +74,18 @@ def test_places_that_are_read_in_turns_are_fetched_once(blocks: int, fetched: in
 
 def test_the_rest_is_fetched_at_once() -> None:
     file = Fetched(DATA)
-    far = io.BufferedReader(FarFile("far", file, 1, block_bytes=10))
+    far = io.BufferedReader(FarFile("far", file, Blocks(1), block_bytes=10))
     assert far.read() == DATA
     assert file.reads == [(0, -1)]
 
 
-def test_it_is_closed_with_its_file() -> None:
-    file = io.BytesIO(DATA)
-    with io.BufferedReader(FarFile("far", file, 1)) as far:
+def test_it_is_closed_with_its_file_and_its_blocks_go() -> None:
+    file, kept = io.BytesIO(DATA), Blocks(2)
+    kept.keep(-1, 0, memoryview(b"another's"))
+    with io.BufferedReader(FarFile("far", file, kept)) as far:
         far.read(1)
     assert file.closed
+    assert list(kept._kept) == [(-1, 0)]
 
 
 class Broken(io.BytesIO):

@@ -17,6 +17,7 @@ from PIL import Image
 from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.image import DecodedImage, decode_image
+from pipelines import images as images_module
 from pipelines.images import MAX_FILE_BYTES, ReadImage, read_ahead, read_image
 from pipelines.records import ImageFile
 from pipelines.threads import AHEAD_PER_THREAD, THREADS
@@ -131,6 +132,15 @@ def test_far_pictures_are_waited_for_together_and_decoded_a_few_at_a_time(
     reads = list(read_ahead(images, CONFIG, limit_sec=60))
     assert [read.reason for read in reads] == [None] * 32
     assert most == [True] * 32
+
+
+def test_pictures_that_never_get_decoded_keep_no_other_from_it(
+    picture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.images._decoders", threading.BoundedSemaphore(1))
+    monkeypatch.setattr("pipelines.images._DECODER_SEC", 0.1)
+    assert images_module._decoders.acquire(blocking=False)
+    assert read_file(str(picture), CONFIG).reason is None
 
 
 def test_a_flaw_that_the_listing_found_is_told_and_nothing_is_read(picture: Path) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from pipelines import ranges
 from pipelines.ranges import close_ranges, read_range
 
 DATA = bytes(range(256)) * 40
@@ -45,6 +48,32 @@ def test_a_file_that_ends_before_is_an_error_of_reading(uri: str, offset: int) -
 def test_a_file_that_is_not_there_is_told(uri: str) -> None:
     with pytest.raises(FileNotFoundError):
         read_range(f"{uri}-absent", 0, 1)
+
+
+def test_a_read_that_never_comes_costs_no_other_one(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    memory["memory://bucket/file"] = DATA
+    gate, asked, open_it = threading.Event(), threading.Event(), cloud.open
+
+    class Hung(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            asked.set()
+            gate.wait(60)
+            return super().read(size)
+
+    monkeypatch.setattr(cloud, "open", lambda *_, **__: Hung(DATA))
+    monkeypatch.setattr(ranges, "_HUNG_SEC", 0.1)
+    with ThreadPoolExecutor(5) as pool:
+        first = pool.submit(read_range, "memory://bucket/file", 0, 10)
+        assert asked.wait(60)
+        monkeypatch.setattr(cloud, "open", open_it)
+        others = pool.map(lambda at: read_range("memory://bucket/file", at, 10), range(1, 5))
+        assert list(others) == [DATA[at : at + 10] for at in range(1, 5)]
+        assert not first.done()
+        close_ranges()  # nor does it wait
+        gate.set()
+        assert first.result(60) == DATA[:10]
 
 
 def test_a_far_file_is_opened_once_until_it_is_closed(

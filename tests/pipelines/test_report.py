@@ -252,6 +252,7 @@ def test_captions_of_a_cloud_are_read_through_beam(
         memory[f"memory://bucket/captions/{path.relative_to(captions)}"] = path.read_bytes()
     memory["memory://bucket/captions/_runs/a.parquet"] = b"no part of it"
     memory["memory://bucket/captions/model=a/_b.parquet"] = b"no part of it"
+    memory["memory://bucket/captions/model=a/._c.parquet"] = b"what macOS leaves"
     tables = read_captions("memory://bucket/captions")
     here = pa.concat_tables(read_captions(str(captions)))
     assert pa.concat_tables(tables).equals(here)

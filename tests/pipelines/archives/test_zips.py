@@ -83,9 +83,7 @@ def test_a_zip_is_opened_once_by_all_threads(
     images = listed(write(tmp_path / "a.zip", zip_bytes(members, zipfile.ZIP_DEFLATED)))
     opened = []
     plain = files.open_bytes
-    monkeypatch.setattr(
-        files, "open_bytes", lambda uri, places: opened.append(uri) or plain(uri, places)
-    )
+    monkeypatch.setattr(files, "open_bytes", lambda uri: opened.append(uri) or plain(uri))
     assert read_in_threads(images, 8) == list(members.values())
     assert len(opened) == 1
     close_containers()
