@@ -132,9 +132,7 @@ def main() -> None:
         far = {kind: _SCHEME + uri for kind, uri in sources.items()}
         contenders: dict[str, Callable[[], None]] = {
             "files, near": lambda: read_all(sources["files"], config),
-            "files, far, a thread a core": lambda: read_by_cores(
-                _SCHEME + sources["files"], config
-            ),
+            "files, far, a thread a core": lambda: read_by_cores(far["files"], config),
         }
         for kind, uri in far.items():
             contenders[f"{kind}, far"] = lambda uri=uri: read_all(uri, config)

@@ -31,7 +31,6 @@ from model.image import DecodedImage
 from pipelines import files
 from pipelines.archives.containers import close_containers
 from pipelines.captions.own import locate_pictures
-from pipelines.files import is_local
 from pipelines.images import read_image, threads_for
 from pipelines.pages import render_page
 from pipelines.records import ImageFile
@@ -175,7 +174,11 @@ def read_captions(folder: str) -> Iterator[pa.Table]:
     advice = "expected a folder made by captioner caption"
     parts = [folder] if os.path.isfile(folder) else _parts_of(folder)
     if not parts:
-        what = "Parquet file" if not is_local(folder) or os.path.exists(folder) else "such folder"
+        what = (
+            "such folder"
+            if files.is_local(folder) and not os.path.exists(folder)
+            else "Parquet file"
+        )
         raise CaptionerError(f"--captions {folder}: got no {what}; {advice}")
     for part in parts:
         try:
