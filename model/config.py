@@ -118,9 +118,11 @@ class TrainConfig:
     """How the captioner is trained: by cross-entropy, then by its own captions' CIDEr-D."""
 
     epochs: int = option(12, "passes over the train split by cross-entropy")
-    self_critical_epochs: int = option(0, "epochs of a pass of self-critical training after these")
+    self_critical_epochs: int = option(
+        1, "epochs of a pass of self-critical training after these; 0: none"
+    )
     self_critical_passes: int = option(
-        1, "times that self-critical training begins anew; what they come to is averaged"
+        4, "times that self-critical training begins anew; what they come to is averaged"
     )
     batch_size: int = option(16, "images in a step; each brings all its captions")
     batches_sorted: int = option(
@@ -155,11 +157,6 @@ class TrainConfig:
         _require(
             self.epochs + self.self_critical_epochs > 0,
             f"--epochs: got {self.epochs}, expected above 0, or --self-critical-epochs above 0",
-        )
-        _require(
-            self.self_critical_passes == 1 or self.self_critical_epochs > 0,
-            f"--self-critical-passes: got {self.self_critical_passes}, expected 1 without "
-            "--self-critical-epochs, which says how many epochs a pass has",
         )
         _check(self, "max_length", lambda value: value > 1, "above 1")
         _check(self, "self_critical_samples", lambda value: value > 1, "2 or more")
@@ -277,6 +274,13 @@ class RunConfig:
     train: TrainConfig
     concepts: tuple[str, ...] = ()
     init_from: str | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            self.train.epochs > 0 or self.init_from is not None,
+            "--epochs: got 0, expected above 0 without --init-from: self-critical training "
+            "goes on from a trained model",
+        )
 
 
 @dataclass(frozen=True)

@@ -48,12 +48,12 @@ def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFi
     seen: set[bytes] = set()
     for place, path in _paths(uri, image_column):
         checked = _check_path(path, f"{_WHAT} {uri}, {place}")
+        resolved = _resolve(folder, checked)
         # Digests of names take a third of their memory.
-        digest = hashlib.blake2b(checked.encode(), digest_size=16).digest()
+        digest = hashlib.blake2b(resolved.encode(), digest_size=16).digest()
         if digest in seen:
             continue
         seen.add(digest)
-        resolved = _resolve(folder, checked)
         size, modified = _local_status(resolved)
         yield ImageFile(resolved, checked, size, modified_usec=modified)
 

@@ -195,13 +195,31 @@ def _parts_of(folder: str) -> list[str]:
 
 
 def _read_part(uri: str) -> Iterator[pa.Table]:
+    """The rows of one file, whichever program wrote them: each has its own names and sizes."""
     with files.open_bytes(uri) as file, pq.ParquetFile(file) as parquet:
-        types = {column.name: column.type for column in parquet.schema_arrow}
-        wrong = [column.name for column in CAPTIONS if types.get(column.name) != column.type]
-        if wrong:
-            raise ValueError(f"columns missing or of another type: {', '.join(wrong)}")
+        missing = [name for name in CAPTIONS.names if name not in parquet.schema_arrow.names]
+        if missing:
+            raise ValueError(f"columns missing: {', '.join(missing)}")
+        _as_captions(parquet.schema_arrow.empty_table())  # types tell, where there is no row
         for batch in parquet.iter_batches(columns=CAPTIONS.names):
-            yield pa.Table.from_batches([batch]).select(CAPTIONS.names)
+            yield _as_captions(pa.Table.from_batches([batch]))
+
+
+def _as_captions(rows: pa.Table) -> pa.Table:
+    """`rows` with the columns and types of the schema of captions.
+
+    Raises:
+        ValueError: if a column cannot have its type.
+    """
+    columns = []
+    for field in CAPTIONS:
+        try:
+            columns.append(rows[field.name].cast(field.type, safe=False))
+        except pa.ArrowException as error:
+            raise ValueError(
+                f"column {field.name}: got {rows[field.name].type}, expected {field.type}"
+            ) from error
+    return pa.table(columns, CAPTIONS)
 
 
 class Card(NamedTuple):

@@ -14,11 +14,14 @@ from pipelines.texts import lines_of, parse_json, read_text, shorten
 # Names under which a column of pictures is found without being named, the likeliest first. Beside
 # others, `image_id` is a number.
 IMAGE_COLUMNS = tuple(
-    "image file_name filename file path image_path image_uri uri image_id".split()
+    "image file_name filename file path image_path image_name image_uri uri image_id".split()
 )
 # The library's own limit is for lines of a terminal; a caption may be a book.
 csv.field_size_limit(sys.maxsize)
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+# What tables that are called CSV have in place of commas: Excel, where a comma is in numbers, and
+# Flickr30k's captions.
+_OTHER_DELIMITERS = ";|\t"
 
 
 @dataclass(frozen=True)
@@ -74,8 +77,17 @@ def pick_column(
     return found
 
 
+def delimiter_of(header: str, expected: str) -> str:
+    """The sign between names of columns: `expected`, unless `header` has another in its place."""
+    others = (sign for sign in _OTHER_DELIMITERS if sign in header)
+    return expected if expected in header else next(others, expected)
+
+
 def read_delimited(uri: str, delimiter: str, what: str) -> Table:
     """The CSV or TSV file `uri`, whose first row names its columns.
+
+    Args:
+        delimiter: between cells, unless the first row has none and one that is common elsewhere.
 
     Raises:
         CaptionerError: if it cannot be read, is empty or malformed; the message names the line.
@@ -83,8 +95,11 @@ def read_delimited(uri: str, delimiter: str, what: str) -> Table:
     """
     where = f"{what} {uri}"
     # newline="": a line break inside of quotes is part of the cell and stays what it is.
-    text = io.StringIO(read_text(uri, what), newline="")
-    rows = _parse_delimited(text, delimiter, where)
+    text = read_text(uri, what)
+    _, first = next(lines_of(text), (0, ""))
+    delimiter = delimiter_of(first, delimiter)
+    lines = io.StringIO(text, newline="")
+    rows = _parse_delimited(lines, delimiter, f"{delimiter} " in first, where)
     line, header = next(rows, (0, []))
     columns = [name.strip() for name in header]
     if not columns:
@@ -97,10 +112,14 @@ def read_delimited(uri: str, delimiter: str, what: str) -> Table:
 
 
 def _parse_delimited(
-    text: io.StringIO, delimiter: str, where: str
+    lines: io.StringIO, delimiter: str, spaced: bool, where: str
 ) -> Iterator[tuple[int, list[str]]]:
-    """Rows with the lines that they start on; blank lines are none."""
-    reader = csv.reader(text, delimiter=delimiter, strict=True)
+    """Rows with the lines that they start on; blank lines are none.
+
+    Args:
+        spaced: whether a blank after a delimiter is none of the cell.
+    """
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=spaced, strict=True)
     while True:
         line = reader.line_num + 1
         try:

@@ -39,6 +39,7 @@ TINY_RUN = {
     "attention_units": 32,
     "dropout": 0.0,
     "epochs": 12,
+    "self_critical_epochs": 0,
     "batch_size": 6,
     "learning_rate": 1e-2,
     "patience": 12,

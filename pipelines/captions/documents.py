@@ -102,9 +102,10 @@ def read_coco(uri: str) -> Iterator[FoundCaption]:
         if not isinstance(image_id, _ID_TYPES) or image_id not in names:
             raise _unexpected(where, annotation, expected, f"no image has the id {image_id!r}")
         name = names[image_id]
-        if not (isinstance(name, str) and isinstance(text, str)):
-            raise _unexpected(where, annotation, expected, "name or caption is no text")
-        yield FoundCaption(name, text, None, place)
+        if not isinstance(name, str):
+            raise _unexpected(where, annotation, expected, "its name is no text")
+        for caption in captions_of(text, where):
+            yield FoundCaption(name, caption, None, place)
 
 
 def _names_by_id(images: list[Any], uri: str) -> dict[Any, Any]:

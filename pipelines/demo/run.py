@@ -30,7 +30,8 @@ _TABLE_ROWS = 12
 _DATASET_OPTIONS = "--image-size-px 64 --min-count 1 --split-ratios 0.9,0.05,0.05"
 _MODEL_OPTIONS = (
     "--encoder cnn --embedding-dim 96 --hidden-dim 192 --heads 6 --dropout 0 --concepts 0 "
-    "--batch-size 8 --batches-sorted 1 --label-smoothing 0 --averaging 0.9 --patience 100"
+    "--batch-size 8 --batches-sorted 1 --label-smoothing 0 --averaging 0.9 --patience 100 "
+    "--self-critical-epochs 0"
 )
 
 

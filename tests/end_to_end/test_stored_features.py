@@ -24,7 +24,7 @@ from pipelines.splits import hash_fraction
 
 ENCODER, VIEWS, SIZE = "MobileNetV2", 3, ImageConfig(32)
 TINY = ["--hidden-dim", "32", "--embedding-dim", "16", "--concepts", "3", "--epochs", "1"]
-TINY += ["--self-critical-epochs", "1", "--decoder-layers", "1"]
+TINY += ["--self-critical-passes", "1", "--decoder-layers", "1"]
 
 
 @pytest.fixture(scope="module")

@@ -47,7 +47,7 @@ CONFIGS = {
     TrainConfig: st.builds(
         TrainConfig,
         epochs=SIZES,
-        self_critical_epochs=st.integers(1, 99),
+        self_critical_epochs=st.integers(0, 99),
         self_critical_passes=st.integers(1, 99),
         batch_size=SIZES,
         learning_rate=POSITIVE,
@@ -133,13 +133,13 @@ def test_options_of_other_configs_are_left_alone() -> None:
         (ModelConfig, "glance_dim", -1),
         (ModelConfig, "dropout", 1.0),
         (ModelConfig, "dropout", -0.1),
-        (TrainConfig, "epochs", 0),
+        (TrainConfig, "epochs", -1),
+        (TrainConfig, "self_critical_epochs", -1),
         (TrainConfig, "batch_size", 0),
         (TrainConfig, "learning_rate", 0.0),
         (TrainConfig, "clip_norm", -1.0),
         (TrainConfig, "patience", 0),
         (TrainConfig, "self_critical_passes", 0),
-        (TrainConfig, "self_critical_passes", 2),  # of no epochs
         (TrainConfig, "max_length", 1),
         (TrainConfig, "seed", -1),
         (TrainConfig, "seed", 2**31),
@@ -163,6 +163,16 @@ def test_options_of_other_configs_are_left_alone() -> None:
 def test_a_value_out_of_range_is_named_with_its_option(cls: type, name: str, value: Any) -> None:
     with pytest.raises(CaptionerError, match=f"--{name.replace('_', '-')}: got {value}, expected"):
         cls(**{name: value})
+
+
+def test_a_run_trains_and_begins_with_cross_entropy_or_another_run() -> None:
+    with pytest.raises(CaptionerError, match="--epochs: got 0, expected above 0, or --self"):
+        TrainConfig(epochs=0, self_critical_epochs=0)
+    train = TrainConfig(epochs=0, self_critical_epochs=1)
+    run = "fingerprint", "pillow-1", 99, ImageConfig(), ModelConfig(), train
+    with pytest.raises(CaptionerError, match="--epochs: got 0, expected above 0 without --init"):
+        RunConfig(*run)
+    assert RunConfig(*run, init_from="/run").train == train
 
 
 def test_configs_are_frozen() -> None:

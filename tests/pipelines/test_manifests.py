@@ -58,17 +58,20 @@ def test_a_remote_manifest_names_remote_pictures(memory: dict[str, bytes], suffi
 
 def test_absolute_paths_and_uris_are_taken_as_they_are(tmp_path: Path) -> None:
     picture = write(tmp_path / "elsewhere" / "a.jpg", b"1234")
-    paths = [picture, "memory://bucket/b.jpg", "../elsewhere/a.jpg", "./a.jpg", f"file://{picture}"]
+    paths = [picture, "memory://bucket/b.jpg", "./a.jpg"]
     uri = write(tmp_path / "lists" / "list.txt", "\n".join(paths).encode())
     images = listed(uri)
     assert [image.image_id for image in images] == paths
-    assert [image.uri for image in images] == [
-        *paths[:2],
-        picture,
-        f"{tmp_path}/lists/a.jpg",
-        picture,
-    ]
-    assert [image.byte_size for image in images] == [4, 0, 4, 0, 4]
+    assert [image.uri for image in images] == [*paths[:2], f"{tmp_path}/lists/a.jpg"]
+    assert [image.byte_size for image in images] == [4, 0, 0]
+
+
+def test_a_picture_counts_once_however_it_is_spelled(tmp_path: Path) -> None:
+    picture = write(tmp_path / "elsewhere" / "a.jpg", b"1234")
+    paths = ["../elsewhere/a.jpg", picture, f"file://{picture}", "./../elsewhere/a.jpg"]
+    uri = write(tmp_path / "lists" / "list.txt", "\n".join(paths).encode())
+    (image,) = listed(uri)
+    assert (image.uri, image.image_id, image.byte_size) == (picture, paths[0], 4)
 
 
 def test_a_picture_that_is_missing_is_listed_all_the_same(tmp_path: Path) -> None:
@@ -102,10 +105,13 @@ def test_uris_of_the_file_system_may_be_spelled_as_uris(tmp_path: Path) -> None:
     picture, literal = tmp_path / "pelé 1.jpg", tmp_path / "a%20b.jpg"
     for path in (picture, literal):
         path.write_bytes(b"picture")
-    lines = [picture.as_uri(), f"file://{literal}", f"file://localhost{picture}"]
-    images = listed(write(tmp_path / "list.txt", "\n".join(lines).encode()))
-    assert [image.uri for image in images] == [str(picture), str(literal), str(picture)]
-    assert all(image.byte_size == 7 for image in images)
+    for spelled, path in [
+        (picture.as_uri(), picture),
+        (f"file://{literal}", literal),
+        (f"file://localhost{picture}", picture),
+    ]:
+        (image,) = listed(write(tmp_path / "list.txt", spelled.encode()))
+        assert (image.uri, image.byte_size) == (str(path), 7)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv"])

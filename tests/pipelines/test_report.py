@@ -12,6 +12,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -266,12 +268,36 @@ def test_one_file_of_captions_is_enough(captions: Path) -> None:
     assert pa.concat_tables(read_captions(str(part))).num_rows == pq.read_metadata(part).num_rows
 
 
+@pytest.mark.parametrize("program", ["duckdb", "pandas", "polars"])
+def test_rows_that_another_program_chose_are_shown(
+    captions: Path, tmp_path: Path, program: str
+) -> None:
+    chosen = tmp_path / "chosen" / "rows.parquet"
+    chosen.parent.mkdir()
+    source = f"{captions}/model=*/part-*.parquet"
+    if program == "duckdb":
+        duckdb.sql(f"copy (from read_parquet('{source}') order by score) to '{chosen}'")
+    elif program == "pandas":
+        pq.read_table(captions).to_pandas().to_parquet(chosen)
+    else:
+        pl.read_parquet(source).write_parquet(chosen)
+    expected = pa.concat_tables(read_captions(str(captions))).sort_by("image_uri")
+    found = pa.concat_tables(read_captions(str(chosen))).sort_by("image_uri")
+    assert found.to_pylist() == expected.to_pylist()
+    assert make(chosen).by_id == make(captions).by_id
+
+
 @pytest.mark.parametrize(
     ("name", "schema", "message"),
     [
         (None, None, "captions: got no such folder; expected a folder made by captioner caption"),
         ("_part-0.parquet", CAPTIONS, "captions: got no Parquet file"),
-        ("x.parquet", REJECTS, "x.parquet: columns missing or of another type: container, member"),
+        ("x.parquet", REJECTS, "x.parquet: columns missing: container, member"),
+        (
+            "x.parquet",
+            CAPTIONS.set(0, pa.field("image_uri", pa.list_(pa.string()))),
+            "x.parquet: column image_uri: got list<element: string>, expected string",
+        ),
         ("cut.parquet", None, "cut.parquet: "),
     ],
 )

@@ -152,6 +152,14 @@ def test_coco_json_gives_its_captions_in_order(tmp_path: Path) -> None:
     assert read(read_coco, tmp_path, bare) == expected
 
 
+def test_an_annotation_without_text_has_an_empty_caption_and_several_may_be_a_list(
+    tmp_path: Path,
+) -> None:
+    annotations = [{"image_id": 7, "caption": None}, {"image_id": 7, "caption": ["A dog", "Dogs"]}]
+    found = read(read_coco, tmp_path, json.dumps({**COCO, "annotations": annotations}))
+    assert [caption[:2] for caption in found] == [("b.jpg", ""), ("b.jpg", "A dog"), ("b.jpg", "Dogs")]
+
+
 def test_an_id_of_two_pictures_is_an_error_that_names_both(tmp_path: Path) -> None:
     again = {**COCO, "images": [*COCO["images"], {"id": 7, "file_name": "b.jpg"}]}
     assert len(read(read_coco, tmp_path, json.dumps(again))) == 2
@@ -202,8 +210,7 @@ def test_json_that_is_no_coco_is_an_error(tmp_path: Path, data: str, words: str)
         ({"image_id": 99, "caption": "A dog"}, "(no image has the id 99)"),
         ({"image_id": 7}, "'caption'"),
         ({"caption": "A dog"}, "'image_id'"),
-        ({"image_id": 7, "caption": None}, "None"),
-        ({"image_id": 7, "caption": 5}, "5"),
+        ({"image_id": 7, "caption": 5}, "got 5, expected a caption or a list of captions"),
         ("A dog", "got 'A dog', expected 'caption' and the 'image_id' of one of its images"),
         ({"image_id": [7], "caption": "A dog"}, "(no image has the id [7])"),
     ],

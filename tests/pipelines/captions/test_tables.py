@@ -319,6 +319,19 @@ def test_a_caption_of_nothing_is_an_empty_one_that_will_be_counted(tmp_path: Pat
     assert read(tmp_path, lines({"image": "a", "text": None}), ".jsonl")[0][:2] == ("a", "")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        "image;caption\na.jpg;A dog, and a cat\n",
+        "image_name| comment_number| comment\na.jpg| 0| A dog, and a cat\n",
+        "image\tcaption\na.jpg\tA dog, and a cat\n",
+        'image, caption\na.jpg, "A dog, and a cat"\n',
+    ],
+)
+def test_what_stands_in_place_of_commas_is_seen_in_the_first_row(tmp_path: Path, data: str) -> None:
+    assert read(tmp_path, data) == [("a.jpg", "A dog, and a cat", None, "line 2")]
+
+
 # Parquet
 
 
