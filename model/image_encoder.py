@@ -2,18 +2,22 @@
 
 import inspect
 import math
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import keras
+import numpy as np
 from keras import ops
 
 from model.errors import CaptionerError
 
-CNN = "cnn"
+CNN, IMAGENET = "cnn", "imagenet"
 _CNN_FILTERS = (32, 64, 128)
 # Statistics of small batches follow the weights within an epoch of a few hundred steps.
 _NORM_MOMENTUM = 0.9
+# Of its red, green and blue.
+_IMAGENET_DEVIATIONS = (0.229, 0.224, 0.225)
 
 
 class ImageEncoder(keras.layers.Layer):
@@ -33,8 +37,8 @@ class ImageEncoder(keras.layers.Layer):
     Call with `uint8[B, H, W, 3]`; returns `float[B, P, C]`, P patches of C channels in row order.
 
     Raises:
-        CaptionerError: if the name or the layer is unknown, or the weights are absent or of another
-            network.
+        CaptionerError: if the name or the layer is unknown, the weights are absent or of another
+            network, or the network cannot see pictures of this size.
     """
 
     def __init__(
@@ -112,29 +116,67 @@ def _small_cnn(shape: tuple[int, int, int]) -> keras.Model:
     return network
 
 
-def _application_module(name: str) -> ModuleType:
-    """The module of `keras.applications` that holds the network and its `preprocess_input`."""
-    for _, module in inspect.getmembers(keras.applications, inspect.ismodule):
-        if inspect.isfunction(getattr(module, name, None)) and hasattr(module, "preprocess_input"):
-            return module
-    known = [n for n, _ in inspect.getmembers(keras.applications, inspect.isfunction)]
-    raise CaptionerError(f"--encoder: got {name!r}, expected {CNN!r} or one of {', '.join(known)}")
+def _find_application(name: str) -> Callable[..., keras.Model]:
+    """The function of `keras.applications` that builds the network.
+
+    Raises:
+        CaptionerError: if there is none.
+    """
+    known = dict(inspect.getmembers(keras.applications, inspect.isfunction))
+    if name not in known:
+        raise CaptionerError(
+            f"--encoder: got {name!r}, expected {CNN!r} or one of {', '.join(known)}"
+        )
+    return known[name]
 
 
 def _application(name: str, weights: str | None, shape: tuple[int, int, int]) -> tuple:
     """The `(scaling, network)` of a `keras.applications` network without its classifier."""
-    module = _application_module(name)
-    if weights not in (None, "imagenet") and not Path(weights).is_file():
+    build = _find_application(name)
+    if weights not in (None, IMAGENET) and not Path(weights).is_file():
         raise CaptionerError(f"--encoder-weights: there is no file {weights!r}; check the path")
-    build = getattr(module, name)
     try:
-        network = build(weights=weights, include_top=False, input_shape=shape)
+        # Without weights first, wherever they come from: it is one graph, of which a run's
+        # checkpoint and a bundle's weights know nothing else.
+        network = build(weights=None, include_top=False, input_shape=shape)
+    except ValueError as error:
+        raise CaptionerError(
+            f"--encoder {name} cannot see pictures of {shape[0]} px: {error}; preprocess with "
+            "another --image-size-px"
+        ) from error
+    try:
+        if weights == IMAGENET:
+            known = build(weights=IMAGENET, include_top=False, input_shape=shape)
+            _copy_weights(known, network)
+        elif weights is not None:
+            network.load_weights(weights)
     except Exception as error:
-        if weights is None:
-            raise
         # Keras raises ValueError, OSError or plain Exception, by what is wrong with the weights.
         raise CaptionerError(
             f"--encoder-weights: got {weights!r}, expected weights of {name} without its "
             f"classifier (include_top=False): {error}"
         ) from error
-    return module.preprocess_input, network
+    _correct_variance(network)
+    return sys.modules[build.__module__].preprocess_input, network
+
+
+def _copy_weights(known: keras.Model, network: keras.Model) -> None:
+    """Gives `network` the weights of `known`, which may have more layers, but none of weights."""
+    pairs = ([layer for layer in model.layers if layer.weights] for model in (known, network))
+    for theirs, ours in zip(*pairs, strict=True):
+        ours.set_weights(theirs.get_weights())
+
+
+def _correct_variance(network: keras.Model) -> None:
+    """Squares the standard deviations that ImageNet's weights of EfficientNet have for variances.
+
+    Keras makes good for them with one layer more, for the name `imagenet` alone: weights from a
+    file, or those of a checkpoint, would be another network's
+    (https://github.com/tensorflow/tensorflow/issues/49930).
+    """
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.Normalization) and layer.input_variance is None:
+            variance = ops.convert_to_numpy(layer.adapt_variance)
+            if np.allclose(variance, _IMAGENET_DEVIATIONS, rtol=1e-3):
+                layer.adapt_variance.assign(variance**2)
+            layer.finalize_state()  # which weights that are assigned one by one leave out

@@ -78,7 +78,12 @@ def test_a_frozen_network_drops_nothing_in_training() -> None:
 
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("MobileNetV2", "mobilenet_v2"), ("EfficientNetB0", "efficientnet"), ("VGG16", "vgg16")],
+    [
+        ("MobileNetV2", "mobilenet_v2"),
+        ("MobileNetV3Small", "mobilenet_v3"),
+        ("EfficientNetB0", "efficientnet"),
+        ("VGG16", "vgg16"),
+    ],
 )
 def test_pixels_are_scaled_as_the_network_expects(name: str, module: str) -> None:
     encoder = ImageEncoder(name, None, image_size_px=32)
@@ -116,6 +121,33 @@ def test_weights_are_read_from_a_file(tmp_path: Path, mobilenet: ImageEncoder) -
     keras.utils.set_random_seed(2)
     loaded = ImageEncoder("MobileNetV2", str(path), 64)
     assert_alike(loaded(PICTURES), mobilenet(PICTURES))
+
+
+def test_imagenet_weights_come_to_the_same_from_wherever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = keras.applications.EfficientNetB0
+    keras.utils.set_random_seed(3)
+    published = build(weights=None, include_top=False, input_shape=(64, 64, 3))
+    moments = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225], 1
+    published.layers[2].set_weights([np.array(moment) for moment in moments])
+    files = [str(tmp_path / "published.weights.h5"), str(tmp_path / "kept.weights.h5")]
+    published.save_weights(files[0])
+    monkeypatch.setattr("keras.src.utils.file_utils.get_file", lambda *_, **__: files[0])
+    expected = build(weights="imagenet", include_top=False, input_shape=(64, 64, 3))(
+        PICTURES.astype("float32")
+    )
+    encoder = ImageEncoder("EfficientNetB0", "imagenet", 64)
+    encoder.network.save_weights(files[1])
+    grids = [encoder(PICTURES), *(ImageEncoder("EfficientNetB0", f, 64)(PICTURES) for f in files)]
+    for grid in grids:
+        assert_alike(np.asarray(grid).reshape(expected.shape), expected)
+
+
+def test_pictures_that_a_network_cannot_see_are_told() -> None:
+    words = "--encoder InceptionV3 cannot see pictures of 64 px: .* at least 75x75"
+    with pytest.raises(CaptionerError, match=words):
+        ImageEncoder("InceptionV3", None, 64)
 
 
 def test_fine_tuning_frees_the_layers_from_one_on() -> None:
