@@ -1,6 +1,8 @@
 """Checkpoints of a run: one folder an epoch, there whole or not at all."""
 
+import errno
 import json
+import math
 import os
 import shutil
 from dataclasses import asdict, dataclass, replace
@@ -10,10 +12,13 @@ from typing import TYPE_CHECKING
 import keras
 
 from model.errors import CaptionerError
+from model.whole_files import load_weights, write_whole
 
 if TYPE_CHECKING:
     from model.training import Training
 
+# What a checkpoint takes beside its numbers of four bytes.
+_MARGIN_BYTES = 1 << 20
 _CAPTIONER, _TRAINING, _PROGRESS = "captioner.weights.h5", "training.weights.h5", "progress.json"
 
 
@@ -80,13 +85,14 @@ class Checkpoints:
         shutil.rmtree(temporary, ignore_errors=True)
         try:
             temporary.mkdir(parents=True)
+            _check_room(temporary, training)
             with training.averages.in_place():
                 training.captioner.save_weights(temporary / _CAPTIONER)
             training.save_weights(temporary / _TRAINING)
             _write_progress(temporary, progress)
             shutil.rmtree(target, ignore_errors=True)
             os.replace(temporary, target)
-        except OSError as error:
+        except (OSError, RuntimeError) as error:  # h5py raises either
             shutil.rmtree(temporary, ignore_errors=True)
             raise CaptionerError(
                 f"the checkpoint of epoch {progress.epoch} cannot be written to {self.folder} "
@@ -101,31 +107,53 @@ class Checkpoints:
         _write_progress(self._epoch_folder(progress.epoch), progress)
 
     def progress(self) -> Progress:
-        """How far the run has come."""
+        """How far the run has come.
+
+        Raises:
+            CaptionerError: if the last checkpoint does not tell.
+        """
         epochs = self._epochs()
         if not epochs:
             return Progress()
         path = self._epoch_folder(epochs[-1]) / _PROGRESS
-        return Progress(**json.loads(path.read_text(encoding="utf-8")))
+        try:
+            return Progress(**json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            raise CaptionerError(
+                f"{path}: expected what a checkpoint tells of its run, got {error}; delete "
+                f"{path.parent}, and go on from the epoch before"
+            ) from error
 
     def load(self, training: "Training", epoch: int) -> None:
         """Loads an epoch's state of a compiled `training`, the optimiser's included."""
-        training.load_weights(self._epoch_folder(epoch) / _TRAINING)
+        load_weights(training, self._epoch_folder(epoch) / _TRAINING)
 
     def load_best(self, captioner: keras.Model) -> int:
         """Loads the weights of the highest validation CIDEr; returns their epoch.
 
         Raises:
-            CaptionerError: if the run has no checkpoint.
+            CaptionerError: if the run has no checkpoint, or one that cannot be loaded.
         """
         progress = self.progress()
         if not progress.epoch:
             raise CaptionerError(f"{self.folder} holds no checkpoint; run captioner train first")
-        captioner.load_weights(self._epoch_folder(progress.best_epoch) / _CAPTIONER)
+        load_weights(captioner, self._epoch_folder(progress.best_epoch) / _CAPTIONER)
         return progress.best_epoch
 
 
+def _check_room(folder: Path, training: "Training") -> None:
+    """Raises:
+    OSError: if the disk has no room for a checkpoint: HDF5 may crash where it finds that out.
+    """
+    optimiser = getattr(training, "optimizer", None)  # absent before it is compiled
+    variables = [*training.captioner.variables, *training.variables]
+    variables += optimiser.variables if optimiser else []
+    wanted = _MARGIN_BYTES + 4 * sum(math.prod(variable.shape) for variable in variables)
+    free = shutil.disk_usage(folder).free
+    if free < wanted:
+        raise OSError(errno.ENOSPC, f"{free} bytes are free, {wanted} wanted")
+
+
 def _write_progress(folder: Path, progress: Progress) -> None:
-    temporary = folder / f"_{_PROGRESS}.tmp"
-    temporary.write_text(json.dumps(asdict(progress), indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, folder / _PROGRESS)
+    text = json.dumps(asdict(progress), indent=2) + "\n"
+    write_whole(folder / _PROGRESS, text.encode())

@@ -7,6 +7,7 @@ from model.caption_graph import CaptionGraph
 from model.captioner import build_captioner
 from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
 from model.vocabulary import read_vocabulary
+from model.whole_files import load_weights
 
 
 def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> CaptionGraph:
@@ -22,5 +23,5 @@ def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> Ca
     concept_ids = tuple(vocabulary.tokens.index(word) for word in config.concepts)
     model = dataclasses.replace(config.model, encoder_weights=None)
     captioner = build_captioner(model, config.image, len(vocabulary), concept_ids, trained_length)
-    captioner.load_weights(folder / WEIGHTS_FILE)
+    load_weights(captioner, folder / WEIGHTS_FILE)
     return CaptionGraph(captioner, vocabulary, config.sampler, config.max_length, config.image)

@@ -1,7 +1,11 @@
 """The folder of a run: its configuration, and the captioner that it trained."""
 
+import contextlib
 import dataclasses
+import fcntl
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +25,18 @@ from model.errors import CaptionerError
 from model.image import check_decoder_version
 from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET
 from model.vocabulary import Vocabulary, read_vocabulary
+from model.whole_files import load_weights, write_whole
 
 
-def open_run(folder: Path, config: RunConfig) -> None:
-    """Makes the run's folder, or checks that it is a run of the same configuration.
+def check_run(folder: Path, config: RunConfig, words: bytes) -> None:
+    """Checks that the run's folder may be made, or is one of the same configuration.
+
+    Args:
+        words: the `vocabulary.txt` of its dataset.
 
     Raises:
-        CaptionerError: if it is a file, or holds something else, or a run of another configuration.
+        CaptionerError: if it is a file, or holds something else, or a run of another configuration
+            or vocabulary.
     """
     check_output_folder(folder)
     if (folder / RUN_FILE).exists():
@@ -37,22 +46,64 @@ def open_run(folder: Path, config: RunConfig) -> None:
                 f"--output {folder} already holds a run of another dataset or other options; "
                 f"choose another folder or delete this one (differing: {_differing(found, config)})"
             )
+        vocabulary = folder / VOCABULARY_FILE
+        if vocabulary.exists() and vocabulary.read_bytes() != words:
+            raise CaptionerError(
+                f"--output {folder} holds a run of other words than the dataset's "
+                f"{VOCABULARY_FILE}, though of the same fingerprint: one of the two was changed; "
+                "make the dataset again, or choose another folder"
+            )
         return
     if folder.exists() and any(folder.iterdir()):
         raise CaptionerError(
             f"--output {folder} holds files that are no run; choose another folder or empty it"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / RUN_FILE).write_text(to_json(config), encoding="utf-8")
 
 
-def _differing(found: RunConfig, wanted: RunConfig) -> str:
+@contextlib.contextmanager
+def open_run(folder: Path, config: RunConfig, words: bytes) -> Iterator[None]:
+    """Makes the run's folder, if need be; within, no other process trains into it.
+
+    Args:
+        words: the `vocabulary.txt` of its dataset.
+
+    Raises:
+        CaptionerError: as `check_run`, or if it cannot be written, or another process trains.
+    """
+    check_run(folder, config, words)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # First: a folder with anything else in it is no run.
+        for name, data in ((RUN_FILE, to_json(config).encode()), (VOCABULARY_FILE, words)):
+            if not (folder / name).exists():
+                write_whole(folder / name, data)
+    except OSError as error:
+        raise CaptionerError(
+            f"--output {folder} cannot be written ({error}); make room or choose another folder, "
+            "and run the same command again"
+        ) from error
+    with (folder / RUN_FILE).open("rb") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise CaptionerError(
+                f"--output {folder}: another process trains into it; let it end, or choose another "
+                "folder"
+            ) from error
+        except OSError:  # a file system without locks
+            pass
+        yield
+
+
+def _differing(found: Any, wanted: Any) -> str:
     """The fields that differ, as ``name: got X, asked for Y``."""
     parts = []
-    for name in RunConfig.__dataclass_fields__:
-        old, new = getattr(found, name), getattr(wanted, name)
-        if old != new:
-            parts.append(f"{name}: got {old}, asked for {new}")
+    for field in dataclasses.fields(found):
+        old, new = getattr(found, field.name), getattr(wanted, field.name)
+        if old != new and dataclasses.is_dataclass(old):
+            parts.append(_differing(old, new))
+        elif old != new:
+            parts.append(f"{field.name}: got {old}, asked for {new}")
     return "; ".join(parts)
 
 
@@ -127,7 +178,7 @@ def _load_weights(captioner: Captioner, folder: Path) -> None:
             f"--init-from {folder} has no {WEIGHTS_FILE}; export the bundle again, or give the "
             "run that it was made of"
         )
-    captioner.load_weights(folder / WEIGHTS_FILE)
+    load_weights(captioner, folder / WEIGHTS_FILE)
 
 
 def _check_encoder(folder: Path, stored: list[np.ndarray], loaded: list[np.ndarray]) -> None:

@@ -35,8 +35,8 @@ from model.dataset import (
 )
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
-from model.run_config import RUN_FILE, configure, encoder_weights
-from model.run_folder import make_captioner, open_run, start_from
+from model.run_config import configure, encoder_weights
+from model.run_folder import check_run, make_captioner, open_run, start_from
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
 from model.validation import Validator
 from model.vocabulary import Vocabulary
@@ -74,7 +74,9 @@ class Trainer:
         self.checkpoints = Checkpoints(folder)
         train = config.train
         self.steps = math.ceil(info.examples["train"] / train.batch_size)
-        self.examples = number(read_split(dataset, "train", info, cached=True, seed=train.seed))
+        # Another seed for each start: a resumed run sees other views than its first epochs.
+        seed = train.seed + self.checkpoints.progress().epoch
+        self.examples = number(read_split(dataset, "train", info, cached=True, seed=seed))
         validation = read_split(dataset, "validation", info, cached=True)
         self.validator = Validator(
             captioner,
@@ -150,7 +152,7 @@ class Trainer:
         )
         if save.out_of_patience:  # killed before it was told
             return progress
-        # Another seed for each start: a resumed run does not see the first epochs' order again.
+        # Another order for each start, too.
         batches = training_batches(
             fill_up(self.examples, self.strategy.num_replicas_in_sync),
             train.batch_size,
@@ -176,9 +178,10 @@ class Trainer:
             StopOnNaN(),
             ShowSpeed(save.captions / self.steps),
             save,
-            ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),
             WriteHistory(str(self.folder / history), append=True),
             keras.callbacks.TensorBoard(str(self.folder / "logs"), write_graph=False),
+            # Last: it takes long, and a run killed in it would lack the row.
+            ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),
         ]
 
 
@@ -200,6 +203,11 @@ def compiles(config: RunConfig, self_critical: bool) -> bool:
 
 
 def _check_dataset(dataset: Path, info: DatasetInfo) -> None:
+    if not info.examples.get("train"):
+        raise CaptionerError(
+            f"{dataset} has no train split to learn from; give captioner preprocess a --train-list "
+            "or --split-ratios with a first share"
+        )
     if not info.examples.get("validation"):
         raise CaptionerError(
             f"{dataset} has no validation split to choose the best epoch by; give captioner "
@@ -227,25 +235,23 @@ def run(options: argparse.Namespace) -> int:
     train, init_from = config.train, config.init_from
     keras.utils.set_random_seed(train.seed)
     keras.mixed_precision.set_global_policy(train.precision)
-    if (folder / RUN_FILE).exists():
-        open_run(folder, config)
-        progress = Checkpoints(folder).progress()
-        if progress.ended:
-            print(f"{folder} is trained ({progress.ended}): nothing to do.")
-            return 0
+    words = (dataset / VOCABULARY_FILE).read_bytes()
+    check_run(folder, config, words)
+    progress = Checkpoints(folder).progress()
+    if progress.ended:
+        print(f"{folder} is trained ({progress.ended}): nothing to do.")
+        return 0
     strategy = make_strategy()
     _check_batch_size(train, strategy)
     with strategy.scope():
         captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
-    words = (dataset / VOCABULARY_FILE).read_bytes()
-    if init_from and not Checkpoints(folder).progress().epoch:
+    if init_from and not progress.epoch:
         start_from(captioner, config, Path(init_from), words)
-    open_run(folder, config)
-    (folder / VOCABULARY_FILE).write_bytes(words)
     _print_start(captioner, config, info)
     with whole_shards(dataset):
         trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
-        progress = trainer.run()
+        with open_run(folder, config, words):
+            progress = trainer.run()
     print(
         f"{progress.ended} after epoch {progress.epoch}; best epoch {progress.best_epoch} with a "
         f"validation CIDEr of {100 * progress.best_cider:.1f} (greedy, over tokens); run in "

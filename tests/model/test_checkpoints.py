@@ -167,6 +167,29 @@ def test_a_failed_save_leaves_the_epochs_before_it(
     assert saved(tmp_path) == ["epoch-00001"]
 
 
+def test_a_disk_without_room_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_epochs(tmp_path, [1.0])
+    training, usage = SmallTraining(2), shutil.disk_usage(tmp_path)
+    written: list[Path] = []
+    monkeypatch.setattr(training, "save_weights", written.append)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
+    with pytest.raises(CaptionerError, match="1048576 bytes are free, .* wanted.*: make room"):
+        Checkpoints(tmp_path).save(training, Progress(2, 2, 2.5))
+    assert not written
+    assert saved(tmp_path) == ["epoch-00001"]
+    assert Checkpoints(tmp_path).progress() == Progress(1, 1, 1.0, 1.0)
+
+
+def test_a_checkpoint_that_does_not_tell_its_progress_is_named(tmp_path: Path) -> None:
+    save_epochs(tmp_path, [1.0])
+    (path,) = tmp_path.glob("checkpoints/epoch-00001/progress.json")
+    path.write_text("{")
+    with pytest.raises(CaptionerError, match=r"epoch-00001/progress\.json: expected what a"):
+        Checkpoints(tmp_path).progress()
+
+
 def test_a_run_without_checkpoints_says_so(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.progress() == Progress()

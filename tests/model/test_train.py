@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import errno
+import fcntl
 import json
 import os
 import shutil
@@ -18,12 +20,13 @@ import numpy as np
 import pytest
 
 from model.checkpoints import Checkpoints
-from model.config import SamplerConfig
+from model.config import RunConfig, SamplerConfig
+from model.config_json import read_json
 from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
 from model.evaluate import predict
 from model.loading import load_model
-from model.run_folder import restore_captioner
+from model.run_folder import open_run, restore_captioner
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS_PER_EPOCH = builders.SPLITS["train"] // builders.TINY_RUN["batch_size"]
@@ -102,9 +105,7 @@ def test_other_options_for_the_same_run_are_refused(
     assert builders.train(squares, trained_run, units=65) == 2
     error = error_of(capsys)
     assert "already holds a run of another dataset or other options" in error
-    assert "differing: model: got ModelConfig" in error
-    assert "units=65" in error
-    assert "train: got" not in error
+    assert "(differing: units: got 64, asked for 65)" in error
 
 
 def test_another_dataset_for_the_same_run_is_refused(
@@ -113,6 +114,52 @@ def test_another_dataset_for_the_same_run_is_refused(
     builders.write_dataset(tmp_path / "d", {"train": 4, "validation": 4}, fingerprint="other")
     assert builders.train(tmp_path / "d", trained_run) == 2
     assert "dataset_fingerprint: got squares, asked for other" in error_of(capsys)
+
+
+def test_other_words_of_the_same_dataset_are_refused(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(squares, tmp_path / "d")
+    vocabulary = tmp_path / "d" / "vocabulary.txt"
+    words = vocabulary.read_text().split("\n")
+    vocabulary.write_text("\n".join([*words[:-3], words[-2], words[-3], words[-1]]))
+    before = (trained_run / "vocabulary.txt").read_bytes()
+    assert builders.train(tmp_path / "d", trained_run) == 2
+    assert "holds a run of other words than the dataset's vocabulary.txt" in error_of(capsys)
+    assert (trained_run / "vocabulary.txt").read_bytes() == before
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    (progress_file,) = (run / "checkpoints").glob(f"epoch-*{builders.TINY_RUN['epochs']}/pro*")
+    progress = json.loads(progress_file.read_text())
+    progress_file.write_text(json.dumps({**progress, "ended": None}))
+    with (run / "config.json").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert builders.train(squares, run) == 2
+    assert f"--output {run}: another process trains into it" in error_of(capsys)
+    assert builders.train(squares, run) == 0
+
+
+def test_a_run_that_cannot_begin_leaves_nothing_that_hinders_the_next(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, words = read_json(RunConfig, trained_run / "config.json", "run"), b"words"
+
+    def fill(path: Path, data: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(data[:7])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched, pytest.raises(CaptionerError, match="make room"):
+        patched.setattr(Path, "write_bytes", fill)
+        with open_run(tmp_path / "run", config, words):
+            pass
+    with open_run(tmp_path / "run", config, words):
+        assert sorted(os.listdir(tmp_path / "run")) == ["config.json", "vocabulary.txt"]
 
 
 def test_a_folder_that_holds_something_else_is_left_alone(

@@ -157,7 +157,11 @@ def test_an_annotation_without_text_has_an_empty_caption_and_several_may_be_a_li
 ) -> None:
     annotations = [{"image_id": 7, "caption": None}, {"image_id": 7, "caption": ["A dog", "Dogs"]}]
     found = read(read_coco, tmp_path, json.dumps({**COCO, "annotations": annotations}))
-    assert [caption[:2] for caption in found] == [("b.jpg", ""), ("b.jpg", "A dog"), ("b.jpg", "Dogs")]
+    assert [caption[:2] for caption in found] == [
+        ("b.jpg", ""),
+        ("b.jpg", "A dog"),
+        ("b.jpg", "Dogs"),
+    ]
 
 
 def test_an_id_of_two_pictures_is_an_error_that_names_both(tmp_path: Path) -> None:
