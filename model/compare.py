@@ -12,14 +12,22 @@ from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.engine import choose_engine
 from model.errors import CaptionerError
-from model.evaluate import Evaluation, check_image_size, evaluate, settings, write_document
+from model.evaluate import (
+    Evaluation,
+    check_image_size,
+    describe_captions,
+    evaluate,
+    settings,
+    write_document,
+)
 from model.loading import load_model
 from model.options import from_options
 from model.tokenisers import SEPARATED
 
 COMPARISON_FILE = "comparison.json"
 _SHARED = ("split", "images", "dataset_fingerprint", "tokeniser")
-_OWN = ("sampler", "engine", "scores", "intervals_95", "left_out", "captions")
+_TAGS = "tag_mean_average_precision"
+_OWN = ("epoch", "sampler", "engine", "scores", "intervals_95", "left_out", "captions", _TAGS)
 _SHOWN_IMAGES = 5
 
 
@@ -41,11 +49,16 @@ def compare(a: Evaluation, b: Evaluation) -> dict[str, Any]:
         raise ValueError("got evaluations of different pictures; expected the same in one order")
     return {
         **{name: a.metrics[name] for name in _SHARED},
-        "a": {name: a.metrics[name] for name in _OWN},
-        "b": {name: b.metrics[name] for name in _OWN},
+        "a": _own(a.metrics),
+        "b": _own(b.metrics),
         "b_minus_a": _differences(a, b),
         "most_different": most_different(a.predictions, b.predictions),
     }
+
+
+def _own(metrics: dict[str, Any]) -> dict[str, Any]:
+    """What is told of one model; there are no tags without a recogniser."""
+    return {name: metrics[name] for name in _OWN if name in metrics}
 
 
 def _differences(a: Evaluation, b: Evaluation) -> dict[str, dict[str, Any]]:
@@ -81,7 +94,8 @@ def most_different(
     ]
 
 
-def _print_comparison(comparison: dict[str, Any]) -> None:
+def print_comparison(comparison: dict[str, Any]) -> None:
+    """Prints two models side by side."""
     a, b = comparison["a"], comparison["b"]
     print(f"{comparison['images']} images of the {comparison['split']} split")
     print(f"tokeniser: {comparison['tokeniser']}; 95% intervals over images")
@@ -93,6 +107,11 @@ def _print_comparison(comparison: dict[str, Any]) -> None:
             _cell(found["difference"], found["interval_95"], sign="+"),
         ]
         print(f"  {name:8}" + "".join(f"{cell:>25}" for cell in cells))
+    if _TAGS in a and _TAGS in b:
+        values = a[_TAGS], b[_TAGS], b[_TAGS] - a[_TAGS]
+        print("  tags mAP" + "".join(f"{100 * value:25.1f}" for value in values))
+    for name, own in (("A", a), ("B", b)):
+        print(f"captions of {name}: {describe_captions(own['captions'])}")
     for name, reason in {**a["left_out"], **b["left_out"]}.items():
         print(f"  {name:8} left out: {reason}")
     print("captions differ most in CIDEr:" if comparison["most_different"] else "no CIDEr differs")
@@ -138,6 +157,6 @@ def run(options: argparse.Namespace) -> int:
         comparison[name] = {"model": path, **comparison[name]}
     output.mkdir(parents=True, exist_ok=True)
     write_document(output / COMPARISON_FILE, comparison)
-    _print_comparison(comparison)
+    print_comparison(comparison)
     print(output / COMPARISON_FILE)
     return 0

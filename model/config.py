@@ -5,7 +5,6 @@ dataclass here is written as JSON beside the artifact that it shaped and read ba
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +105,7 @@ class ModelConfig:
         sizes = "embedding_dim hidden_dim heads decoder_layers units attention_units concept_folds"
         _check(self, sizes, lambda value: value > 0, "above 0")
         _require(
-            self.embedding_dim % self.heads == 0,
+            self.decoder != "transformer" or self.embedding_dim % self.heads == 0,
             f"--heads: got {self.heads}, expected a divisor of --embedding-dim, which is "
             f"{self.embedding_dim}",
         )
@@ -197,10 +196,12 @@ class SamplerConfig:
             self.sampler in SAMPLERS,
             f"--sampler: got {self.sampler}, expected one of {', '.join(SAMPLERS)}",
         )
-        some = "beam_width samples temperature"
-        _check(self, some, lambda value: 0 < value < math.inf, "above 0")
-        some = "length_normalisation top_k min_length no_repeat_ngram"
-        _check(self, some, lambda value: 0 <= value < math.inf, "0 or above")
+        _check(self, "beam_width samples", lambda value: value > 0, "above 0")
+        some = "top_k min_length no_repeat_ngram"
+        _check(self, some, lambda value: value >= 0, "0 or above")
+        # Beyond these, float32 has no numbers for what they make of log-probabilities.
+        _check(self, "temperature", lambda value: 1e-12 <= value <= 1e12, "1e-12 to 1e12")
+        _check(self, "length_normalisation", lambda value: 0 <= value <= 10, "0 to 10")
         _check(self, "top_p", lambda value: 0 < value <= 1, "above 0, up to 1")
         _check(self, "sampling_seed", lambda value: 0 <= value < 2**32, "0 to below 2 ** 32")
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 from model.average_precision import mean_average_precision
-from model.bundle_folder import METRICS_FILE, NO_CAPTION
+from model.bundle_folder import BUNDLE_FILE, METRICS_FILE, NO_CAPTION, read_bundle_config
 from model.caption_statistics import caption_statistics
 from model.command import check_output_folder, local_path
 from model.config import DatasetInfo, SamplerConfig
@@ -24,7 +24,7 @@ from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.loading import Model, load_model
 from model.metrics import CaptionScores, score_captions
-from model.options import from_options
+from model.options import from_options, with_options
 from model.text import tokenise
 
 PREDICTIONS_FILE = "predictions.parquet"
@@ -201,9 +201,13 @@ def _print_metrics(metrics: dict[str, Any]) -> None:
         print(f"  tags mAP {metrics['tag_mean_average_precision'] * 100:6.1f}")
     for name, reason in metrics["left_out"].items():
         print(f"  {name:<8} left out: {reason}")
-    said = metrics["captions"]
-    print(
-        f"captions: {said['distinct_share']:.1%} distinct, {said['vocabulary_words_used']} of "
+    print(f"captions: {describe_captions(metrics['captions'])}")
+
+
+def describe_captions(said: dict[str, Any]) -> str:
+    """What `caption_statistics` found, in one line."""
+    return (
+        f"{said['distinct_share']:.1%} distinct, {said['vocabulary_words_used']} of "
         f"{said['vocabulary_words']} words used, {said['mean_words']:.1f} words long, "
         f"{said['repeats_share']:.1%} with repeats, {said['dangling_ending_share']:.1%} with "
         f"dangling endings, {said['unknown_word_rate']:.1%} of words unknown"
@@ -225,7 +229,10 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(folder)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
-    model = load_model(model_folder, from_options(SamplerConfig, options), engine)
+    sampler = from_options(SamplerConfig, options)
+    if (model_folder / BUNDLE_FILE).exists():
+        sampler = with_options(read_bundle_config(model_folder).sampler, options)
+    model = load_model(model_folder, sampler, engine)
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )

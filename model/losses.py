@@ -43,7 +43,7 @@ def doubly_stochastic(attention: Tensor, targets: Tensor) -> Tensor:
     """Mean of `(1 - what all words together looked at a patch) ** 2` (Xu et al. 2015, eq. 14).
 
     Args:
-        attention: `float[B, N, L, P]`, each row of P sums to 1.
+        attention: `float[B, N, L, P]`, to P patches.
         targets: `int[B, N, L]`; padding looks at nothing.
     """
     attention = ops.cast(attention, "float32")

@@ -97,7 +97,9 @@ class CrossEntropyTraining(Training):
                 labels, learning = recogniser.labels(targets), recogniser.learning(inputs["index"])
                 total += _TAG_SHARE * tag_crossentropy(labels, outputs.tag_logits, learning)
             if self.config.attention_regularisation:
-                term = doubly_stochastic(outputs.attention, targets)
+                first = self.captioner.decoder.first_patch
+                looked = slice(first, first + self.captioner.image_encoder.patches)
+                term = doubly_stochastic(outputs.attention[..., looked], targets)
                 total += self.config.attention_regularisation * term
             scaled = self.scale(total)
         self.apply(tape.gradient(scaled, [v.value for v in variables]), variables)

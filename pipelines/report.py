@@ -212,12 +212,13 @@ def _as_captions(rows: pa.Table) -> pa.Table:
         ValueError: if a column cannot have its type.
     """
     columns = []
-    for field in CAPTIONS:
+    for wanted in CAPTIONS:
+        found = rows[wanted.name]
         try:
-            columns.append(rows[field.name].cast(field.type, safe=False))
+            columns.append(found.cast(wanted.type, safe=False))
         except pa.ArrowException as error:
             raise ValueError(
-                f"column {field.name}: got {rows[field.name].type}, expected {field.type}"
+                f"column {wanted.name}: got {found.type}, expected {wanted.type}"
             ) from error
     return pa.table(columns, CAPTIONS)
 

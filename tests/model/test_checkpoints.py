@@ -175,7 +175,7 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     written: list[Path] = []
     monkeypatch.setattr(training, "save_weights", written.append)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
-    with pytest.raises(CaptionerError, match="1048576 bytes are free, .* wanted.*: make room"):
+    with pytest.raises(CaptionerError, match=r"1048576 bytes are free, .* wanted.*: make"):
         Checkpoints(tmp_path).save(training, Progress(2, 2, 2.5))
     assert not written
     assert saved(tmp_path) == ["epoch-00001"]

@@ -12,11 +12,11 @@ import pytest
 from model import evaluate as evaluator
 from model.arguments import evaluate_parser
 from model.command import run_command
-from model.compare import compare, most_different
+from model.compare import compare, most_different, print_comparison
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
-from model.evaluate import Evaluation
+from model.evaluate import Evaluation, describe_captions
 from model.loading import load_model
 from model.tokenisers import SEPARATED
 
@@ -72,6 +72,8 @@ def test_the_better_model_is_seen(
     for part in (worst["image_id"], worst["a"]["caption"], worst["b"]["caption"]):
         assert part in printed
     assert "meteor   left out: tokeniser 'python' was asked for" in printed
+    assert f"captions of B: {describe_captions(found['b']['captions'])}" in printed
+    assert found["b"]["epoch"] > found["a"]["epoch"] == 1
 
 
 def test_a_run_and_its_bundle_do_not_differ(
@@ -98,6 +100,22 @@ def test_a_bundle_keeps_its_sampler_beside_a_run_with_another(
     found = json.loads((tmp_path / "comparison.json").read_text())
     assert found["a"]["sampler"]["beam_width"] == 2
     assert found["b"]["sampler"]["beam_width"] == SamplerConfig().beam_width
+
+
+def test_tags_are_compared_where_both_have_them(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tagged = [
+        dataclasses.replace(
+            evaluation, metrics={**evaluation.metrics, "tag_mean_average_precision": precision}
+        )
+        for precision in (0.25, 0.2)
+    ]
+    print_comparison(compare(*tagged))
+    (line,) = [line for line in capsys.readouterr().out.split("\n") if "tags mAP" in line]
+    assert line.split() == ["tags", "mAP", "25.0", "20.0", "-5.0"]
+    print_comparison(compare(tagged[0], evaluation))
+    assert "tags mAP" not in capsys.readouterr().out
 
 
 def test_the_largest_differences_come_first_and_equals_do_not() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,7 +15,7 @@ import pytest
 
 from model import evaluate as evaluator
 from model.arguments import evaluate_parser
-from model.bundle_folder import Scored
+from model.bundle_folder import ImageCaptions, Scored
 from model.checkpoints import Checkpoints
 from model.command import run_command
 from model.config import ImageConfig, SamplerConfig
@@ -101,14 +102,15 @@ def test_predict_takes_the_best_caption_whatever_else_a_model_says(squares: Path
     assert {(row["caption"], row["score"]) for row in rows} == {("a dog", -1.0)}
 
 
-def test_a_picture_without_a_caption_is_told_in_one_line(
-    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = ["--model", trained_run, "--dataset", squares, "--output", tmp_path / "out"]
-    draws = ["--sampler", "nucleus", "--temperature", "1e-40"]
-    command = [str(argument) for argument in [*arguments, *draws]]
-    assert run_command(evaluate_parser(), evaluator.run, command) == 2
-    assert "the model gave no caption of a finite score of test-" in capsys.readouterr().err
+def test_a_picture_without_a_caption_is_told(squares: Path) -> None:
+    def caption(pixels: np.ndarray) -> list[ImageCaptions]:
+        return [ImageCaptions([], []) for _ in pixels]
+
+    image = ImageConfig(builders.SIZE_PX)
+    model = Model(caption, SamplerConfig(), Engine(), None, "", image, (), len)
+    examples = read_split(squares, "test", read_dataset_info(squares))
+    with pytest.raises(CaptionerError, match="the model gave no caption of a finite score of test"):
+        next(evaluator.predict(model, examples, 3))
 
 
 def test_every_picture_has_one_row_of_predictions(of_run: tuple[dict, list[dict]]) -> None:
@@ -146,6 +148,20 @@ def test_the_split_and_the_sampler_asked_for_are_used(
     assert metrics["split"] == "validation"
     assert metrics["sampler"]["beam_width"] == 1
     assert all(row["image_id"].startswith("validation-") for row in predictions)
+
+
+def test_a_bundle_keeps_its_sampler_unless_another_is_asked_for(
+    bundle_folder: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(bundle_folder, tmp_path / "bundle")
+    config = json.loads((tmp_path / "bundle" / "bundle.json").read_text())
+    config["sampler"]["no_repeat_ngram"] = 7
+    (tmp_path / "bundle" / "bundle.json").write_text(json.dumps(config))
+    metrics, _ = evaluate(tmp_path / "bundle", squares, tmp_path / "out", "--beam-width=3")
+    assert metrics["sampler"] == config["sampler"]
+    options = [f"--model={tmp_path}/bundle", f"--dataset={squares}", "--beam-width=4"]
+    assert run_command(evaluate_parser(), evaluator.run, options) == 2
+    assert "was exported with" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("options", [("--engine=openvino",), ("--bfloat16=on",)])

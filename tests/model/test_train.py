@@ -154,10 +154,10 @@ def test_a_run_that_cannot_begin_leaves_nothing_that_hinders_the_next(
             file.write(data[:7])
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patched, pytest.raises(CaptionerError, match="make room"):
+    with monkeypatch.context() as patched:
         patched.setattr(Path, "write_bytes", fill)
-        with open_run(tmp_path / "run", config, words):
-            pass
+        with pytest.raises(CaptionerError, match="make room"):
+            open_run(tmp_path / "run", config, words).__enter__()
     with open_run(tmp_path / "run", config, words):
         assert sorted(os.listdir(tmp_path / "run")) == ["config.json", "vocabulary.txt"]
 
