@@ -14,7 +14,7 @@ from pipelines.records import (
 )
 from pipelines.splits import SplitRatios, split_by_hash
 
-DUPLICATE_NAME = "duplicate_name"
+AMBIGUOUS, DUPLICATE_NAME, MISSING = "ambiguous", "duplicate_name", "missing"
 
 
 def join_image(
@@ -37,12 +37,12 @@ def join_image(
     if not found:
         if ordered:
             error = "captions name it, but there is no file"
-            yield Reject(image_id, None, "join", "missing", error)
+            yield Reject(image_id, None, "join", MISSING, error)
         return
     if len(found) > 1:
         uris = sorted(_uri(image) for image in found)
         error = f"{len(uris)} pictures have this name: {', '.join(uris[:3])}"
-        yield from (Reject(image_id, uri, "join", "ambiguous", error) for uri in uris)
+        yield from (Reject(image_id, uri, "join", AMBIGUOUS, error) for uri in uris)
         return
     (image,) = found
     if isinstance(image, Reject):

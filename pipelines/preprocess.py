@@ -215,8 +215,9 @@ def _check_splits(
         )
     if not examples["train"]:
         raise CaptionerError(
-            f"no image is left to train on: rejected {rejects}; {listings.example_names()}"
-            + (", and so that split lists use them too" if config.split_lists else "")
+            f"no image is left to train on: rejected {rejects}; "
+            f"{listings.why_none_is_left(rejects)}"
+            + ("; split lists must use these names too" if config.split_lists else "")
         )
 
 

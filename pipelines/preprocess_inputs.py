@@ -3,12 +3,14 @@
 import dataclasses
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.captions.formats import image_sources_of, list_captioned_images, read_all_captions
+from pipelines.captions.shared_names import SharedNames, find_shared_names
+from pipelines.joins import AMBIGUOUS, DUPLICATE_NAME, MISSING
 from pipelines.listing import read_batch, write_listing
 from pipelines.pixel_store import without_caption
 from pipelines.preprocess_config import PreprocessConfig
@@ -25,6 +27,7 @@ _IMAGE_ROWS = 256
 class _Seen:
     """What passed by while captions and pictures were written to their listings."""
 
+    shared: SharedNames
     image_ids: set[str] = dataclasses.field(default_factory=set)
     no_path: set[str] = dataclasses.field(default_factory=set)
     gives_splits: bool = False
@@ -54,12 +57,37 @@ class Listings:
     image_name: str
     digest: str
 
-    def example_names(self) -> str:
-        """What a person needs to see that captions and pictures do not use the same names."""
-        return (
+    def why_none_is_left(self, rejects: Mapping[str, int]) -> str:
+        """What a person needs to see where names cost all pictures: they differ, or are shared.
+
+        Args:
+            rejects: how many there are for each reason.
+        """
+        names = (
             f"captions call their images e.g. {self.caption_name!r}, the images are called e.g. "
             f"{self.image_name!r}: give --images so that these names agree"
         )
+        if not rejects.get(AMBIGUOUS):
+            return names
+        name, uri, other = next(self._pictures_of_one_name())
+        several = (
+            f"several pictures have one name, e.g. {name!r}: {uri} and {other}; rename them, let "
+            "captions call each by its whole path, or leave --images out if the captions hold "
+            "their pictures"
+        )
+        return f"{several}; {names}" if rejects.get(MISSING) else several
+
+    def _pictures_of_one_name(self) -> Iterator[tuple[str, str, str]]:
+        """Names and the URIs of two pictures that have them."""
+        uri, batches = self.images
+        uris: dict[str, str] = {}
+        for number in range(batches):
+            for image in read_batch(uri, number, ImageFile):
+                # A later member of the name is no picture of its own: see `separate_doubled`.
+                if image.flaw is None or not image.flaw.startswith(DUPLICATE_NAME):
+                    first = uris.setdefault(image.image_id, image.uri)
+                    if first != image.uri:
+                        yield image.image_id, first, image.uri
 
 
 def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles) -> Listings:
@@ -73,8 +101,8 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
         uri = f"{folder}/{name}.arrow"
         return uri, sum(1 for _ in write_listing(rows, row_type, uri, per_batch))
 
-    seen, splits_asked = _Seen(), bool(config.split_lists or config.split_ratios)
-    captions = listing("captions", _captions(config, splits_asked, seen), Caption, _CAPTION_ROWS)
+    seen = _Seen(shared=_shared_names(config))
+    captions = listing("captions", _captions(config, seen), Caption, _CAPTION_ROWS)
     found = listing("found", _find_pictures(config, skipped, seen), ImageFile, _IMAGE_ROWS)
     images = listing("images", _name_pictures(found, seen), ImageFile, _IMAGE_ROWS)
     files.delete(found[0])
@@ -92,10 +120,19 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
     )
 
 
-def _captions(config: PreprocessConfig, splits_asked: bool, seen: _Seen) -> Iterator[Caption]:
+def _shared_names(config: PreprocessConfig) -> SharedNames:
+    """The names in several of the captions files, if these are where the pictures are."""
+    if config.images:
+        return SharedNames()
+    sources = image_sources_of(config.captions, config.columns)
+    return find_shared_names(sources, config.columns.image)
+
+
+def _captions(config: PreprocessConfig, seen: _Seen) -> Iterator[Caption]:
     """All captions; what lists or ratios say of splits goes before what captions say."""
+    with_splits = not (config.split_lists or config.split_ratios)
     for caption in read_all_captions(
-        config.captions, config.columns, config.min_score, with_splits=not splits_asked
+        config.captions, config.columns, config.min_score, with_splits, seen.shared
     ):
         seen.image_ids.add(caption.image_id)
         seen.gives_splits = seen.gives_splits or caption.split is not None
@@ -112,7 +149,7 @@ def _find_pictures(
 ) -> Iterator[ImageFile]:
     """All pictures, each called by its path; the captions' other names are `seen.no_path` then."""
     seen.no_path = set(seen.image_ids)
-    for image in list_pictures(config, skipped):
+    for image in list_pictures(config, skipped, seen.shared):
         seen.digest.update(_state(image))
         seen.listed += 1
         seen.image_id = image.image_id
@@ -144,8 +181,13 @@ def _file_name(image: ImageFile) -> str:
     return image.image_id.rpartition("/")[2]
 
 
-def list_pictures(config: PreprocessConfig, skipped: SkippedFiles) -> Iterator[ImageFile]:
+def list_pictures(
+    config: PreprocessConfig, skipped: SkippedFiles, shared: SharedNames
+) -> Iterator[ImageFile]:
     """The pictures that `--images` names or the captions hold, each once.
+
+    Args:
+        shared: names of which the captions file that holds the picture is a part.
 
     Raises:
         CaptionerError: if there are none, or a source is missing or damaged.
@@ -166,7 +208,9 @@ def list_pictures(config: PreprocessConfig, skipped: SkippedFiles) -> Iterator[I
                 continue
             uris.add(image.uri)
         # A table of captions names pictures by their URI.
-        yield _renamed(image, image.uri if own else image.image_id)
+        yield _renamed(
+            image, image.uri if own else shared.name(image.container or "", image.image_id)
+        )
 
 
 def _renamed(image: ImageFile, image_id: str) -> ImageFile:
@@ -188,7 +232,8 @@ def digest_pictures(config: PreprocessConfig, made_usec: int | None) -> str:
         made_usec: when `write_listings` was done, or later, in microseconds since 1970, if known.
     """
     digest, now_usec = hashlib.sha256(), time.time_ns() // 1000
-    for image in list_pictures(config, SkippedFiles()):
+    # What the pictures are called is no part of it: it takes no second pass over the shards.
+    for image in list_pictures(config, SkippedFiles(), SharedNames()):
         digest.update(_state(image))
         # A time that lies in the future tells nothing.
         if made_usec and made_usec < (image.modified_usec or 0) <= now_usec:

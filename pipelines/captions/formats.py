@@ -17,6 +17,7 @@ from pipelines.captions.own import (
     read_own_captions,
 )
 from pipelines.captions.parsing import WHAT, CaptionColumns, FoundCaption, parse_split, where_of
+from pipelines.captions.shared_names import SharedNames
 from pipelines.captions.tables import (
     picture_column,
     read_delimited_captions,
@@ -26,7 +27,7 @@ from pipelines.captions.tables import (
 from pipelines.captions.webdataset import read_webdataset
 from pipelines.folders import is_folder, is_glob, match_glob
 from pipelines.records import Caption, ImageFile
-from pipelines.sources import normalise_id, normalise_uri
+from pipelines.sources import normalise_uri
 from pipelines.texts import shorten
 
 FORMATS = CAPTION_FORMATS
@@ -105,6 +106,7 @@ def read_all_captions(
     columns: CaptionColumns | None = None,
     min_score: float | None = None,
     with_splits: bool = True,
+    shared: SharedNames | None = None,
 ) -> Iterator[Caption]:
     """The captions of all `sources`, one after the other, their positions counted through.
 
@@ -114,6 +116,7 @@ def read_all_captions(
         columns: columns of tables that were named.
         min_score: least score of captions that `captioner caption` wrote.
         with_splits: whether what the sources say of splits counts; else it is not looked at.
+        shared: names of which the file is a part; none if None.
 
     Raises:
         CaptionerError: at once if an option fits none of the sources; while reading if a source is
@@ -131,7 +134,7 @@ def read_all_captions(
             f"--image-column, --caption-column, --split-column: got {columns}, and captions of the "
             f"format {', '.join(formats)}, which has no columns; leave them out"
         )
-    return _read_all(sources, columns, min_score, with_splits)
+    return _read_all(sources, columns, min_score, with_splits, shared or SharedNames())
 
 
 def _read_all(
@@ -139,13 +142,14 @@ def _read_all(
     columns: CaptionColumns,
     min_score: float | None,
     with_splits: bool,
+    shared: SharedNames,
 ) -> Iterator[Caption]:
     position, splits = 0, _Splits()
     for source in sources:
         start = position
         for found in _read(source, columns, min_score):
             _check_text(found, source.uri)
-            image_id = normalise_id(found.image_id)
+            image_id = shared.name(source.uri, found.image_id)
             split = splits.read(image_id, found, source.uri) if with_splits else None
             yield Caption(image_id, position, found.text, split)
             position += 1

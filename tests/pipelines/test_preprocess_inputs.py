@@ -67,13 +67,13 @@ def split_of(seed: int) -> str:
     return ("train", "train", "val", "test")[seed % 4]
 
 
-def write_tar(path: Path, pictures: Path) -> None:
-    """A WebDataset: each picture with its caption beside it."""
+def write_tar(path: Path, pictures: Path, seeds: range = range(PICTURES)) -> None:
+    """A WebDataset: each picture with its caption beside it; its names start at 00."""
     with tarfile.open(path, "w") as tar:
-        for seed in range(PICTURES):
-            tar.add(pictures / name_of(seed), name_of(seed))
+        for number, seed in enumerate(seeds):
+            tar.add(pictures / name_of(seed), name_of(number))
             data = json.dumps({"caption": caption_of(seed)}).encode()
-            member = tarfile.TarInfo(name_of(seed).replace(".png", ".json"))
+            member = tarfile.TarInfo(name_of(number).replace(".png", ".json"))
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
 
@@ -178,6 +178,25 @@ def test_captions_may_bring_their_pictures(pictures: Path, tmp_path: Path, kind:
         map(caption_of, range(PICTURES))
     )
     assert all(row["image_uri"].startswith(f"{source}!/") for row in rows.values())
+
+
+def test_shards_may_start_their_names_over(pictures: Path, tmp_path: Path) -> None:
+    half = PICTURES // 2
+    write_tar(tmp_path / "0.tar", pictures, range(half))
+    write_tar(tmp_path / "1.tar", pictures, range(half, PICTURES - 1))
+    names = [f"{i}.tar!/{name_of(n)}" for i in range(2) for n in range(half - 1)]
+    names.insert(half - 1, name_of(half - 1))  # which the second lacks
+    lists = {"train": names[:half], "test": names[half:]}
+    for split, of_split in lists.items():
+        (tmp_path / f"{split}.txt").write_text("\n".join(of_split), encoding="utf-8")
+    given = [part for split in lists for part in (f"--{split}-list", tmp_path / f"{split}.txt")]
+    info = preprocess(tmp_path / "dataset", "--captions", tmp_path / "*.tar", *given)
+    assert info.rejects == {}
+    rows = {row["image_id"]: row for row in table_of(tmp_path / "dataset", "examples")}
+    assert {name: rows[name]["captions"] for name in rows} == {
+        name: [caption_of(seed)] for seed, name in enumerate(names)
+    }
+    assert {name for name, row in rows.items() if row["split"] == "test"} == set(lists["test"])
 
 
 def test_confident_captions_of_an_archive_become_training_data(

@@ -1,0 +1,109 @@
+"""Tests of what pictures are called before work starts: as their captions call them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from container_builders import hub_images, parquet_bytes, tar_bytes, write
+
+from pipelines.arguments import preprocess_parser
+from pipelines.listing import read_batch
+from pipelines.preprocess_config import read_config
+from pipelines.preprocess_inputs import Listings, digest_pictures, write_listings
+from pipelines.records import Caption, ImageFile
+from pipelines.sources import SkippedFiles
+
+
+class Named(NamedTuple):
+    """What captions and pictures are called; `uncaptioned` are pictures that no caption names."""
+
+    listings: Listings
+    captions: list[str]
+    pictures: dict[str, str]
+    uncaptioned: dict[str, str]
+
+
+def name(folder: Path, *arguments: str | Path) -> Named:
+    """The listings of ``captioner preprocess ARGUMENTS``; pictures by URIs below `folder`."""
+    options = preprocess_parser().parse_args([*map(str, arguments), "--output", "unused"])
+    config = read_config(options)
+    listings = write_listings(config, str(folder / "listings"), SkippedFiles())
+    assert listings.digest == digest_pictures(config, None)
+    captions = [c.image_id for i in range(listings.captions[1]) for c in _captions(listings, i)]
+    images = [image for i in range(listings.images[1]) for image in _images(listings, i)]
+    pictures, uncaptioned = (
+        {image.uri.removeprefix(f"{folder}/"): image.image_id for image in images if flawed(image)}
+        for flawed in (lambda image: image.flaw is None, lambda image: image.flaw is not None)
+    )
+    return Named(listings, captions, pictures, uncaptioned)
+
+
+def _captions(listings: Listings, number: int) -> list[Caption]:
+    return read_batch(listings.captions[0], number, Caption)
+
+
+def _images(listings: Listings, number: int) -> list[ImageFile]:
+    return read_batch(listings.images[0], number, ImageFile)
+
+
+def write_shards(folder: Path) -> None:
+    """Two tars and two Parquet files; each has a ``0.jpg``."""
+    for number in range(2):
+        keys = ["0", f"{number}-only"]
+        members = [m for key in keys for m in ((f"{key}.jpg", b""), (f"{key}.txt", b"A dog"))]
+        write(folder / f"{number}.tar", tar_bytes(members))
+        images = hub_images((f"{key}.jpg", b"") for key in keys)
+        columns = {"image": images, "caption": ["A dog", "A cat"]}
+        write(folder / f"{number}.parquet", parquet_bytes(columns))
+
+
+def test_names_of_several_shards_have_their_file_before_them(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    named = name(tmp_path, "--captions", tmp_path / "*.tar", "--captions", tmp_path / "0.parquet")
+    assert named.pictures == {
+        "0.tar!/0.jpg": "0.tar!/0.jpg",
+        "0.tar!/0-only.jpg": "0.tar!/0-only.jpg",
+        "1.tar!/0.jpg": "1.tar!/0.jpg",
+        "1.tar!/1-only.jpg": "1-only.jpg",
+        "0.parquet!/0": "0.parquet!/0.jpg",
+        "0.parquet!/1": "0.parquet!/0-only.jpg",
+    }
+    assert sorted(named.captions) == sorted(named.pictures.values())
+
+
+def test_names_are_as_captions_have_them_where_pictures_lie_elsewhere(tmp_path: Path) -> None:
+    write_shards(tmp_path)
+    write(tmp_path / "images" / "0.jpg", b"")
+    named = name(tmp_path, "--captions", tmp_path / "*.tar", "--images", tmp_path / "images")
+    assert named.pictures == {"images/0.jpg": "0.jpg"}
+    assert set(named.captions) == {"0.jpg", "0-only.jpg", "1-only.jpg"}
+
+
+@pytest.mark.parametrize("missing", [0, 3])
+def test_it_is_told_which_pictures_have_one_name_if_none_is_left(
+    tmp_path: Path, missing: int
+) -> None:
+    write_shards(tmp_path)
+    tars = tmp_path / "*.tar"
+    listings = name(tmp_path, "--captions", tars, "--images", tars).listings
+    said = listings.why_none_is_left({"ambiguous": 2, "missing": missing})
+    uris = f"{tmp_path}/0.tar!/0.jpg and {tmp_path}/1.tar!/0.jpg"
+    assert said.startswith(f"several pictures have one name, e.g. '0.jpg': {uris}; rename them")
+    assert ("names agree" in said) == bool(missing)
+    assert listings.why_none_is_left({"missing": 1}).startswith(
+        "captions call their images e.g. '0"
+    )
+
+
+def test_a_later_member_of_a_name_is_not_told_as_another_picture(tmp_path: Path) -> None:
+    (tmp_path / "captions.csv").write_text("image,caption\na.jpg,A\nb.jpg,B\n", encoding="utf-8")
+    tars = [
+        write(tmp_path / "0.tar", tar_bytes([("a.jpg", b""), ("a.jpg", b""), ("b.jpg", b"")])),
+        write(tmp_path / "1.tar", tar_bytes([("b.jpg", b"")])),
+    ]
+    sources = [part for tar in tars for part in ("--images", tar)]
+    listings = name(tmp_path, "--captions", tmp_path / "captions.csv", *sources).listings
+    said = listings.why_none_is_left({"ambiguous": 2, "duplicate_name": 1})
+    assert f"e.g. 'b.jpg': {tars[0]}!/b.jpg and {tars[1]}!/b.jpg" in said
