@@ -42,7 +42,8 @@ def preprocess_parser() -> argparse.ArgumentParser:
         action="append",
         help="folder, quoted glob, tar, zip, Parquet, or manifest; may be repeated, and left out "
         "where the captions hold their pictures. A picture's name is its path in there; where "
-        "captions call none so, that of its file alone",
+        "captions call none so, that of its file alone, or the one name of captions that ends in "
+        "its path",
     )
     parser.add_argument("--output", required=True, help="folder of the dataset")
     _add_caption_options(parser.add_argument_group("captions"))

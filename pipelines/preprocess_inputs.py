@@ -12,6 +12,7 @@ from pipelines.captions.formats import image_sources_of, list_captioned_images, 
 from pipelines.captions.shared_names import SharedNames, find_shared_names
 from pipelines.joins import AMBIGUOUS, DUPLICATE_NAME, MISSING
 from pipelines.listing import read_batch, write_listing
+from pipelines.picture_names import CaptionNames
 from pipelines.pixel_store import without_caption
 from pipelines.preprocess_config import PreprocessConfig
 from pipelines.records import Caption, ImageFile, SplitEntry
@@ -29,7 +30,7 @@ class _Seen:
 
     shared: SharedNames
     image_ids: set[str] = dataclasses.field(default_factory=set)
-    no_path: set[str] = dataclasses.field(default_factory=set)
+    free: set[str] = dataclasses.field(default_factory=set)
     gives_splits: bool = False
     listed: int = 0
     image_id: str | None = None
@@ -147,38 +148,28 @@ def _captions(config: PreprocessConfig, seen: _Seen) -> Iterator[Caption]:
 def _find_pictures(
     config: PreprocessConfig, skipped: SkippedFiles, seen: _Seen
 ) -> Iterator[ImageFile]:
-    """All pictures, each called by its path; the captions' other names are `seen.no_path` then."""
-    seen.no_path = set(seen.image_ids)
+    """All pictures, each called by its path; the captions' other names are `seen.free` then."""
+    seen.free = set(seen.image_ids)
     for image in list_pictures(config, skipped, seen.shared):
         seen.digest.update(_state(image))
         seen.listed += 1
         seen.image_id = image.image_id
-        seen.no_path.discard(image.image_id)
+        seen.free -= {image.image_id, normalise_id(image.uri)}
         yield image
 
 
 def _name_pictures(found: tuple[str, int], seen: _Seen) -> Iterator[ImageFile]:
     """The pictures of the listing `found`, called as the captions call them.
 
-    A picture whose path below its source no caption names is called by its whole path, if captions
-    do that, or by the name of its file, if captions call one so, and none by that path: archives
-    have their pictures in folders of which captions know nothing. Those that no caption names at
-    all are marked, so that they are not decoded.
+    Those that no caption names are marked, so that they are not decoded.
     """
+    names = CaptionNames(seen.image_ids, seen.free)
     uri, batches = found
     for number in range(batches):
         for image in read_batch(uri, number, ImageFile):
-            if image.image_id not in seen.image_ids:
-                if normalise_id(image.uri) in seen.image_ids:
-                    image = _renamed(image, image.uri)
-                elif _file_name(image) in seen.no_path:
-                    image = _renamed(image, _file_name(image))
+            image = _renamed(image, names.name(image.image_id, image.uri))
             known = image.flaw or image.image_id in seen.image_ids
             yield image if known else without_caption(image)
-
-
-def _file_name(image: ImageFile) -> str:
-    return image.image_id.rpartition("/")[2]
 
 
 def list_pictures(

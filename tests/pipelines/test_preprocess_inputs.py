@@ -134,6 +134,27 @@ def test_captions_may_know_nothing_of_the_folder_in_an_archive(
     assert {row["image_id"] for row in rows} == set(map(name_of, range(PICTURES)))
 
 
+def test_captions_may_name_the_folders_that_are_given(pictures: Path, tmp_path: Path) -> None:
+    images = []
+    for seed in range(PICTURES):
+        folder = ("train2014", "val2014")[seed % 2]
+        (tmp_path / folder).mkdir(exist_ok=True)
+        shutil.copy(pictures / name_of(seed), tmp_path / folder)
+        sentences = [{"raw": caption_of(seed), "tokens": []}]
+        named = {"filepath": folder, "filename": name_of(seed), "split": split_of(seed)}
+        images.append({**named, "sentences": sentences})
+    shutil.copy(pictures / name_of(0), tmp_path / "val2014" / "uncaptioned.png")
+    (tmp_path / "karpathy.json").write_text(json.dumps({"images": images}), encoding="utf-8")
+    folders = ["--images", tmp_path / "train2014", "--images", tmp_path / "val2014"]
+    info = preprocess(tmp_path / "dataset", "--captions", tmp_path / "karpathy.json", *folders)
+    assert info.examples == {"train": 6, "validation": 3, "test": 3}
+    assert info.rejects == {"no_caption": 1}
+    rows = {row["image_id"]: row for row in table_of(tmp_path / "dataset", "examples")}
+    for image in images:
+        row = rows[f"{image['filepath']}/{image['filename']}"]
+        assert row["captions"] == [image["sentences"][0]["raw"]]
+
+
 def test_two_pictures_of_one_file_name_are_ambiguous_where_captions_know_no_folders(
     pictures: Path, tmp_path: Path
 ) -> None:

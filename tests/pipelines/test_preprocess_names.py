@@ -107,3 +107,19 @@ def test_a_later_member_of_a_name_is_not_told_as_another_picture(tmp_path: Path)
     listings = name(tmp_path, "--captions", tmp_path / "captions.csv", *sources).listings
     said = listings.why_none_is_left({"ambiguous": 2, "duplicate_name": 1})
     assert f"e.g. 'b.jpg': {tars[0]}!/b.jpg and {tars[1]}!/b.jpg" in said
+
+
+def test_captions_may_name_a_folder_that_is_given(tmp_path: Path) -> None:
+    rows = ["image,caption", "pics/a.jpg,A", "pics/b.jpg,B", f"{tmp_path}/pics/c.jpg,C"]
+    (tmp_path / "captions.csv").write_text("\n".join(rows), encoding="utf-8")
+    for path in ("pics/a.jpg", "pics/b.jpg", "pics/c.jpg", "more/c.jpg", "more/d.jpg"):
+        write(tmp_path / path, b"")
+    sources = ["--images", tmp_path / "pics", "--images", tmp_path / "more"]
+    named = name(tmp_path, "--captions", tmp_path / "captions.csv", *sources)
+    assert named.pictures == {
+        "pics/a.jpg": "pics/a.jpg",
+        "pics/b.jpg": "pics/b.jpg",
+        "pics/c.jpg": f"{tmp_path}/pics/c.jpg",
+    }
+    # The name that ends in its path is the whole path of another picture.
+    assert named.uncaptioned == {"more/c.jpg": "c.jpg", "more/d.jpg": "d.jpg"}

@@ -1,0 +1,50 @@
+"""Which of the captions' names is a picture's: its path, or what captions have in its place."""
+
+import functools
+from collections.abc import Set
+from dataclasses import dataclass
+
+from pipelines.sources import normalise_id
+
+
+@dataclass(frozen=True)
+class CaptionNames:
+    """The names by which captions call pictures.
+
+    Attributes:
+        names: all of them, normalised.
+        free: those that no picture has for its path below its source, or for its whole path.
+    """
+
+    names: Set[str]
+    free: Set[str]
+
+    def name(self, image_id: str, uri: str) -> str:
+        """What the picture `uri` is called: `image_id`, its path, unless captions know another.
+
+        That is its whole path; or else the name of its file, for archives have their pictures in
+        folders of which captions know nothing; or else the one name that ends in its path, for
+        captions may name folders that are above those given.
+        """
+        if image_id in self.names:
+            return image_id
+        whole, file = normalise_id(uri), _file_name(image_id)
+        if whole in self.names:
+            return whole
+        if file in self.free:
+            return file
+        longer = [name for name in self._in_folders.get(file, ()) if name.endswith(f"/{image_id}")]
+        return longer[0] if len(longer) == 1 else image_id
+
+    @functools.cached_property
+    def _in_folders(self) -> dict[str, list[str]]:
+        """The free names that tell a folder, by file name; most inputs have none."""
+        found: dict[str, list[str]] = {}
+        for name in self.free:
+            if "/" in name:
+                found.setdefault(_file_name(name), []).append(name)
+        return found
+
+
+def _file_name(name: str) -> str:
+    return name.rpartition("/")[2]
