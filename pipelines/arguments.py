@@ -45,6 +45,10 @@ def preprocess_parser() -> argparse.ArgumentParser:
         "captions call none so, that of its file alone, or the one name of captions that ends in "
         "its path",
     )
+    parser.add_argument(
+        "--images-column",
+        help="column of paths or of pictures in the tables of --images (default: found)",
+    )
     parser.add_argument("--output", required=True, help="folder of the dataset")
     _add_caption_options(parser.add_argument_group("captions"))
     _add_split_options(parser.add_argument_group("splits"))
@@ -62,7 +66,7 @@ def _add_caption_options(group: argparse._ArgumentGroup) -> None:
         "--format", choices=CAPTION_FORMATS, help="format of the captions (default: detected)"
     )
     for name in ("image", "caption", "split"):
-        group.add_argument(f"--{name}-column", help=f"column of the {name}s in a table")
+        group.add_argument(f"--{name}-column", help=f"column of the {name}s in a table of captions")
     group.add_argument(
         "--min-score",
         type=float,

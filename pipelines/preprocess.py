@@ -251,7 +251,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{output} already holds this dataset: nothing to do.")
         return 0
     # Before the folder is taken over from a run that may be at work there.
-    check_sources(config.images)
+    check_sources(config.images, config.images_column)
     skipped = SkippedFiles()
     with failures_told(), staging_folder(output) as staging:
         listings = write_listings(config, f"{staging}/listings", skipped)

@@ -27,6 +27,7 @@ class PreprocessConfig:
     """What `captioner preprocess` was asked for; all of it shapes the dataset.
 
     Attributes:
+        images_column: the column of tables of `images`; found if None.
         split_lists: the list of each split; empty without lists.
         split_ratios: as given, or None.
         drop_near_copies: whether near copies of pictures in another split are dropped.
@@ -38,6 +39,7 @@ class PreprocessConfig:
     columns: CaptionColumns
     min_score: float | None
     images: tuple[str, ...]
+    images_column: str | None
     split_lists: dict[str, str]
     split_ratios: SplitRatios | None
     image: ImageConfig
@@ -59,6 +61,11 @@ def read_config(options: argparse.Namespace) -> PreprocessConfig:
         raise CaptionerError("got split lists and --split-ratios; give one or the other")
     if lists and "train" not in lists:
         raise CaptionerError(f"got lists for {sorted(lists)}; --train-list is missing")
+    if options.images_column is not None and not options.images:
+        raise CaptionerError(
+            f"--images-column: got {options.images_column!r} without --images; the column of the "
+            "captions' own tables is --image-column"
+        )
     if options.shard_mib < 1:
         raise CaptionerError(f"--shard-mib: got {options.shard_mib}, expected 1 or more")
     return PreprocessConfig(
@@ -66,6 +73,7 @@ def read_config(options: argparse.Namespace) -> PreprocessConfig:
         columns=CaptionColumns(options.image_column, options.caption_column, options.split_column),
         min_score=options.min_score,
         images=tuple(normalise_uri(source) for source in options.images or ()),
+        images_column=options.images_column,
         split_lists=lists,
         split_ratios=parse_split_ratios(options.split_ratios) if options.split_ratios else None,
         image=from_options(ImageConfig, options),

@@ -185,7 +185,7 @@ def list_pictures(
     """
     own = any(source.format == "captions" for source in config.captions)
     if config.images:
-        images = list_all_images(config.images, skipped)
+        images = list_all_images(config.images, skipped, config.images_column)
     elif own:
         images = list_captioned_images(config.captions, config.min_score)
     elif sources := image_sources_of(config.captions, config.columns):

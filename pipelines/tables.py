@@ -18,6 +18,9 @@ IMAGE_COLUMNS = tuple(
 )
 # The library's own limit is for lines of a terminal; a caption may be a book.
 csv.field_size_limit(sys.maxsize)
+# The options that name a column of pictures to preprocess and to caption.
+IMAGE_OPTIONS = "--image-column; of --images, --images-column"
+_OPTIONS = {"pictures": "--image-column", "captions": "--caption-column", "paths": IMAGE_OPTIONS}
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # What tables that are called CSV have in place of commas: Excel, where a comma is in numbers, and
 # Flickr30k's captions.
@@ -63,6 +66,9 @@ def pick_column(
 ) -> str:
     """The column `named`, else the one that `defaults` find.
 
+    Args:
+        what: it holds: pictures (or their names) and captions, or paths of a manifest.
+
     Raises:
         CaptionerError: if there is none; the message lists the columns.
     """
@@ -72,7 +78,7 @@ def pick_column(
     if found is None:
         raise CaptionerError(
             f"{where}: got the columns {shorten(list(columns), 400)}, expected a column of {what} "
-            f"named {', '.join(defaults)}; rename it or give its name"
+            f"named {', '.join(defaults)}; rename it or give its name ({_OPTIONS[what]})"
         )
     return found
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.tables import check_column, find_column, pick_column
+from pipelines.tables import IMAGE_OPTIONS, check_column, find_column, pick_column
 from pipelines.texts import one_line, shorten
 
 # Names under which a column of encoded pictures is found without being named.
@@ -126,7 +126,7 @@ def find_bytes_column(schema: pa.Schema, named: str | None, where: str) -> Bytes
     if len(found) > 1:
         raise CaptionerError(
             f"{where}: got several columns of bytes, {shorten(list(found), 400)}; give the name of "
-            "the one that holds the pictures"
+            f"the one that holds the pictures ({IMAGE_OPTIONS})"
         )
     return next(iter(found.values()), None)
 

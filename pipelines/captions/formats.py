@@ -132,7 +132,8 @@ def read_all_captions(
     if columns != CaptionColumns() and not _TABLES.intersection(formats):
         raise CaptionerError(
             f"--image-column, --caption-column, --split-column: got {columns}, and captions of the "
-            f"format {', '.join(formats)}, which has no columns; leave them out"
+            f"format {', '.join(formats)}, which has no columns; leave them out "
+            "(the column of --images is --images-column)"
         )
     return _read_all(sources, columns, min_score, with_splits, shared or SharedNames())
 

@@ -19,6 +19,7 @@ def inputs(tmp_path: Path) -> Path:
     (folder / "captions.token.txt").write_text("a.jpg#0\tA dog\n", encoding="utf-8")
     for split, name in (("train", "a.jpg"), ("validation", "b.jpg"), ("test", "c.jpg")):
         (folder / f"{split}.txt").write_text(name + "\n", encoding="utf-8")
+    (folder / "captions.csv").write_text("where,caption\na.jpg,A dog\n", encoding="utf-8")
     return folder
 
 
@@ -59,6 +60,11 @@ def test_a_file_system_that_tensorflow_lacks_is_told(
         (["--captions", "absent.txt"], "absent.txt"),
         (["--train-list", "absent.txt"], "absent.txt"),
         (["--images", "absent"], "absent cannot be listed"),
+        (["--images", "captions.csv", "--images-column", "image"], "got no column 'image'"),
+        (
+            ["--images", "captions.csv"],
+            "give its name (--image-column; of --images, --images-column",
+        ),
         (["--images", "absent/*.jpg"], "no pictures found"),
         (["--captions", "images"], "images"),
         (["--split-ratios", "0.8,0.1,0.1"], "--split-ratios"),

@@ -94,13 +94,20 @@ def write_parquet(path: Path, pictures: Path) -> None:
     pq.write_table(pa.table({"image": images, "captions": captions}), path, row_group_size=5)
 
 
-@pytest.mark.parametrize("images", ["zip", "manifest"])
+@pytest.mark.parametrize("images", ["zip", "manifest", "table"])
 def test_pictures_may_lie_in_any_container(pictures: Path, tmp_path: Path, images: str) -> None:
     captions = write_table(tmp_path / "captions.csv")
-    sources = {"zip": tmp_path / "pictures.zip", "manifest": pictures / "list.txt"}
+    sources = {
+        "zip": tmp_path / "pictures.zip",
+        "manifest": pictures / "list.txt",
+        "table": pictures / "table.csv",
+    }
     write_zip(sources["zip"], pictures)
     sources["manifest"].write_text("\n".join(map(name_of, range(PICTURES))), encoding="utf-8")
-    info = preprocess(tmp_path / images, *captions, "--images", sources[images])
+    lines = [f"absent.png,{name_of(seed)}" for seed in range(PICTURES)]
+    sources["table"].write_text("\n".join(["file,where", *lines]), encoding="utf-8")
+    column = ["--images-column", "where"] if images == "table" else []
+    info = preprocess(tmp_path / images, *captions, "--images", sources[images], *column)
     assert info.examples == {"train": 6, "validation": 3, "test": 3}
     assert info.rejects == {}
     rows = {row["image_id"]: row for row in table_of(tmp_path / images, "examples")}

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import pytest
 from container_builders import hub_images, parquet_bytes, tar_bytes, write
 
+from model.errors import CaptionerError
 from pipelines.arguments import preprocess_parser
 from pipelines.listing import read_batch
-from pipelines.preprocess_config import read_config
+from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
 from pipelines.preprocess_inputs import Listings, digest_pictures, write_listings
 from pipelines.records import Caption, ImageFile
 from pipelines.sources import SkippedFiles
@@ -25,10 +26,14 @@ class Named(NamedTuple):
     uncaptioned: dict[str, str]
 
 
+def config_of(*arguments: str | Path) -> PreprocessConfig:
+    options = preprocess_parser().parse_args([*map(str, arguments), "--output", "unused"])
+    return read_config(options)
+
+
 def name(folder: Path, *arguments: str | Path) -> Named:
     """The listings of ``captioner preprocess ARGUMENTS``; pictures by URIs below `folder`."""
-    options = preprocess_parser().parse_args([*map(str, arguments), "--output", "unused"])
-    config = read_config(options)
+    config = config_of(*arguments)
     listings = write_listings(config, str(folder / "listings"), SkippedFiles())
     assert listings.digest == digest_pictures(config, None)
     captions = [c.image_id for i in range(listings.captions[1]) for c in _captions(listings, i)]
@@ -123,3 +128,44 @@ def test_captions_may_name_a_folder_that_is_given(tmp_path: Path) -> None:
     }
     # The name that ends in its path is the whole path of another picture.
     assert named.uncaptioned == {"more/c.jpg": "c.jpg", "more/d.jpg": "d.jpg"}
+
+
+def write_tables(folder: Path) -> None:
+    """A manifest and a Parquet file of two columns each, and captions for either of each."""
+    images = {name: hub_images([(f"{name}.jpg", b"")]) for name in ("left", "right")}
+    write(folder / "rows.parquet", parquet_bytes(images))
+    write(folder / "paths.csv", b"left,right\nleft.jpg,right.jpg\n")
+    write(folder / "captions.csv", b"name,caption\nleft.jpg,A\nright.jpg,B\n")
+
+
+@pytest.mark.parametrize("table", ["paths.csv", "rows.parquet"])
+@pytest.mark.parametrize("column", ["left", "right"])
+def test_the_columns_of_images_and_of_captions_are_named_apart(
+    tmp_path: Path, table: str, column: str
+) -> None:
+    write_tables(tmp_path)
+    captions = ["--captions", tmp_path / "captions.csv", "--image-column", "name"]
+    images = ["--images", tmp_path / table, "--images-column", column]
+    named = name(tmp_path, *captions, *images)
+    assert list(named.pictures.values()) == [f"{column}.jpg"]
+
+
+def test_the_column_of_images_is_part_of_the_request(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    inputs = ["--captions", tmp_path / "captions.csv", "--images", tmp_path / "paths.csv"]
+    requests = {request_digest(config_of(*inputs, "--images-column", c)) for c in ("left", "right")}
+    assert len(requests) == 2
+
+
+def test_a_column_of_images_without_images_is_refused(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    with pytest.raises(CaptionerError, match=r"^--images-column: got 'left' without --images"):
+        config_of("--captions", tmp_path / "captions.csv", "--images-column", "left")
+
+
+def test_errors_tell_the_option_that_names_a_column(tmp_path: Path) -> None:
+    write_tables(tmp_path)
+    captions = ["--captions", tmp_path / "captions.csv", "--image-column", "name"]
+    for table in ("paths.csv", "rows.parquet"):
+        with pytest.raises(CaptionerError, match=r"\(--image-column; of --images, --images-column"):
+            name(tmp_path, *captions, "--images", tmp_path / table)
