@@ -271,7 +271,7 @@ def test_a_least_score_of_other_captions_is_an_error_at_once(tmp_path: Path) -> 
 
 def test_columns_of_captions_without_any_are_an_error_at_once(tmp_path: Path) -> None:
     sources = detect_sources([write(tmp_path / "a.txt", TOKENS.encode())], None)
-    with pytest.raises(CaptionerError, match=r"format flickr, which has no columns; .*--images-column"):
+    with pytest.raises(CaptionerError, match=r"flickr, which has no columns; .*--images-column"):
         read_all_captions(sources, CaptionColumns(image="image"))
 
 
