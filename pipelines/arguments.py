@@ -42,8 +42,7 @@ def preprocess_parser() -> argparse.ArgumentParser:
         action="append",
         help="folder, quoted glob, tar, zip, Parquet, or manifest; may be repeated, and left out "
         "where the captions hold their pictures. A picture's name is its path in there; where "
-        "captions call none so, that of its file alone, or the one name of captions that ends in "
-        "its path",
+        "captions call none so, the longest end of its whole path that they have",
     )
     parser.add_argument(
         "--images-column",

@@ -22,19 +22,17 @@ class CaptionNames:
     def name(self, image_id: str, uri: str) -> str:
         """What the picture `uri` is called: `image_id`, its path, unless captions know another.
 
-        That is its whole path; or else the name of its file, for archives have their pictures in
-        folders of which captions know nothing; or else the one name that ends in its path, for
-        captions may name folders that are above those given.
+        That is its whole path, or the end of it, the longest that captions have: they may name
+        folders above those given, or fewer than there are; or else the name of its file, for
+        archives have their pictures in folders of which captions know nothing.
         """
         if image_id in self.names:
             return image_id
         whole, file = normalise_id(uri), _file_name(image_id)
         if whole in self.names:
             return whole
-        if file in self.free:
-            return file
-        longer = [name for name in self._in_folders.get(file, ()) if name.endswith(f"/{image_id}")]
-        return longer[0] if len(longer) == 1 else image_id
+        ends = [name for name in self._in_folders.get(file, ()) if whole.endswith(f"/{name}")]
+        return max(ends, key=len, default=file if file in self.free else image_id)
 
     @functools.cached_property
     def _in_folders(self) -> dict[str, list[str]]:
