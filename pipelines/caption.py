@@ -18,7 +18,8 @@ from pipelines.beam_options import make_options
 from pipelines.caption_config import CaptionConfig, check_model, check_output, read_config
 from pipelines.claims import RUNS, Claim, claim
 from pipelines.failures import dead_workers_told, failures_told
-from pipelines.inference import CommitUnit, Kept, UnitCaptioner
+from pipelines.inference import CommitUnit, UnitCaptioner
+from pipelines.kept import partition_of
 from pipelines.ledger import read_ledger, remove_rows
 from pipelines.progress import Committed, shown_progress
 from pipelines.records import Unit
@@ -34,12 +35,11 @@ def build(
     pipeline: beam.Pipeline, units: list[Unit], config: CaptionConfig, folder: str, claimed: Claim
 ) -> None:
     """The whole pipeline: units to committed Parquet files in `folder`."""
-    kept = Kept(config.num_captions, config.tags)
     captioner = UnitCaptioner(
         config.bundle,
         config.batch_size,
         config.read_timeout_sec,
-        kept,
+        config.kept,
         config.engine,
         config.decoding,
     )
@@ -123,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     config = read_config(options)
     bundle = check_model(config)
     check_output(config)
-    folder = f"{config.output}/model={config.engine.fingerprint(bundle.model_fingerprint)}"
+    folder = f"{config.output}/model={partition_of(bundle, config.engine, config.kept)}"
     if config.dry_run:
         return _dry_run(config, folder)
     # Before the folder is taken over from a run that may be at work there.

@@ -19,6 +19,7 @@ from model.errors import CaptionerError
 from pipelines import files
 from pipelines.claims import RUNS
 from pipelines.folders import is_glob
+from pipelines.kept import Kept
 from pipelines.sources import normalise_uri
 from pipelines.units import Selection
 
@@ -67,6 +68,11 @@ class CaptionConfig:
             raise CaptionerError(
                 f"--sample: got {self.sample}, expected a share above 0, up to 1 for all"
             )
+
+    @property
+    def kept(self) -> Kept:
+        """What of the model's results becomes part of a row."""
+        return Kept(self.num_captions, self.tags)
 
     @property
     def selection(self) -> Selection:

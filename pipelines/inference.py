@@ -29,6 +29,7 @@ from pipelines.archives.containers import close_containers, is_parquet_row
 from pipelines.batches import BatchCaptioner, Result
 from pipelines.claims import Claim
 from pipelines.images import ReadImage, read_ahead
+from pipelines.kept import KEEP_ALL, Kept, partition_of
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
@@ -39,19 +40,6 @@ from pipelines.worker_end import end_at_once
 
 # Beam says so wherever PyTorch is missing, which it imports beside that module.
 logging.getLogger().addFilter(lambda record: "Resource module is not" not in str(record.msg))
-
-
-@dataclass(frozen=True)
-class Kept:
-    """What is kept of what a model says of a picture; None for all of it.
-
-    Attributes:
-        num_captions: captions, the best one and its alternatives.
-        tags: the surest tags.
-    """
-
-    num_captions: int | None = None
-    tags: int | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +160,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         bundle: str,
         batch_size: int,
         read_timeout_sec: float,
-        kept: Kept = Kept(),
+        kept: Kept = KEEP_ALL,
         engine: Engine = DEFAULT_ENGINE,
         decoding: Decoding = AS_EXPORTED,
     ) -> None:
@@ -198,7 +186,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
                     f"{NO_CAPTION} for a blank picture; give other options of the sampler, or "
                     "train the model again"
                 )
-        mark = self.engine.fingerprint(bundle.config.model_fingerprint)
+        mark = partition_of(bundle.config, self.engine, self.kept)
         return LoadedModel(dataclasses.replace(bundle.config, model_fingerprint=mark), caption)
 
     def run_inference(

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
 from container_builders import tar_bytes, write
@@ -23,6 +24,7 @@ from pipeline_builders import (
 )
 
 from pipelines import caption
+from pipelines.captions.own import list_parts
 
 PICTURES = 30
 
@@ -307,6 +309,30 @@ def test_other_decode_options_write_a_partition_of_their_own(
     assert len(by_model) == 2
     exported, other = by_model.values()
     assert sorted(exported) == sorted(other)
+
+
+def test_rows_that_keep_less_are_in_a_partition_of_their_own(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mark, all_done = f"{FINGERPRINT}-captions1", "Nothing to do: every image has its row."
+    assert again(done, tiny_bundle, capsys, "--num-captions=3", "--tags=0")[1] == all_done
+    few = again(done, tiny_bundle, capsys, "--num-captions=1")
+    assert few[0] == "30 images = 0 already done + 27 captioned + 3 rejected"
+    assert few[-1] == f"captions in {done}/captions/model={mark}"
+    assert again(done, tiny_bundle, capsys, "--num-captions=1")[1] == all_done
+    rows = pq.read_table(done / "captions" / f"model={mark}").to_pylist()
+    assert {row["model_fingerprint"] for row in rows} == {mark}
+    assert not any(row["alternatives"] for row in rows)
+    whole = rows_by_uri(done).values()
+    assert all(len(row["alternatives"]) == 2 for row in whole if row["caption"])
+    hive = pads.dataset(str(done / "captions"), partitioning="hive").to_table(["model"])
+    assert set(hive["model"].to_pylist()) == {FINGERPRINT, mark}
+    # What reads such folders finds both.
+    folders = {Path(uri).parent.name for uri in list_parts(str(done / "captions"))}
+    assert folders == {f"model={FINGERPRINT}", f"model={mark}"}
+    page = done / "page.html"
+    assert captioner("report", "--captions", done / "captions", "--output", page) == 0
+    assert mark in page.read_text(encoding="utf-8")
 
 
 def test_what_can_be_listed_at_last_stands_for_itself(

@@ -25,18 +25,17 @@ from pipelines.claims import Claim, claim
 from pipelines.images import ReadImage, read_image
 from pipelines.inference import (
     CommitUnit,
-    Kept,
     UnitCaptioner,
     UnitRows,
     caption_images,
 )
+from pipelines.kept import KEEP_ALL, Kept
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
 from pipelines.stages import STAGES
 from pipelines.units import plan_units, unit_uri
 
 GUILTY = 255
-ALL = Kept()
 
 
 def picture(value: int) -> np.ndarray:
@@ -69,7 +68,7 @@ def rows_of(
     config: BundleConfig,
     batch_size: int = 3,
     model: Callable[[np.ndarray], list[ImageCaptions]] = says,
-    kept: Kept = ALL,
+    kept: Kept = KEEP_ALL,
 ) -> list[dict[str, Any]]:
     images = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 10 + i) for i in range(len(reads))]
     pairs = iter(list(zip(images, reads, strict=True)))
@@ -104,7 +103,7 @@ def test_a_captioned_row_tells_all_that_is_known(config: BundleConfig) -> None:
 @pytest.mark.parametrize(
     ("kept", "alternatives", "tags"),
     [
-        (Kept(), ["second", "third"], ["dog", "cat", "hat"]),
+        (KEEP_ALL, ["second", "third"], ["dog", "cat", "hat"]),
         (Kept(num_captions=9, tags=9), ["second", "third"], ["dog", "cat", "hat"]),
         (Kept(num_captions=2, tags=2), ["second"], ["dog", "cat"]),
         (Kept(num_captions=1, tags=0), [], []),
@@ -133,7 +132,7 @@ def test_a_row_is_as_old_as_the_start_of_its_unit(config: BundleConfig) -> None:
             yield ImageFile(f"/{number}.jpg", "", 1), sound(number)
 
     times: list[datetime.datetime] = []
-    rows = list(caption_images(reads(), BatchCaptioner(says, 1), config, ALL, spent()))
+    rows = list(caption_images(reads(), BatchCaptioner(says, 1), config, KEEP_ALL, spent()))
     assert {row["captioned_at"] <= times[0] for row in rows} == {True}
 
 
@@ -156,7 +155,7 @@ def test_a_row_of_a_parquet_file_that_could_not_be_read_has_no_size(config: Bund
     reads.append(ReadImage(None, "truncated", "it ends early", "cd", 5))
     captioner = BatchCaptioner(says, 3)
     pairs = iter([(row, read) for read in reads])
-    rows = caption_images(pairs, captioner, config, ALL, spent())
+    rows = caption_images(pairs, captioner, config, KEEP_ALL, spent())
     assert [found["byte_size"] for found in rows] == [None, 5]
 
 

@@ -62,6 +62,17 @@ def test_a_sample_stands_for_the_whole_archive(
     assert re.search(r"^ +100 .* -$", told, re.MULTILINE)
 
 
+def test_a_plan_may_keep_less_of_a_caption(
+    archive: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sizes = []
+    for more in ([], ["--num-captions", "1", "--tags", "0"]):
+        assert plan(tiny_bundle, archive, *more) == 0
+        told = re.findall(r"^output: ([\d,]+) bytes an image, ", capsys.readouterr().out, re.M)
+        sizes += [int(size.replace(",", "")) for size in told]
+    assert sizes[1] < sizes[0]
+
+
 def test_an_archive_of_broken_pictures_is_told_as_such(
     archive: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

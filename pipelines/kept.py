@@ -1,0 +1,49 @@
+"""What is kept of what a model says, and the name of the partition that has such rows."""
+
+from dataclasses import dataclass
+
+from model.bundle_folder import MOST_TAGS
+from model.config import BundleConfig
+from model.engine import Engine
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of what a model says of a picture; None for all of it.
+
+    Attributes:
+        num_captions: captions, the best one and its alternatives.
+        tags: the surest tags.
+    """
+
+    num_captions: int | None = None
+    tags: int | None = None
+
+    def of(self, bundle: BundleConfig) -> "Kept":
+        """The same of this bundle, with None for a number that keeps all that it says."""
+        tags = min(MOST_TAGS, len(bundle.concepts))
+        return Kept(_below(self.num_captions, bundle.sampler.captions), _below(self.tags, tags))
+
+    def fingerprint(self, model_fingerprint: str) -> str:
+        """The fingerprint of rows: the model's, and what is kept unless that is all.
+
+        Rows that lack what a later run asks for are in another partition than that run's.
+        """
+        numbers = {"captions": self.num_captions, "tags": self.tags}
+        given = (f"-{name}{number}" for name, number in numbers.items() if number is not None)
+        return "".join([model_fingerprint, *given])
+
+
+KEEP_ALL = Kept()
+
+
+def _below(number: int | None, most: int) -> int | None:
+    return number if number is not None and number < most else None
+
+
+def partition_of(bundle: BundleConfig, engine: Engine, kept: Kept) -> str:
+    """The fingerprint of the rows that `engine` makes of `bundle`, decoding as it says.
+
+    It names the folder ``model=...`` and stands in its rows.
+    """
+    return kept.of(bundle).fingerprint(engine.fingerprint(bundle.model_fingerprint))
