@@ -67,12 +67,37 @@ class Account:
 
 
 @dataclasses.dataclass(frozen=True)
+class Unlisted:
+    """Rows of pictures that no input lists: deleted, renamed, or of another run's inputs.
+
+    Attributes:
+        count: how many.
+        to_remove: whether they go.
+    """
+
+    count: int = 0
+    to_remove: bool = False
+
+    @property
+    def removed(self) -> int:
+        """How many go."""
+        return self.count if self.to_remove else 0
+
+    def lines(self, going: str) -> Iterator[str]:
+        """What a person is told of them, if there are any; `going` says how those go."""
+        fate = going if self.to_remove else "stay; --remove-unlisted removes them"
+        if self.count:
+            yield f"  rows of pictures that these inputs do not list: {self.count} (they {fate})"
+
+
+@dataclasses.dataclass(frozen=True)
 class Outcome:
     """What a run has to tell: its account, what it passed over, the seconds of each stage."""
 
     account: Account
     skipped: SkippedFiles
     stages: Mapping[str, float]
+    unlisted: Unlisted = Unlisted()
 
 
 def run_record(
@@ -87,6 +112,7 @@ def run_record(
         "config": {**dataclasses.asdict(config), "inputs": inputs},
         "bundle": dataclasses.asdict(bundle),
         "account": dataclasses.asdict(outcome.account),
+        "unlisted_rows": outcome.unlisted.count,
         "skipped_by_suffix": dict(outcome.skipped.by_suffix),
         "ended_at": datetime.datetime.now(datetime.UTC).isoformat(),
         "duration_sec": round(seconds, 1),
@@ -116,12 +142,13 @@ def summary(outcome: Outcome, folder: str, seconds: float) -> Iterator[str]:
             f"  rejected before, of those already done: {account.already_rejected} "
             "(--retry-rejected does them again)"
         )
+    yield from outcome.unlisted.lines("were removed")
     yield f"  files of the folders that are no pictures: {outcome.skipped}"
     yield f"captions in {folder}"
 
 
 def forecast(
-    remaining: Remaining, unit_size: int, skipped: SkippedFiles, folder: str
+    remaining: Remaining, unit_size: int, skipped: SkippedFiles, unlisted: Unlisted, folder: str
 ) -> Iterator[str]:
     """What a person is told by a dry run, line by line. `remaining` has been iterated."""
     yield "Dry run: nothing is written."
@@ -136,6 +163,7 @@ def forecast(
     units = -(-remaining.to_do // unit_size)
     yield f"  units of up to {unit_size} images: {units}"
     yield from _by_container(remaining.by_container)
+    yield from unlisted.lines("would be removed")
     yield f"  files of the folders that are no pictures: {skipped}"
     yield f"captions would go to {folder}"
 

@@ -218,6 +218,11 @@ def _add_selection_options(group: argparse._ArgumentGroup) -> None:
         help="do images again that were rejected before",
     )
     group.add_argument(
+        "--remove-unlisted",
+        action="store_true",
+        help="remove rows of images that the inputs do not list (any more)",
+    )
+    group.add_argument(
         "--dry-run", action="store_true", help="tell what would be done; write nothing"
     )
 

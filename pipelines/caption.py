@@ -8,12 +8,13 @@ import uuid
 from collections.abc import Iterable
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.account import Account, Outcome, forecast, run_record, summary
+from pipelines.account import Account, Outcome, Unlisted, forecast, run_record, summary
 from pipelines.beam_options import make_options
 from pipelines.caption_config import CaptionConfig, check_model, check_output, read_config
 from pipelines.claims import RUNS, Claim, claim
@@ -88,10 +89,8 @@ def _caption(
     committed.update()
     committed.check_complete()
     # Last: whatever ended the run before would have cost captions that nothing replaces yet.
-    listed = remaining.listed_at_last()
-    if remaining.changed or remaining.retried or remaining.ledger.doubles or listed:
-        ledger = read_ledger(folder)
-        remove_rows(ledger, [*ledger.doubles, *ledger.places_of(listed)], claimed.check)
+    unlisted = remaining.unlisted()
+    _remove_stale(remaining, unlisted if config.remove_unlisted else None, folder, claimed)
     account = Account(
         inputs=remaining.inputs,
         already_done=remaining.already_done,
@@ -103,7 +102,19 @@ def _caption(
         rejected_again=committed.rejected_again,
     )
     account.check()
-    return Outcome(account, skipped, stages)
+    return Outcome(account, skipped, stages, Unlisted(len(unlisted), config.remove_unlisted))
+
+
+def _remove_stale(
+    remaining: Remaining, unlisted: pa.ChunkedArray | None, folder: str, claimed: Claim
+) -> None:
+    """Removes the rows that others took the place of, and those of the pictures `unlisted`."""
+    gone = [pa.array(remaining.listed_at_last(), pa.large_string())]
+    gone += unlisted.chunks if unlisted is not None else []
+    if remaining.changed or remaining.retried or remaining.ledger.doubles or any(map(len, gone)):
+        ledger = read_ledger(folder)
+        places = ledger.places_of(pa.chunked_array(gone))
+        remove_rows(ledger, [*ledger.doubles, *places], claimed.check)
 
 
 def _dry_run(config: CaptionConfig, folder: str) -> int:
@@ -112,7 +123,8 @@ def _dry_run(config: CaptionConfig, folder: str) -> int:
     for _ in remaining:
         pass
     _check_selected(remaining, config)
-    _print(forecast(remaining, config.unit_size, skipped, folder))
+    unlisted = Unlisted(len(remaining.unlisted()), config.remove_unlisted)
+    _print(forecast(remaining, config.unit_size, skipped, unlisted, folder))
     return 0
 
 
@@ -132,7 +144,7 @@ def run(options: argparse.Namespace) -> int:
     with failures_told(), claim(config.output, run_id) as claimed:
         outcome = _caption(config, pipeline_options, folder, claimed)
         account, seconds = outcome.account, time.monotonic() - started
-        if account.captioned or account.rejected:
+        if account.captioned or account.rejected or outcome.unlisted.removed:
             record = run_record(config, bundle, outcome, seconds)
             files.write_text(f"{config.output}/{RUNS}/{run_id}.json", record)
     _print(summary(outcome, folder, seconds))

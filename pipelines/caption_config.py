@@ -43,6 +43,7 @@ class CaptionConfig:
     sample: float = 1.0
     limit: int | None = None
     retry_rejected: bool = False
+    remove_unlisted: bool = False
     dry_run: bool = False
     image_column: str | None = None
     engine: Engine = DEFAULT_ENGINE
@@ -67,6 +68,12 @@ class CaptionConfig:
         if not 0 < self.sample <= 1:
             raise CaptionerError(
                 f"--sample: got {self.sample}, expected a share above 0, up to 1 for all"
+            )
+        if self.remove_unlisted and not self.selection.is_complete:
+            raise CaptionerError(
+                f"--remove-unlisted: got it with --limit {self.limit} and --sample "
+                f"{self.sample:g}, expected neither: the rows of all other images would go; leave "
+                "them out"
             )
 
     @property

@@ -46,11 +46,9 @@ class Ledger:
     rows: pa.Table
     doubles: list[Place]
 
-    def places_of(self, uris: list[str]) -> list[Place]:
+    def places_of(self, uris: pa.Array | pa.ChunkedArray) -> list[Place]:
         """Where the rows of the pictures `uris` are."""
-        return _places(
-            self.rows.filter(pc.is_in(self.rows["image_uri"], pa.array(uris, pa.large_string())))
-        )
+        return _places(self.rows.filter(pc.is_in(self.rows["image_uri"], uris)))
 
 
 def read_ledger(folder: str) -> Ledger:

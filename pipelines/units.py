@@ -30,6 +30,11 @@ def _below(uri: str) -> str:
     return uri if uri.endswith("/") else uri.partition(f"{MEMBER}@")[0] + MEMBER
 
 
+def _that_stand_for_more(uris: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Those of `uris` that are of rejects which stand for more than themselves."""
+    return uris.filter(pc.match_substring_regex(uris, _STANDS_FOR_MORE))
+
+
 @dataclass(frozen=True)
 class Selection:
     """Which pictures of the inputs a run is about.
@@ -43,6 +48,11 @@ class Selection:
     sample: float = 1.0
     limit: int | None = None
     retry_rejected: bool = False
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it takes all pictures, so that one that is not seen is not there."""
+        return self.sample == 1 and self.limit is None
 
 
 @dataclass
@@ -109,16 +119,33 @@ class Remaining:
 
         Known once all pictures were iterated.
         """
-        if self.selection.sample < 1 or self.selection.limit is not None:
+        if not self.selection.is_complete:
             return []  # what was not seen may be there all the same
-        rows = self.ledger.rows
-        told = rows["image_uri"].filter(rows["unread"])
-        seen = pa.chunked_array(self._seen, pa.large_string())
-        told = told.filter(pc.match_substring_regex(told, _STANDS_FOR_MORE))
+        rows, seen = self.ledger.rows, self._all_seen()
+        told = _that_stand_for_more(rows["image_uri"].filter(rows["unread"]))
         told = told.filter(pc.invert(pc.is_in(told, seen)))
         return [
             uri for uri in told.to_pylist() if pc.any(pc.starts_with(seen, _below(uri))).as_py()
         ]
+
+    def unlisted(self) -> pa.ChunkedArray:
+        """URIs of rows whose pictures no input lists, without those of `listed_at_last`.
+
+        A folder or an archive that cannot be listed whole just now may hold its pictures all the
+        same: theirs are not among them. Known once all pictures were iterated.
+        """
+        uris = self.ledger.rows["image_uri"]
+        if not self.selection.is_complete:
+            return uris.slice(0, 0)
+        seen = self._all_seen()
+        uris = uris.filter(pc.invert(pc.is_in(uris, seen)))
+        for uri in _that_stand_for_more(seen).to_pylist():
+            uris = uris.filter(pc.invert(pc.starts_with(uris, _below(uri))))
+        at_last = pa.array(self.listed_at_last(), pa.large_string())
+        return uris.filter(pc.invert(pc.is_in(uris, at_last)))
+
+    def _all_seen(self) -> pa.ChunkedArray:
+        return pa.chunked_array(self._seen, pa.large_string())
 
     def _unseen(self, chunk: list[ImageFile]) -> tuple[list[ImageFile], pa.Array]:
         """The pictures of `chunk` that no input has listed before, and their URIs."""

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pipelines.account import Account, Outcome, forecast, summary
+from pipelines.account import Account, Outcome, Unlisted, forecast, summary
 from pipelines.ledger import Ledger
 from pipelines.sources import SkippedFiles
 from pipelines.units import Remaining
@@ -66,7 +66,7 @@ def test_a_forecast_tells_what_would_be_done() -> None:
     tars = Counter({f"/{i}.tar": i for i in range(1, 31)})
     remaining = Remaining([], Ledger([], None, []), inputs=1000, changed=2, retried_uris=set("abc"))
     remaining.by_container = Counter({None: 35}) + tars
-    lines = list(forecast(remaining, 100, SkippedFiles(), "/captions"))
+    lines = list(forecast(remaining, 100, SkippedFiles(), Unlisted(), "/captions"))
     assert lines[:5] == [
         "Dry run: nothing is written.",
         "1000 images = 500 already done + 500 to do",
@@ -77,3 +77,19 @@ def test_a_forecast_tells_what_would_be_done() -> None:
     assert lines[5:7] == ["  to do in files of their own: 35", "  to do in /30.tar: 30"]
     assert lines[-3] == f"  to do in 11 other containers: {sum(range(1, 12))}"
     assert lines[-1] == "captions would go to /captions"
+
+
+def test_rows_of_pictures_that_are_not_listed_are_told_if_there_are_any() -> None:
+    assert not list(Unlisted(0, to_remove=True).lines("were removed"))
+    row = "  rows of pictures that these inputs do not list: 7"
+    stay, go = Unlisted(7), Unlisted(7, to_remove=True)
+    assert (stay.removed, go.removed) == (0, 7)
+    told = f"{row} (they stay; --remove-unlisted removes them)"
+    done = Outcome(Account(4, 4, 0, 0, {}), SkippedFiles(), {}, stay)
+    assert told in summary(done, "/captions", 2.0)
+    gone = Outcome(Account(4, 4, 0, 0, {}), SkippedFiles(), {}, go)
+    assert f"{row} (they were removed)" in summary(gone, "/captions", 2.0)
+    remaining = Remaining([], Ledger([], None, []), inputs=4)
+    assert told in forecast(remaining, 100, SkippedFiles(), stay, "/captions")
+    told = f"{row} (they would be removed)"
+    assert told in forecast(remaining, 100, SkippedFiles(), go, "/captions")

@@ -335,6 +335,41 @@ def test_rows_that_keep_less_are_in_a_partition_of_their_own(
     assert mark in page.read_text(encoding="utf-8")
 
 
+def test_rows_of_pictures_that_are_gone_stay_until_they_are_to_be_removed(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, gone = rows_by_uri(done), sorted((done / "archive").glob("*.jpg"))[:3]
+    gone[0].unlink()
+    gone[1].rename(gone[1].with_name("renamed.jpg"))
+    gone[2].rename(done / "elsewhere.jpg")
+    any_rejects = "--max-reject-ratio=1"
+    row = "  rows of pictures that these inputs do not list: 3"
+    captions = files_of(done / "captions")
+    dry = again(done, tiny_bundle, capsys, any_rejects, "--dry-run", "--remove-unlisted")
+    assert f"{row} (they would be removed)" in dry
+    assert files_of(done / "captions") == captions
+
+    printed = again(done, tiny_bundle, capsys, any_rejects)
+    assert printed[0] == "28 images = 27 already done + 1 captioned + 0 rejected"
+    assert f"{row} (they stay; --remove-unlisted removes them)" in printed
+    assert len(rows_by_uri(done)) == PICTURES + 1
+    limited = again(done, tiny_bundle, capsys, any_rejects, "--limit", "5")
+    assert "do not list" not in "".join(limited)
+
+    runs = len(list((done / "captions" / "_runs").iterdir()))
+    printed = again(done, tiny_bundle, capsys, any_rejects, "--remove-unlisted")
+    assert printed[0] == "28 images = 28 already done + 0 captioned + 0 rejected"
+    assert f"{row} (they were removed)" in printed
+    after = rows_by_uri(done)
+    renamed = str(done / "archive" / "renamed.jpg")
+    assert set(after) == set(before) - {str(path) for path in gone} | {renamed}
+    assert all(after[uri] == before[uri] for uri in set(after) - {renamed})
+    # A removal is on record although nothing was captioned.
+    assert len(list((done / "captions" / "_runs").iterdir())) == runs + 1
+    printed = again(done, tiny_bundle, capsys, any_rejects, "--remove-unlisted")
+    assert "do not list" not in "".join(printed)
+
+
 def test_what_can_be_listed_at_last_stands_for_itself(
     done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

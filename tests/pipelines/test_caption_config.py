@@ -36,10 +36,12 @@ SOUND: dict[str, Any] = {
         {"sample": 1.1},
         {"num_captions": 0},
         {"tags": -1},
+        {"remove_unlisted": True, "limit": 9},
+        {"remove_unlisted": True, "sample": 0.5},
     ],
 )
 def test_a_configuration_checks_itself(changes: dict[str, Any]) -> None:
-    CaptionConfig(**SOUND)
+    CaptionConfig(**SOUND, remove_unlisted=True)
     with pytest.raises(CaptionerError, match="got"):
         CaptionConfig(**{**SOUND, **changes})
 
@@ -49,6 +51,7 @@ def test_every_option_has_its_place() -> None:
     options = caption_parser().parse_args([*arguments.split(), "--retry-rejected"])
     options.beam = []
     config = read_config(options)
+    assert not config.remove_unlisted
     assert (config.inputs, config.output, config.unit_size) == (("/i", "/j"), "/o", 256)
     assert (config.tags, config.num_captions, config.dry_run) == (4, None, False)
     assert config.selection == Selection(sample=0.5, limit=3, retry_rejected=True)

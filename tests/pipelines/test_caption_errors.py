@@ -48,6 +48,7 @@ def refused(
         (["--num-captions", "0"], "--num-captions: got 0"),
         (["--num-captions", "4"], "--num-captions: got 4, expected at most 3, which beam search"),
         (["--num-captions", "2", "--sampler", "greedy"], "got 2, expected at most 1, which greedy"),
+        (["--remove-unlisted", "--limit", "3"], "--remove-unlisted: got it with --limit 3 and"),
         (["--tags", "-1"], "--tags: got -1, expected 0 or more"),
         (["--output", "archive/captions"], "archive/captions lies in --input"),
         (

@@ -257,3 +257,37 @@ def test_a_reject_of_a_folder_goes_once_the_folder_is_listed() -> None:
         assert len(list(remaining)) == 2
         assert remaining.listed_at_last() == gone
     assert Remaining([], ledger_of([])).listed_at_last() == []
+
+
+@given(archives.filter(bool), st.sets(st.sampled_from(ARCHIVE)))
+def test_rows_of_pictures_that_no_input_lists_are_known(
+    images: list[ImageFile], done: set[ImageFile]
+) -> None:
+    remaining = Remaining(images, ledger_of(done))
+    list(remaining)
+    gone = {image.uri for image in done - set(images)}
+    assert set(remaining.unlisted().to_pylist()) == gone
+    assert len(remaining.unlisted()) == len(gone)
+    for selection in (Selection(limit=len(images)), Selection(sample=0.99)):
+        some = Remaining(images, ledger_of(done), selection)
+        list(some)
+        assert len(some.unlisted()) == 0
+
+
+@pytest.mark.parametrize("end", ["/", ".tar", ".zip", ".tar!/@512"])
+def test_a_row_of_what_cannot_be_listed_just_now_is_not_one_of_them(end: str) -> None:
+    stands, inside = f"/archive/a{end}", f"/archive/a{end}".removesuffix("@512").rstrip("!/")
+    within = f"{inside}/b.jpg" if end == "/" else f"{inside}!/b.jpg"
+    images = [ImageFile(uri, uri, 4) for uri in (within, "/archive/ab.jpg")]
+    remaining = Remaining([ImageFile(stands, "", 0, flaw="unreadable: away")], ledger_of(images))
+    list(remaining)
+    assert remaining.unlisted().to_pylist() == ["/archive/ab.jpg"]
+
+
+def test_a_reject_of_a_folder_that_is_listed_or_gone_counts_once() -> None:
+    told = [ImageFile(uri, uri, 0) for uri in ("/archive/a/", "/archive/b/")]
+    ledger = ledger_of(told, rejected=True, unread=True)
+    remaining = Remaining([ImageFile("/archive/a/1.jpg", "1", 4)], ledger)
+    list(remaining)
+    assert remaining.listed_at_last() == ["/archive/a/"]
+    assert remaining.unlisted().to_pylist() == ["/archive/b/"]
