@@ -12,6 +12,7 @@ import pyarrow as pa
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from model.config import BundleConfig
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.account import Account, Outcome, Unlisted, forecast, run_record, summary
@@ -73,8 +74,22 @@ def _check_selected(remaining: Remaining, config: CaptionConfig) -> None:
         )
 
 
+def _note_unflagged(bundle: BundleConfig) -> None:
+    """Says so where no caption can be flagged: that none is would look like good news."""
+    if bundle.low_score is None:
+        print(
+            "note: no caption will be flagged as low_score: the bundle was not evaluated with this "
+            "decoding; give captioner evaluate the same options, and export then",
+            file=sys.stderr,
+        )
+
+
 def _caption(
-    config: CaptionConfig, pipeline_options: PipelineOptions, folder: str, claimed: Claim
+    config: CaptionConfig,
+    bundle: BundleConfig,
+    pipeline_options: PipelineOptions,
+    folder: str,
+    claimed: Claim,
 ) -> Outcome:
     """Captions what lacks a row, until everything has one."""
     skipped, stages = SkippedFiles(), dict[str, float]()
@@ -82,6 +97,7 @@ def _caption(
     units = plan(remaining, config, claimed)
     committed = Committed(folder, units, remaining.retried_uris)
     if units:
+        _note_unflagged(bundle)
         pipeline = beam.Pipeline(options=pipeline_options)
         with dead_workers_told(), shown_progress(committed, remaining.to_do), pipeline:
             build(pipeline, units, config, folder, claimed)
@@ -142,7 +158,7 @@ def run(options: argparse.Namespace) -> int:
     check_sources(config.inputs, config.image_column)
     run_id = f"{datetime.datetime.now(datetime.UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
     with failures_told(), claim(config.output, run_id) as claimed:
-        outcome = _caption(config, pipeline_options, folder, claimed)
+        outcome = _caption(config, bundle, pipeline_options, folder, claimed)
         account, seconds = outcome.account, time.monotonic() - started
         if account.captioned or account.rejected or outcome.unlisted.removed:
             record = run_record(config, bundle, outcome, seconds)

@@ -144,7 +144,8 @@ def bundle_config() -> BundleConfig:
         max_length=6,
         vocabulary_size=len(SPECIAL_TOKENS) + len(WORDS),
         dataset_fingerprint="none",
-        low_score=None,
+        # Below all that it says, so that none is flagged.
+        low_score=-1000.0,
     )
 
 
