@@ -143,7 +143,7 @@ def summary(outcome: Outcome, folder: str, seconds: float) -> Iterator[str]:
             "(--retry-rejected does them again)"
         )
     yield from outcome.unlisted.lines("were removed")
-    yield f"  files of the folders that are no pictures: {outcome.skipped}"
+    yield from outcome.skipped.lines()
     yield f"captions in {folder}"
 
 
@@ -164,7 +164,7 @@ def forecast(
     yield f"  units of up to {unit_size} images: {units}"
     yield from _by_container(remaining.by_container)
     yield from unlisted.lines("would be removed")
-    yield f"  files of the folders that are no pictures: {skipped}"
+    yield from skipped.lines()
     yield f"captions would go to {folder}"
 
 

@@ -65,7 +65,7 @@ def _told(
 ) -> Iterator[str]:
     """What a person is told, line by line."""
     yield f"archive: {plural(archive.images, 'image')}, listed in {archive.listing_sec:.1f} s"
-    yield f"  files of the folders that are no pictures: {skipped}"
+    yield from skipped.lines()
     captioned, rejected = (committed.statuses[status] for status in (CAPTIONED, REJECTED))
     yield (
         f"sample: {plural(measured.images, 'image')} from all over it = {captioned} captioned + "

@@ -284,7 +284,7 @@ def _summary(info: DatasetInfo, output: str, skipped: SkippedFiles) -> Iterator[
     yield f"  vocabulary {info.vocabulary_size:>8} tokens"
     if info.features:
         yield f"  features   {dataclasses.asdict(info.features)}"
-    yield f"  files of the folders that are no pictures: {skipped}"
+    yield from skipped.lines()
     yield f"dataset {info.fingerprint} in {Path(output) if files.is_local(output) else output}"
 
 

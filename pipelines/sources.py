@@ -13,8 +13,8 @@ from pipelines import files
 from pipelines.archives.containers import (
     check_not_compressed,
     is_archive,
+    is_container,
     list_container,
-    suffix_of,
 )
 from pipelines.archives.members import SkippedFiles, as_unicode, is_picture
 from pipelines.archives.parquet_images import holds_pictures
@@ -145,16 +145,15 @@ def _list_source(uri: str, skipped: SkippedFiles, image_column: str | None) -> I
     if is_folder(uri):
         return _list_folder(uri, skipped)
     check_not_compressed(uri)
-    if _is_container(uri, image_column):
+    if _holds_images(uri, image_column):
         return list_container(uri, skipped, image_column)
     if is_manifest(uri):
         return list_manifest(uri, image_column)
     return _list_folder(uri, skipped)
 
 
-def _is_container(uri: str, image_column: str | None) -> bool:
-    is_parquet = suffix_of(uri) == ".parquet"
-    return is_archive(uri) or (is_parquet and holds_pictures(uri, image_column))
+def _holds_images(uri: str, image_column: str | None) -> bool:
+    return is_archive(uri) or (is_container(uri) and holds_pictures(uri, image_column))
 
 
 def _list_glob(
@@ -166,7 +165,7 @@ def _list_glob(
         image = _image_file(file, root)
         if is_archive(file.uri):
             yield from _list_archive(image, skipped)
-        elif not file.is_folder and _is_container(file.uri, image_column):
+        elif not file.is_folder and _holds_images(file.uri, image_column):
             yield from list_container(file.uri, skipped, image_column)
         else:
             yield image
@@ -185,7 +184,7 @@ def _list_folder(folder: str, skipped: SkippedFiles) -> Iterator[ImageFile]:
         if file.is_folder or is_picture(file.uri):
             yield _image_file(file, folder)
         else:
-            skipped.count(file.uri)
+            skipped.count(file.uri, is_container(file.uri))
 
 
 def _image_file(file: ListedFile, root: str) -> ImageFile:

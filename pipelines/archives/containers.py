@@ -68,6 +68,11 @@ def is_archive(uri: str) -> bool:
     return suffix_of(uri) in _WALKS
 
 
+def is_container(uri: str) -> bool:
+    """Whether `uri` is a tar, a zip or a Parquet file by its name."""
+    return is_archive(uri) or suffix_of(uri) == _PARQUET
+
+
 def list_container(
     uri: str, skipped: SkippedFiles, image_column: str | None = None
 ) -> Iterator[ImageFile]:

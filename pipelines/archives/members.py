@@ -20,19 +20,44 @@ _image_suffixes = functools.cache(image_suffixes)
 
 @dataclass
 class SkippedFiles:
-    """Files that are no pictures by their names, counted by suffix."""
+    """Files that are no pictures by their names, counted by suffix.
 
-    by_suffix: Counter = field(default_factory=Counter)
+    Attributes:
+        by_suffix: all of them.
+        archives: those that could be given as inputs, where a folder was.
+    """
 
-    def count(self, name: str) -> None:
+    by_suffix: Counter[str] = field(default_factory=Counter)
+    archives: Counter[str] = field(default_factory=Counter)
+
+    def count(self, name: str, is_archive: bool = False) -> None:
         """Counts a file that is passed over."""
-        self.by_suffix[as_unicode(PurePosixPath(name).suffix.lower())] += 1
+        suffix = as_unicode(PurePosixPath(name).suffix.lower())
+        self.by_suffix[suffix] += 1
+        if is_archive:
+            self.archives[suffix] += 1
 
     def __str__(self) -> str:
-        if not self.by_suffix:
-            return "none"
-        counts = ", ".join(f"{s or 'no suffix'}: {n}" for s, n in self.by_suffix.most_common(8))
-        return f"{self.by_suffix.total()} ({counts})"
+        return _counts(self.by_suffix)
+
+    def lines(self) -> Iterator[str]:
+        """What a person is told at the end; archives, which may be full of pictures, apart."""
+        others = self.by_suffix - self.archives
+        yield f"  files of the folders that are no pictures: {_counts(others)}"
+        if self.archives:
+            # Beam's ** matches slashes too: with another slash it would miss the folder's own.
+            globs = ", ".join(f"'FOLDER/**{suffix}'" for suffix in sorted(self.archives))
+            yield (
+                f"  archives in the folders, which were not opened: {_counts(self.archives)}; give "
+                f"them too, as {globs}"
+            )
+
+
+def _counts(by_suffix: Counter[str]) -> str:
+    if not by_suffix:
+        return "none"
+    counts = ", ".join(f"{s or 'no suffix'}: {n}" for s, n in by_suffix.most_common(8))
+    return f"{by_suffix.total()} ({counts})"
 
 
 @dataclass(frozen=True)

@@ -93,3 +93,14 @@ def test_rows_of_pictures_that_are_not_listed_are_told_if_there_are_any() -> Non
     assert told in forecast(remaining, 100, SkippedFiles(), stay, "/captions")
     told = f"{row} (they would be removed)"
     assert told in forecast(remaining, 100, SkippedFiles(), go, "/captions")
+
+
+def test_archives_that_were_passed_over_are_told_wherever_files_are() -> None:
+    counts = Counter({".tar": 3})
+    skipped = SkippedFiles(counts + Counter({".txt": 1}), counts)
+    told = list(skipped.lines())
+    assert len(told) == 2
+    done = Outcome(Account(4, 4, 0, 0, {}), skipped, {})
+    assert list(summary(done, "/captions", 2.0))[-3:-1] == told
+    remaining = Remaining([], Ledger([], None, []), inputs=4)
+    assert list(forecast(remaining, 100, skipped, Unlisted(), "/captions"))[-3:-1] == told

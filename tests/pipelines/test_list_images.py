@@ -231,6 +231,28 @@ def test_containers_in_a_folder_are_not_opened_but_counted(tmp_path: Path) -> No
     skipped = SkippedFiles()
     assert ids(tmp_path, skipped) == ["a.jpg"]
     assert skipped.by_suffix == {".tar": 1, ".zip": 1, ".parquet": 1}
+    assert skipped.archives == skipped.by_suffix
+
+
+def test_archives_in_a_folder_are_told_apart_and_how_to_give_them(tmp_path: Path) -> None:
+    write(tmp_path / "A.TAR", tar_bytes({"1.jpg": b"1", "inner.zip": b""}))
+    write(tmp_path / "deep" / "b.tar", tar_bytes({"2.jpg": b"2"}))
+    write(tmp_path / "deep" / "c.zip", zip_bytes({"3.jpg": b"3"}))
+    touch(tmp_path, "a.jpg", "b.txt", "c.tar.gz")
+    skipped = SkippedFiles()
+    ids(tmp_path, skipped)
+    assert list(skipped.lines()) == [
+        "  files of the folders that are no pictures: 2 (.txt: 1, .gz: 1)",
+        "  archives in the folders, which were not opened: 3 (.tar: 2, .zip: 1); give them too, as "
+        "'FOLDER/**.tar', 'FOLDER/**.zip'",
+    ]
+    # As it says, archives right in the folder and those below are found.
+    (tmp_path / "A.TAR").rename(tmp_path / "a.tar")
+    inside = SkippedFiles()
+    images = list_images(f"{tmp_path}/**.tar", inside)
+    assert [image.image_id for image in images] == ["1.jpg", "2.jpg"]
+    # What is packed in an archive cannot be given.
+    assert list(inside.lines()) == ["  files of the folders that are no pictures: 1 (.zip: 1)"]
 
 
 def test_a_compressed_tar_is_an_error_in_a_glob_too(tmp_path: Path) -> None:

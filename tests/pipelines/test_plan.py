@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -52,11 +53,16 @@ def test_a_plan_tells_all_that_a_person_decides_by(
 
 
 def test_a_sample_stands_for_the_whole_archive(
-    archive: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+    archive: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert plan(tiny_bundle, archive, "--sample-images", "5") == 0
+    more = tmp_path / "more"
+    more.mkdir()
+    (more / "a.tar").touch()
+    shutil.copyfile(archive / "picture-00.jpg", more / "one.jpg")
+    assert plan(tiny_bundle, archive, "--input", str(more), "--sample-images", "5") == 0
     told = capsys.readouterr().out
-    assert "archive: 30 images" in told
+    assert "archive: 31 images" in told
+    assert "archives in the folders, which were not opened: 1 (.tar: 1); give" in told
     assert "sample: 5 images from all over it" in told
     assert "  no more than 4 of them would work: the archive is 4 units of work" in told
     assert re.search(r"^ +100 .* -$", told, re.MULTILINE)

@@ -217,10 +217,13 @@ def test_accents_are_found_however_they_are_spelled(
         shutil.copyfile(source, tmp_path / unicodedata.normalize("NFD", name))
     rows = [f"{unicodedata.normalize('NFC', name)},a red square" for name in names]
     (tmp_path / "c.csv").write_text("\n".join(["image,caption", *rows]), encoding="utf-8")
+    (tmp_path / "more.zip").touch()
     arguments = ["--captions", tmp_path / "c.csv", "--images", tmp_path, "--min-count", "1"]
     arguments += ["--image-size-px", "16", "--split-ratios", "1,0,0"]
     assert captioner("preprocess", *arguments, "--output", tmp_path / "dataset") == 0
-    assert "2 images = 2 examples + 0 rejected" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 images = 2 examples + 0 rejected" in told
+    assert "archives in the folders, which were not opened: 1 (.zip: 1); give" in told
 
 
 def test_a_list_that_names_no_captioned_picture_is_refused(
