@@ -1,15 +1,22 @@
 """Manifests: files that name pictures, a path a line or a row."""
 
+import dataclasses
+import functools
 import hashlib
 import os
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from apache_beam.io.filesystems import FileSystems
 
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.archives.containers import suffix_of
-from pipelines.archives.members import is_picture
+from pipelines.archives.containers import is_container, suffix_of
+from pipelines.archives.members import MEMBER, is_picture
 from pipelines.archives.parquet_files import iterate_rows, open_parquet, pick_text_column
+from pipelines.located import Listing, in_order, list_wanted, listing_of
 from pipelines.records import ImageFile
 from pipelines.tables import (
     DELIMITERS,
@@ -35,7 +42,8 @@ def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFi
 
     A relative path starts at the manifest's folder. A picture that is not there is listed all the
     same: it becomes a reject. Sizes and times are asked for on a local disk only, where that costs
-    little.
+    little. Members of containers, ``CONTAINER!/MEMBER`` as rows of captions have them, come after
+    all others, by the names of their containers, each listed once, and there in its order.
 
     Args:
         image_column: the column of paths; found if None.
@@ -46,8 +54,13 @@ def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFi
     """
     folder = uri.rpartition("/")[0]
     seen: set[bytes] = set()
+    inside: dict[Listing, dict[str, str]] = defaultdict(dict)
+    is_there = functools.cache(_is_there)  # very many lines name one container
     for place, path in _paths(uri, image_column):
         checked = _check_path(path, f"{_WHAT} {uri}, {place}")
+        if found := _split_member(folder, checked, is_there):
+            inside[listing_of(*found)].setdefault(MEMBER.join(found), checked)
+            continue
         resolved = _resolve(folder, checked)
         # Digests of names take a third of their memory.
         digest = hashlib.blake2b(resolved.encode(), digest_size=16).digest()
@@ -56,6 +69,9 @@ def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFi
         seen.add(digest)
         size, modified = _local_status(resolved)
         yield ImageFile(resolved, checked, size, modified_usec=modified)
+    for listing, names in in_order(inside):
+        for image in list_wanted(listing, names):
+            yield dataclasses.replace(image, image_id=names[image.uri])
 
 
 def _paths(uri: str, image_column: str | None) -> Iterator[tuple[str, Any]]:
@@ -115,6 +131,30 @@ def _resolve(folder: str, path: str) -> str:
         return path
     joined = path if path.startswith("/") else f"{folder}/{path}"
     return files.normalise_path(joined) if files.is_local(joined) else joined
+
+
+def _split_member(
+    folder: str, path: str, is_there: Callable[[str], bool]
+) -> tuple[str, str] | None:
+    """The container that is there and its member, if `path` names one and no file of its own.
+
+    The member is as it is spelled: to the archive ``a//b.jpg`` is another one than ``a/b.jpg``.
+    """
+    for mark in re.finditer(MEMBER, path):
+        container, member = _resolve(folder, path[: mark.start()]), path[mark.end() :]
+        if is_container(container) and is_there(container):
+            is_file = files.is_local(container) and os.path.lexists(container + MEMBER + member)
+            return None if is_file else (container, member)
+    return None
+
+
+def _is_there(uri: str) -> bool:
+    if files.is_local(uri):
+        return os.path.isfile(uri)
+    try:
+        return FileSystems.exists(uri)
+    except Exception:  # each file system has its own; reading the pictures will tell
+        return False
 
 
 def _local_status(uri: str) -> tuple[int, int | None]:

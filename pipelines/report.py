@@ -30,8 +30,8 @@ from model.errors import CaptionerError
 from model.image import DecodedImage
 from pipelines import files
 from pipelines.archives.containers import close_containers
-from pipelines.captions.own import locate_pictures
 from pipelines.images import read_image, threads_for
+from pipelines.located import locate_pictures
 from pipelines.pages import render_page
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED

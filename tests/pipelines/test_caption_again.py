@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 import pytest
-from container_builders import tar_bytes, write
+from container_builders import parquet_bytes, tar_bytes, write, zip_bytes
 from pipeline_builders import (
     BROKEN,
     FINGERPRINT,
@@ -401,3 +401,35 @@ def test_what_can_be_listed_at_last_stands_for_itself(
     assert run("--limit", "3") == rejects
     assert run() == {"3.tar"}
     assert len(read_rows(done / "of-tars")) == 2 * len(paths) + 1
+
+
+def test_what_a_table_names_is_captioned_again_by_another_bundle(
+    archive: Path, tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As rows of low scores are, of pictures in files of their own and in containers."""
+    paths = sorted(archive.glob("*.jpg"))[:4]
+    pictures = {path.name: path.read_bytes() for path in paths}
+    sources, output = tmp_path / "sources", tmp_path / "captions"
+    write(sources / "a.tar", tar_bytes(pictures))
+    write(sources / "b.zip", zip_bytes(pictures))
+    write(sources / "c.parquet", parquet_bytes({"image": list(pictures.values())}))
+    shutil.copy(paths[0], sources / "d.jpg")
+    assert captioner(*caption_arguments(tiny_bundle, sources / "*", output)) == 0
+    first = pq.read_table(output / f"model={FINGERPRINT}").sort_by("image_uri")
+    chosen = first.take(list(range(0, len(first), 2)))
+    assert (len(first), len({*chosen["container"].to_pylist()})) == (13, 4)
+    pq.write_table(chosen, tmp_path / "chosen.parquet")
+
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    config = (bundle / "bundle.json").read_text(encoding="utf-8")
+    (bundle / "bundle.json").write_text(config.replace(FINGERPRINT, "another"), encoding="utf-8")
+    arguments = caption_arguments(bundle, tmp_path / "chosen.parquet", output)
+    capsys.readouterr()
+    assert captioner(*arguments) == 0
+    assert "7 images = 0 already done + 7 captioned + 0 rejected" in capsys.readouterr().out
+    again = pq.read_table(output / "model=another").to_pylist()
+    same = ["image_uri", "container", "member", "sha256", "caption", "byte_size"]
+    told = sorted(tuple(row[name] for name in same) for row in again)
+    assert told == sorted(tuple(row[name] for name in same) for row in chosen.to_pylist())
+    assert captioner(*arguments) == 0
+    assert "Nothing to do" in capsys.readouterr().out

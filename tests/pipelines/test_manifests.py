@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from container_builders import parquet_bytes, write
+from container_builders import (
+    caption_row,
+    contents_of,
+    flaws_of,
+    parquet_bytes,
+    tar_bytes,
+    write,
+    write_part,
+    zip_bytes,
+)
 
 from model.errors import CaptionerError
+from pipelines import located
+from pipelines.archives.containers import list_container
 from pipelines.records import ImageFile
 from pipelines.sources import SkippedFiles, list_images
 
@@ -184,3 +196,104 @@ def test_a_manifest_is_read_where_it_lies(tmp_path: Path, monkeypatch: pytest.Mo
     write(tmp_path / "lists" / "a.txt", b"a.jpg")
     monkeypatch.chdir(tmp_path)
     assert [image.uri for image in listed("lists/a.txt")] == [f"{tmp_path}/lists/a.jpg"]
+
+
+def write_containers(folder: Path) -> list[str]:
+    """A tar, a zip and two Parquet files, and the URIs of two pictures in each."""
+    members = {f"deep/{n}.jpg": f"{n}".encode() for n in range(4)}
+    pictures = list(members.values())
+    containers = {
+        write(folder / "b.tar", tar_bytes(members)): None,
+        write(folder / "a.zip", zip_bytes(members)): None,
+        write(folder / "c.parquet", parquet_bytes({"image": pictures})): None,
+        write(folder / "d.parquet", parquet_bytes({"l": pictures, "r": pictures})): "r",
+    }
+    images = (list(list_container(u, SkippedFiles(), c)) for u, c in containers.items())
+    return [image.uri for of_one in images for image in (of_one[2], of_one[1])]
+
+
+@pytest.mark.parametrize("suffix", written(PATHS))
+def test_members_of_containers_are_found_in_them(tmp_path: Path, suffix: str) -> None:
+    uris, loose = write_containers(tmp_path), write(tmp_path / "z.jpg", b"z")
+    uri = write(tmp_path / "lists" / f"list{suffix}", written([*uris, loose, *uris])[suffix])
+    images = listed(uri)
+    # Loose ones first, then containers by name, each in its own order.
+    names = [loose, *uris[2:4][::-1], *uris[:2][::-1], *uris[4:6][::-1], *uris[6:][::-1]]
+    assert [image.uri for image in images] == [image.image_id for image in images] == names
+    assert [image.container for image in images] == [None, *(u.split("!/")[0] for u in names[1:])]
+    assert flaws_of(images) == {}
+    assert list(contents_of(images).values()) == [b"z", *[b"1", b"2"] * 4]
+
+
+def test_a_table_of_captions_is_a_manifest(tmp_path: Path) -> None:
+    uris = write_containers(tmp_path)
+    part = write_part(tmp_path / "part-1.parquet", [caption_row(uri) for uri in uris])
+    assert sorted(image.uri for image in listed(part)) == sorted(uris)
+
+
+def test_each_container_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+
+    def recorded(uri: str, *more: Any) -> Iterator[ImageFile]:
+        opened.append(uri)
+        return list_container(uri, *more)
+
+    uris = write_containers(tmp_path)
+    uri = write(tmp_path / "list.txt", "\n".join([*uris[::2], *uris[1::2]]).encode())
+    monkeypatch.setattr(located, "list_container", recorded)
+    assert len(listed(uri)) == len(uris)
+    assert opened == sorted({uri.partition("!/")[0] for uri in uris})
+
+
+def test_members_may_be_spelled_below_the_manifests_folder(tmp_path: Path) -> None:
+    write(tmp_path / "a!" / "b.zip", zip_bytes({"c//d.jpg": b"1", "../e.jpg": b"2", "f.jpg": b""}))
+    write(tmp_path / "e.jpg", b"another")
+    lines = ["a!/b.zip!/c//d.jpg", "./a!/../a!/b.zip!/f.jpg", "a!/b.zip!/../e.jpg"]
+    images = listed(write(tmp_path / "list.txt", "\n".join(lines).encode()))
+    ids = {image.image_id: image.uri for image in images}
+    assert ids == {
+        lines[0]: f"{tmp_path}/a!/b.zip!/c//d.jpg",
+        lines[1]: f"{tmp_path}/a!/b.zip!/f.jpg",
+        lines[2]: f"{tmp_path}/a!/b.zip!/../e.jpg",
+    }
+    assert flaws_of(images) == {lines[2]: "unsafe_name"}
+
+
+def test_a_member_that_is_gone_is_missing_and_so_is_one_of_a_container_that_is(
+    tmp_path: Path,
+) -> None:
+    tar = write(tmp_path / "a.tar", tar_bytes({"a.jpg": b"a"}))
+    damaged = write(tmp_path / "b.tar", b"no tar at all")
+    names = [f"{tar}!/gone.jpg", f"{damaged}!/a.jpg", f"{tmp_path}/gone.zip!/a.jpg"]
+    images = {i.uri: i for i in listed(write(tmp_path / "list.txt", "\n".join(names).encode()))}
+    assert images[names[0]].flaw == f"missing: {tar} has no such member any more"
+    assert (images[names[0]].container, images[names[1]].container) == (tar, damaged)
+    assert (images[names[1]].flaw or "").startswith("unreadable: ")
+    # As a file that is not there: reading it will tell.
+    assert images[names[2]] == ImageFile(names[2], names[2], 0)
+
+
+def test_a_file_of_the_very_name_goes_before_a_member(tmp_path: Path) -> None:
+    write(tmp_path / "a.zip!" / "b.jpg", b"a file")
+    write(tmp_path / "a.zip", zip_bytes({"b.jpg": b"a member", "c.jpg": b"one more"}))
+    images = listed(write(tmp_path / "list.txt", b"a.zip!/c.jpg\na.zip!/b.jpg"))
+    assert [(image.image_id, image.container) for image in images] == [
+        ("a.zip!/b.jpg", None),
+        ("a.zip!/c.jpg", f"{tmp_path}/a.zip"),
+    ]
+
+
+def test_remote_members_are_found(memory: dict[str, bytes]) -> None:
+    memory["memory://bucket/a.tar"] = tar_bytes({"a.jpg": b"a", "b.jpg": b"b"})
+    memory["memory://bucket/list.txt"] = b"a.tar!/b.jpg\nmemory://bucket/gone.tar!/c.jpg\nd.jpg"
+    found = listed("memory://bucket/list.txt")
+    assert [image.uri.removeprefix("memory://bucket/") for image in found] == [
+        "gone.tar!/c.jpg",
+        "d.jpg",
+        "a.tar!/b.jpg",
+    ]
+    assert contents_of(found[2:]) == {"a.tar!/b.jpg": b"b"}
+    # A file system that cannot be asked is no reason to list nothing.
+    memory["memory://bucket/list.txt"] = b"nowhere://bucket/a.tar!/a.jpg"
+    (image,) = listed("memory://bucket/list.txt")
+    assert (image.uri, image.container) == ("nowhere://bucket/a.tar!/a.jpg", None)
