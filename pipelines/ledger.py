@@ -50,6 +50,12 @@ class Ledger:
         """Where the rows of the pictures `uris` are."""
         return _places(self.rows.filter(pc.is_in(self.rows["image_uri"], uris)))
 
+    def sha256_of(self, number: int) -> str | None:
+        """The SHA-256 of the picture in row `number` of `rows`; read anew, it is seldom asked."""
+        part, row = (self.rows[name][number].as_py() for name in ("part", "row"))
+        with files.open_bytes(self.parts[part]) as file, pq.ParquetFile(file) as parquet:
+            return parquet.read(columns=["sha256"])["sha256"][row].as_py()
+
 
 def read_ledger(folder: str) -> Ledger:
     """The ledger of the committed files of `folder`, which may be absent.

@@ -17,6 +17,7 @@ from pipelines.archives.members import MEMBER
 from pipelines.ledger import Ledger
 from pipelines.listing import write_listing
 from pipelines.records import ImageFile, Unit
+from pipelines.replaced import find_replaced
 from pipelines.splits import hash_fraction
 
 # Pictures compared with the ledger at a time: large, for each time it is hashed anew.
@@ -60,9 +61,10 @@ class Remaining:
     """The pictures of an archive that have no row, or a stale one, each once.
 
     A row is stale if the picture's size is not the row's any more, if it was modified after work
-    on the row began, or if it could not be read then and the listing finds nothing wrong with it
-    now; with `Selection.retry_rejected` also if it tells of a reject. A size of 0 and a time that
-    lies in the future tell nothing. It counts as it is iterated.
+    on the row began, if it lies in a Parquet file that was replaced (see `find_replaced`), or if it
+    could not be read then and the listing finds nothing wrong with it now; with
+    `Selection.retry_rejected` also if it tells of a reject. A size of 0 and a time that lies in the
+    future tell nothing. It counts as it is iterated.
 
     Attributes:
         images: the pictures of all inputs; one that two inputs list counts once.
@@ -197,9 +199,10 @@ class Remaining:
         rows = self.ledger.rows.select(["byte_size", "captioned_usec"]).take(index)
         byte_size = rows["byte_size"].fill_null(0).to_numpy()
         other_size = (listed > 0) & (listed != byte_size)
-        now_usec = time.time_ns() // 1000
-        return other_size | (
-            (modified > rows["captioned_usec"].to_numpy()) & (modified <= now_usec)
+        captioned, now_usec = rows["captioned_usec"].to_numpy(), time.time_ns() // 1000
+        changed = other_size | ((modified > captioned) & (modified <= now_usec))
+        return changed | find_replaced(
+            images, captioned, lambda number: self.ledger.sha256_of(index[number])
         )
 
 

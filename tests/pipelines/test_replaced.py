@@ -1,0 +1,76 @@
+"""Tests of Parquet files that come in the place of those that were captioned."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from container_builders import caption_row, hub_images, listed, parquet_bytes, write, write_part
+
+from pipelines.ledger import read_ledger
+from pipelines.replaced import find_replaced
+from pipelines.units import Remaining
+
+PICTURES = [(f"{number}.png", bytes([number]) * 9) for number in range(40)]
+LATER_USEC = 4 * 10**15
+
+
+def digest(number: int) -> str:
+    return hashlib.sha256(PICTURES[number][1]).hexdigest()
+
+
+def shard(path: Path, pictures: list[tuple[str, bytes]]) -> str:
+    """A file of `pictures`, years old by its time, as `cp -p` leaves it."""
+    uri = write(path, parquet_bytes({"image": hub_images(pictures)}))
+    os.utime(path, (10**9, 10**9))
+    return uri
+
+
+@pytest.mark.parametrize(
+    ("pictures", "captioned_usec", "expected"),
+    [
+        (PICTURES, 0, False),  # as where its owner changed
+        (PICTURES[::-1], 0, True),
+        (PICTURES[1:] + PICTURES[:1], 0, True),
+        (PICTURES[::-1], LATER_USEC, False),  # nothing happened since
+        ([("0.png", b"")] * 40, 0, True),
+    ],
+)
+def test_pictures_tell_whether_a_file_is_the_one_that_was_captioned(
+    tmp_path: Path, pictures: list[tuple[str, bytes]], captioned_usec: int, expected: bool
+) -> None:
+    images = listed(shard(tmp_path / "a.parquet", pictures))
+    found = find_replaced(images, np.full(40, captioned_usec), digest)
+    assert found.tolist() == [expected] * 40
+
+
+def test_rows_that_are_newer_than_the_file_stay(tmp_path: Path) -> None:
+    images = listed(shard(tmp_path / "a.parquet", PICTURES[::-1]))
+    captioned = np.array([0, LATER_USEC] * 20)
+    assert find_replaced(images, captioned, digest).tolist() == [True, False] * 20
+
+
+def test_few_pictures_are_looked_at_and_rejected_ones_tell_nothing(tmp_path: Path) -> None:
+    images, asked = listed(shard(tmp_path / "a.parquet", PICTURES)), []
+
+    def of_a_reject(number: int) -> None:
+        asked.append(number)
+
+    assert not find_replaced(images, np.zeros(40), of_a_reject).any()
+    assert asked == [0, 5, 10, 15, 20, 25, 30, 35]
+    assert find_replaced([], np.zeros(0), of_a_reject).tolist() == []
+
+
+def test_a_file_in_the_place_of_another_is_captioned_again(tmp_path: Path) -> None:
+    uri = shard(tmp_path / "a.parquet", PICTURES[:3])
+    rows = [
+        caption_row(f"{uri}!/{n}", container=uri, member=str(n), sha256=digest(n)) for n in range(3)
+    ]
+    write_part(tmp_path / "captions" / "part-0.parquet", rows)
+    ledger = read_ledger(str(tmp_path / "captions"))
+    assert list(Remaining(listed(uri), ledger)) == []
+    shard(tmp_path / "a.parquet", PICTURES[3:7])
+    assert [image.member for image in Remaining(listed(uri), ledger)] == ["0", "1", "2", "3"]
