@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
 from model.bundle_folder import BUNDLE_FILE
@@ -112,7 +113,16 @@ def make_captioner(config: RunConfig, vocabulary: Vocabulary, weights: str | Non
 
     Args:
         weights: of the encoder: ``imagenet``, a file, or None for random ones.
+
+    Raises:
+        CaptionerError: if Keras computes by another backend than TensorFlow.
     """
+    backend = keras.backend.backend()
+    if backend != "tensorflow":
+        raise CaptionerError(
+            f"KERAS_BACKEND: got {backend}, expected tensorflow: layers and losses compute by "
+            "others too, but runs are trained and exported by it; leave the variable out"
+        )
     model = dataclasses.replace(config.model, encoder_weights=weights)
     concept_ids = tuple(vocabulary.tokens.index(word) for word in config.concepts)
     return build_captioner(

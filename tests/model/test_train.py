@@ -192,6 +192,17 @@ def test_a_damaged_dataset_is_one_line(
     assert error.count("captioner train: error: ") == 1
 
 
+def test_another_backend_of_keras_is_refused(
+    squares: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("keras.backend.backend", lambda: "jax")
+    assert builders.train(squares, tmp_path / "run") == 2
+    assert "KERAS_BACKEND: got jax, expected tensorflow" in error_of(capsys)
+
+
 def test_a_folder_that_is_no_run_cannot_be_restored(tmp_path: Path) -> None:
     with pytest.raises(CaptionerError, match="is no run"):
         restore_captioner(tmp_path)
