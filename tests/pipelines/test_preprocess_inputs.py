@@ -54,9 +54,9 @@ def table_of(dataset: Path, name: str) -> list[dict[str, Any]]:
     return pads.dataset(str(dataset / name), format="parquet").to_table().to_pylist()
 
 
-def write_table(path: Path, folder: str = "") -> list[str | Path]:
+def write_table(path: Path) -> list[str | Path]:
     """A table of captions, and the options to read it."""
-    rows = [[folder + name_of(seed), caption_of(seed), split_of(seed)] for seed in range(PICTURES)]
+    rows = [[name_of(seed), caption_of(seed), split_of(seed)] for seed in range(PICTURES)]
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([["file", "text", "part"], *rows])
     columns = ["--image-column", "file", "--caption-column", "text", "--split-column", "part"]
@@ -78,7 +78,7 @@ def write_tar(path: Path, pictures: Path, seeds: range = range(PICTURES)) -> Non
             tar.addfile(member, io.BytesIO(data))
 
 
-def write_zip(path: Path, pictures: Path, folder: str = "") -> None:
+def write_zip(path: Path, pictures: Path, folder: str) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         for seed in range(PICTURES):
             archive.write(pictures / name_of(seed), folder + name_of(seed))
@@ -102,7 +102,7 @@ def test_pictures_may_lie_in_any_container(pictures: Path, tmp_path: Path, image
         "manifest": pictures / "list.txt",
         "table": pictures / "table.csv",
     }
-    write_zip(sources["zip"], pictures)
+    write_zip(sources["zip"], pictures, "of which captions know nothing/")
     sources["manifest"].write_text("\n".join(map(name_of, range(PICTURES))), encoding="utf-8")
     lines = [f"absent.png,{name_of(seed)}" for seed in range(PICTURES)]
     sources["table"].write_text("\n".join(["file,where", *lines]), encoding="utf-8")
@@ -117,82 +117,6 @@ def test_pictures_may_lie_in_any_container(pictures: Path, tmp_path: Path, image
         assert row["byte_size"] == (pictures / name_of(seed)).stat().st_size
         expected = split_of(seed).replace("val", "validation")
         assert row["split"] == expected
-
-
-def test_captions_may_name_pictures_by_their_whole_path(pictures: Path, tmp_path: Path) -> None:
-    captions = write_table(tmp_path / "captions.csv", f"{pictures}/")
-    info = preprocess(tmp_path / "dataset", *captions, "--images", pictures)
-    assert (info.examples, info.rejects) == ({"train": 6, "validation": 3, "test": 3}, {})
-    names = {row["image_id"] for row in table_of(tmp_path / "dataset", "examples")}
-    assert names == {str(pictures / name_of(seed)) for seed in range(PICTURES)}
-
-
-def test_captions_may_know_nothing_of_the_folder_in_an_archive(
-    pictures: Path, tmp_path: Path
-) -> None:
-    captions = write_table(tmp_path / "captions.csv")
-    write_zip(tmp_path / "pictures.zip", pictures, "Flicker8k_Dataset/")
-    with zipfile.ZipFile(tmp_path / "pictures.zip", "a") as archive:
-        archive.write(pictures / name_of(0), "uncaptioned/other.png")
-    info = preprocess(tmp_path / "zip", *captions, "--images", tmp_path / "pictures.zip")
-    assert info.examples == {"train": 6, "validation": 3, "test": 3}
-    assert info.rejects == {"no_caption": 1}
-    rows = table_of(tmp_path / "zip", "examples")
-    assert {row["image_id"] for row in rows} == set(map(name_of, range(PICTURES)))
-
-
-def test_captions_may_name_the_folders_that_are_given(pictures: Path, tmp_path: Path) -> None:
-    images = []
-    for seed in range(PICTURES):
-        folder = ("train2014", "val2014")[seed % 2]
-        (tmp_path / folder).mkdir(exist_ok=True)
-        shutil.copy(pictures / name_of(seed), tmp_path / folder)
-        sentences = [{"raw": caption_of(seed), "tokens": []}]
-        named = {"filepath": folder, "filename": name_of(seed), "split": split_of(seed)}
-        images.append({**named, "sentences": sentences})
-    shutil.copy(pictures / name_of(0), tmp_path / "val2014" / "uncaptioned.png")
-    (tmp_path / "karpathy.json").write_text(json.dumps({"images": images}), encoding="utf-8")
-    folders = ["--images", tmp_path / "train2014", "--images", tmp_path / "val2014"]
-    info = preprocess(tmp_path / "dataset", "--captions", tmp_path / "karpathy.json", *folders)
-    assert info.examples == {"train": 6, "validation": 3, "test": 3}
-    assert info.rejects == {"no_caption": 1}
-    rows = {row["image_id"]: row for row in table_of(tmp_path / "dataset", "examples")}
-    for image in images:
-        row = rows[f"{image['filepath']}/{image['filename']}"]
-        assert row["captions"] == [image["sentences"][0]["raw"]]
-
-
-def test_two_pictures_of_one_file_name_are_ambiguous_where_captions_know_no_folders(
-    pictures: Path, tmp_path: Path
-) -> None:
-    captions, images = write_table(tmp_path / "captions.csv"), tmp_path / "images"
-    for seed in range(PICTURES):
-        (images / f"{seed % 2}").mkdir(parents=True, exist_ok=True)
-        shutil.copy(pictures / name_of(seed), images / f"{seed % 2}" / name_of(seed))
-    shutil.copy(pictures / name_of(1), images / "0" / name_of(3))
-    info = preprocess(tmp_path / "dataset", *captions, "--images", images)
-    assert info.rejects == {"ambiguous": 2}
-    # The name of a file says nothing where captions call another picture by it as its path.
-    shutil.copy(pictures / name_of(3), images / name_of(3))
-    info = preprocess(tmp_path / "other", *captions, "--images", images)
-    assert sum(info.examples.values()) == PICTURES
-    assert info.rejects == {"no_caption": 2}
-
-
-def test_a_folder_and_an_archive_may_name_their_pictures_differently(
-    pictures: Path, tmp_path: Path
-) -> None:
-    captions, images = write_table(tmp_path / "captions.csv"), tmp_path / "images"
-    images.mkdir()
-    with zipfile.ZipFile(tmp_path / "half.zip", "w") as archive:
-        for seed in range(PICTURES):
-            if seed % 2:
-                shutil.copy(pictures / name_of(seed), images)
-            else:
-                archive.write(pictures / name_of(seed), f"val2017/{name_of(seed)}")
-    sources = ["--images", images, "--images", tmp_path / "half.zip"]
-    info = preprocess(tmp_path / "dataset", *captions, *sources)
-    assert (sum(info.examples.values()), info.rejects) == (PICTURES, {})
 
 
 @pytest.mark.parametrize("kind", ["tar", "parquet"])
@@ -294,14 +218,12 @@ def test_copies_are_moved_together_and_near_copies_reported_or_dropped(
     assert sum(dropped.examples.values()) == PICTURES + 1 - rejected
 
 
-@pytest.mark.parametrize("cut", ["in a picture", "in a header", "between members"])
-def test_a_broken_tar_costs_only_what_is_missing(pictures: Path, tmp_path: Path, cut: str) -> None:
+def test_a_broken_tar_costs_only_what_is_missing(pictures: Path, tmp_path: Path) -> None:
     write_tar(tmp_path / "whole.tar", pictures)
     with tarfile.open(tmp_path / "whole.tar") as tar:
         member = tar.getmembers()[10]
-    at = {"in a picture": member.offset_data + 9, "in a header": member.offset + 9}
     data = (tmp_path / "whole.tar").read_bytes()
-    (tmp_path / "cut.tar").write_bytes(data[: at.get(cut, member.offset)])
+    (tmp_path / "cut.tar").write_bytes(data[: member.offset_data + 9])
     write_table(tmp_path / "captions.csv")
     captions = ["--captions", tmp_path / "captions.csv", "--caption-column", "text"]
     info = preprocess(tmp_path / "dataset", *captions, "--images", tmp_path / "cut.tar")
@@ -327,11 +249,11 @@ def test_listed_pictures_that_are_gone_are_rejects(pictures: Path, tmp_path: Pat
     assert stages == {str(pictures / "gone.png"): "decode", str(pictures / "never.png"): "join"}
 
 
-def test_a_picture_of_the_same_size_that_changed_since_makes_another_dataset(
+def test_pictures_that_changed_or_came_since_make_another_dataset(
     pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "images"
-    shutil.copytree(pictures, folder)
+    folder, last = tmp_path / "images", name_of(PICTURES - 1)
+    shutil.copytree(pictures, folder, ignore=shutil.ignore_patterns(last, "*.txt", "*.csv"))
     write_table(tmp_path / "captions.csv")
     inputs = ["--captions", tmp_path / "captions.csv", "--caption-column", "text"]
     preprocess(tmp_path / "dataset", *inputs, "--images", folder)
@@ -340,29 +262,16 @@ def test_a_picture_of_the_same_size_that_changed_since_makes_another_dataset(
     preprocess(tmp_path / "dataset", *inputs, "--images", folder)
     assert "nothing to do" in capsys.readouterr().out
     time.sleep(0.01)
-    (folder / name_of(0)).touch()
-    arguments = [*inputs, "--images", folder, "--output", tmp_path / "dataset"]
-    assert captioner("preprocess", *SMALL, *arguments) == 2
-    assert "already holds another dataset" in capsys.readouterr().err
-
-
-def test_pictures_that_came_since_make_another_dataset(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for seed in range(PICTURES - 1):
-        (folder / name_of(seed)).write_bytes((pictures / name_of(seed)).read_bytes())
-    write_table(tmp_path / "captions.csv")
-    inputs = ["--captions", tmp_path / "captions.csv", "--caption-column", "text"]
-    preprocess(tmp_path / "dataset", *inputs, "--images", folder)
-    preprocess(tmp_path / "dataset", *inputs, "--images", folder)
-    assert "nothing to do" in capsys.readouterr().out
-    last = name_of(PICTURES - 1)
-    (folder / last).write_bytes((pictures / last).read_bytes())
     again = ["preprocess", *inputs, "--images", folder, *SMALL, "--output", tmp_path / "dataset"]
+    (folder / name_of(0)).touch()  # of the same size
     assert captioner(*again) == 2
-    assert "another dataset" in capsys.readouterr().err
+    assert "already holds another dataset" in capsys.readouterr().err
+    os.utime(folder / name_of(0), (made, made - 9))
+    assert captioner(*again) == 0
+    shutil.copy(pictures / last, folder)
+    os.utime(folder / last, (made, made - 9))
+    assert captioner(*again) == 2
+    assert "already holds another dataset" in capsys.readouterr().err
 
 
 def test_a_vocabulary_without_words_is_refused(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from container_builders import hub_images, parquet_bytes, tar_bytes, write
+from container_builders import hub_images, parquet_bytes, tar_bytes, write, zip_bytes
 
 from model.errors import CaptionerError
 from pipelines.arguments import preprocess_parser
@@ -169,3 +169,44 @@ def test_errors_tell_the_option_that_names_a_column(tmp_path: Path) -> None:
     for table in ("paths.csv", "rows.parquet"):
         with pytest.raises(CaptionerError, match=r"\(--image-column; of --images, --images-column"):
             name(tmp_path, *captions, "--images", tmp_path / table)
+
+
+def write_pictures(folder: Path, *names: str) -> list[str | Path]:
+    """Empty files, and captions of ``a.jpg`` and ``b.jpg``; returns the option of these."""
+    for picture in names:
+        write(folder / picture, b"")
+    (folder / "captions.csv").write_text("image,caption\na.jpg,A\nb.jpg,B\n", encoding="utf-8")
+    return ["--captions", folder / "captions.csv"]
+
+
+def test_captions_may_name_pictures_by_their_whole_path(tmp_path: Path) -> None:
+    path = write(tmp_path / "images" / "a.jpg", b"")
+    (tmp_path / "captions.csv").write_text(f"image,caption\n{path},A\n", encoding="utf-8")
+    captions = ["--captions", tmp_path / "captions.csv"]
+    assert name(tmp_path, *captions, "--images", tmp_path / "images").pictures == {
+        "images/a.jpg": path
+    }
+
+
+def test_captions_may_know_nothing_of_the_folder_in_an_archive(tmp_path: Path) -> None:
+    captions = write_pictures(tmp_path, "images/b.jpg")
+    members = {"Flicker8k_Dataset/a.jpg": b"", "uncaptioned/c.jpg": b""}
+    write(tmp_path / "half.zip", zip_bytes(members))
+    sources = ["--images", tmp_path / "images", "--images", tmp_path / "half.zip"]
+    named = name(tmp_path, *captions, *sources)
+    assert named.pictures == {"images/b.jpg": "b.jpg", "half.zip!/Flicker8k_Dataset/a.jpg": "a.jpg"}
+    assert named.uncaptioned == {"half.zip!/uncaptioned/c.jpg": "uncaptioned/c.jpg"}
+
+
+def test_a_file_name_says_nothing_where_captions_call_another_picture_by_it(tmp_path: Path) -> None:
+    captions = write_pictures(tmp_path, "images/0/a.jpg", "images/1/a.jpg", "images/1/b.jpg")
+    images = ["--images", tmp_path / "images"]
+    assert name(tmp_path, *captions, *images).pictures == {
+        "images/0/a.jpg": "a.jpg",
+        "images/1/a.jpg": "a.jpg",
+        "images/1/b.jpg": "b.jpg",
+    }
+    write(tmp_path / "images" / "a.jpg", b"")
+    named = name(tmp_path, *captions, *images)
+    assert named.pictures == {"images/a.jpg": "a.jpg", "images/1/b.jpg": "b.jpg"}
+    assert named.uncaptioned == {"images/0/a.jpg": "0/a.jpg", "images/1/a.jpg": "1/a.jpg"}
