@@ -26,6 +26,7 @@ from model.loading import Model, load_model
 from model.metrics import CaptionScores, score_captions
 from model.options import from_options, with_options
 from model.text import tokenise
+from model.whole_files import write_whole
 
 PREDICTIONS_FILE = "predictions.parquet"
 # Captions scored below this percentile of the split's are flagged as `low_score`.
@@ -183,9 +184,7 @@ def write_results(folder: Path, evaluation: Evaluation) -> None:
 
 def write_document(path: Path, document: dict[str, Any]) -> None:
     """Writes JSON, whole or not at all."""
-    temporary = path.with_name(f"_{path.name}.tmp")
-    temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-    os.replace(temporary, path)
+    write_whole(path, (json.dumps(document, indent=2) + "\n").encode())
 
 
 def settings(sampler: SamplerConfig) -> str:
