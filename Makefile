@@ -18,9 +18,9 @@ demo: setup
 	$(BIN)/captioner demo --output demo
 
 # A file's tests stay together: they share what is slow to make. Else reordered, a file of one slow test
-# would run last and alone.
+# would run last and alone. One process more than cores: some tests wait.
 test: setup
-	$(BIN)/pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations 25
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder --durations 25
 
 lint: setup
 	$(BIN)/ruff check .
