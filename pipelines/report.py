@@ -10,8 +10,6 @@ import datetime
 import hashlib
 import io
 import operator
-import os
-import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from PIL import Image
 
 from model.config import DEFAULT_MAX_PIXELS, ImageConfig
@@ -30,13 +27,13 @@ from model.errors import CaptionerError
 from model.image import DecodedImage
 from pipelines import files
 from pipelines.archives.containers import close_containers
+from pipelines.captions_table import read_captions
 from pipelines.images import read_image, threads_for
 from pipelines.located import locate_pictures
 from pipelines.pages import render_page
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
 from pipelines.sources import normalise_uri
-from pipelines.texts import one_line
 from pipelines.threads import map_ahead
 
 THUMBNAIL_PX = 224
@@ -47,8 +44,6 @@ _BOUND_NATS = 100
 _STEPS = [digit * 10**power for power in range(1, 6) for digit in (2, 5, 10)]
 # Column added while reading: a hash of the URI, whose smallest values are spread over an archive.
 _SPREAD = "_spread"
-# Files and folders that readers of a Parquet dataset pass over.
-_HIDDEN = re.compile(r"/[._]")
 Row = dict[str, Any]
 _NAME = operator.itemgetter("image_uri", "model_fingerprint")
 
@@ -163,64 +158,6 @@ def summarise(tables: Iterator[pa.Table], limit: int) -> tuple[Summary, Shown]:
     names = set(map(_NAME, low))
     others = [row for row in spread.to_pylist() if _NAME(row) not in names][: limit - len(low)]
     return summary, Shown(low, sorted(others, key=_NAME), sorted(rejects.to_pylist(), key=_NAME))
-
-
-def read_captions(folder: str) -> Iterator[pa.Table]:
-    """Yields the rows of a folder of captions, or of one of its files, some thousands at a time.
-
-    Raises:
-        CaptionerError: if there is no such folder, or files in it that are no captions.
-    """
-    advice = "expected a folder made by captioner caption"
-    parts = [folder] if os.path.isfile(folder) else _parts_of(folder)
-    if not parts:
-        what = (
-            "such folder"
-            if files.is_local(folder) and not os.path.exists(folder)
-            else "Parquet file"
-        )
-        raise CaptionerError(f"--captions {folder}: got no {what}; {advice}")
-    for part in parts:
-        try:
-            yield from _read_part(part)
-        except (OSError, ValueError) as error:
-            raise CaptionerError(f"{part}: {one_line(error)}; {advice}") from error
-
-
-def _parts_of(folder: str) -> list[str]:
-    """The files that readers of a Parquet dataset take for its parts."""
-    names = [uri.removeprefix(folder) for uri in files.list_tree(folder)]
-    shown = [name for name in names if not _HIDDEN.search(name)]
-    return [folder + name for name in shown if name.endswith(".parquet")]
-
-
-def _read_part(uri: str) -> Iterator[pa.Table]:
-    """The rows of one file, whichever program wrote them: each has its own names and sizes."""
-    with files.open_bytes(uri) as file, pq.ParquetFile(file) as parquet:
-        missing = [name for name in CAPTIONS.names if name not in parquet.schema_arrow.names]
-        if missing:
-            raise ValueError(f"columns missing: {', '.join(missing)}")
-        _as_captions(parquet.schema_arrow.empty_table())  # types tell, where there is no row
-        for batch in parquet.iter_batches(columns=CAPTIONS.names):
-            yield _as_captions(pa.Table.from_batches([batch]))
-
-
-def _as_captions(rows: pa.Table) -> pa.Table:
-    """`rows` with the columns and types of the schema of captions.
-
-    Raises:
-        ValueError: if a column cannot have its type.
-    """
-    columns = []
-    for wanted in CAPTIONS:
-        found = rows[wanted.name]
-        try:
-            columns.append(found.cast(wanted.type, safe=False))
-        except pa.ArrowException as error:
-            raise ValueError(
-                f"column {wanted.name}: got {found.type}, expected {wanted.type}"
-            ) from error
-    return pa.table(columns, CAPTIONS)
 
 
 class Card(NamedTuple):

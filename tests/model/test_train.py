@@ -13,14 +13,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import builders
 import h5py
 import numpy as np
 import pytest
 
+from model import train as trainer
 from model.checkpoints import Checkpoints
-from model.config import RunConfig, SamplerConfig
+from model.config import RunConfig, SamplerConfig, TrainConfig
 from model.config_json import read_json
 from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
@@ -263,8 +265,15 @@ def test_a_killed_run_goes_on_after_the_last_whole_epoch(
 
 
 def test_a_run_killed_after_its_last_epoch_is_ended_by_the_next_start(
-    trained_run: Path, squares: Path, tmp_path: Path
+    trained_run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    seeds: dict[str, int] = {}
+
+    def read(dataset: Path, split: str, *others: Any, seed: int = 0, **more: Any) -> Any:
+        seeds.setdefault(split, seed)
+        return read_split(dataset, split, *others, seed=seed, **more)
+
+    monkeypatch.setattr(trainer, "read_split", read)
     run = tmp_path / "run"
     shutil.copytree(trained_run, run)
     (progress_file,) = (run / "checkpoints").glob(
@@ -275,6 +284,8 @@ def test_a_run_killed_after_its_last_epoch_is_ended_by_the_next_start(
     assert builders.train(squares, run) == 0
     assert Checkpoints(run).progress().ended == "all epochs done"
     assert history(run) == history(trained_run)
+    # Views of pictures are drawn by another seed than in the epochs before.
+    assert seeds["train"] == TrainConfig().seed + builders.TINY_RUN["epochs"]
 
 
 def test_a_run_killed_when_its_patience_was_over_is_ended_by_the_next_start(

@@ -22,7 +22,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model.errors import CaptionerError
-from pipelines.report import MAX_BINS, histogram, median, read_captions, render, run, summarise
+from pipelines.captions_table import read_captions
+from pipelines.report import MAX_BINS, histogram, median, render, run, summarise
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, REJECTS
 
 BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
