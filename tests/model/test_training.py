@@ -8,11 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from model.captioner import Captioner, build_captioner
 from model.cider import CiderD
 from model.config import ImageConfig, ModelConfig, SamplerConfig, TrainConfig
-from model.losses import caption_crossentropy
+from model.losses import caption_crossentropy, doubly_stochastic
 from model.optimiser import make_optimiser
 from model.samplers import make_sampler
 from model.training import CrossEntropyTraining, SelfCriticalTraining
@@ -66,6 +67,22 @@ def step(training: Any, times: int) -> list[dict[str, float]]:
         logs.append({name: float(value) for name, value in given.items()})
         training.reset_metrics()
     return logs
+
+
+@pytest.mark.parametrize("decoder", ["transformer", "gru"])
+def test_attention_is_held_to_patches_and_not_to_what_else_a_decoder_looks_at(
+    decoder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captioner, looked = make_captioner(decoder, concepts=(4, 5, 6)), []
+
+    def term(attention: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        looked.append(attention.shape[-1])
+        return doubly_stochastic(attention, targets)
+
+    monkeypatch.setattr("model.training.doubly_stochastic", term)
+    config = TrainConfig(attention_regularisation=0.1)
+    step(compiled(CrossEntropyTraining(captioner, config), 1, 0.02), 1)
+    assert set(looked) == {captioner.image_encoder.patches} == {4}
 
 
 @pytest.mark.parametrize("decoder", ["transformer", "gru", "lstm"])
