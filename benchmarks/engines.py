@@ -8,11 +8,12 @@ A bundle exported for another engine is computed by both that are installed. All
 the same decoded pictures in turn, `--rounds` times, each in a process of its own of `--threads`;
 told are medians, and of how many pictures each says what the bundle says as it was saved; in
 bfloat16 too, where this CPU has it. The pictures of a dataset are its validation split's; CIDEr is
-told.
+told, over `--views` of each: what rounding changes is chance, which few pictures do not even out.
 """
 
 import argparse
 import glob
+import itertools
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
@@ -23,13 +24,16 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.measure import alternate, engines_of
+from model.bootstrap import difference_intervals
 from model.bundle import to_captions
 from model.bundle_folder import SIGNATURE, ImageCaptions, read_bundle_config
 from model.config import ImageConfig
 from model.dataset import read_dataset_info, read_split
 from model.engine import AUTO, ONNXRUNTIME, Engine, read_cpu_info, wants_bfloat16
+from model.measures import Measure
 from model.metrics import score_captions
 from model.open_bundle import open_bundle
+from model.views import make_views
 from pipelines.images import read_image
 from pipelines.records import ImageFile
 from pipelines.threads import map_ahead
@@ -58,42 +62,67 @@ def read_pictures(config: ImageConfig, options: argparse.Namespace) -> Iterator[
     yield from (read.decoded.pixels for read in reads if read.decoded)
 
 
-def cider(said: list[str], dataset: Path) -> float:
-    """CIDEr of captions of the first pictures of the validation split, times 100."""
-    examples = read_split(dataset, "validation", read_dataset_info(dataset)).take(len(said))
-    references = [
+def cider(said: list[str], dataset: Path, views: int) -> Measure:
+    """CIDEr of captions of views of the first pictures of the validation split, one after another.
+
+    Tokenised without Java, which would be asked for METEOR too.
+    """
+    pictures = len(said) // views
+    examples = read_split(dataset, "validation", read_dataset_info(dataset)).take(pictures)
+    references = (
         [caption.decode() for caption in example["captions"].numpy()] for example in examples
-    ]
-    named = {str(number): captions for number, captions in enumerate(references)}
+    )
+    seen = (captions for captions in references for _ in range(views))
+    named = {str(number): captions for number, captions in enumerate(seen)}
     candidates = dict(zip(named, said, strict=True))
-    return 100 * score_captions(candidates, named).values()["cider"]
+    scores = score_captions(candidates, named, tokeniser="python")
+    (measure,) = (measure for measure in scores.measures if measure.names == ("cider",))
+    return measure
+
+
+def tell_cider(measure: Measure, first: Measure) -> str:
+    """CIDEr, times 100, and by how much it differs from that of the bundle as it was saved."""
+    value, before = (100 * each.scores()["cider"] for each in (measure, first))
+    low, high = (100 * end for end in difference_intervals(first, measure)["cider"])
+    return f", CIDEr {value:.2f} ({value - before:+.2f} [{low:+.2f}, {high:+.2f}])"
+
+
+def batch_views(pixels: list[np.ndarray], views: int, size: int) -> Iterator[np.ndarray]:
+    """Batches `uint8[B, H, W, 3]` of so many views of each picture, one after another."""
+    made = (make_views(picture, views, seed) for seed, picture in enumerate(pixels))
+    seen = itertools.chain.from_iterable(made)
+    while batch := list(itertools.islice(seen, size)):
+        yield np.stack(batch)
 
 
 def contend(ours: Connection, options: argparse.Namespace, engine: Engine | None) -> None:
-    """Captions the pictures whenever it is asked to, and answers with the best captions."""
+    """Captions as many views of the pictures as it is asked for; answers with the best captions."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
     bundle = options.bundle
     caption = open_bundle(bundle, engine).caption if engine else as_saved(bundle)
     pixels = list(read_pictures(read_bundle_config(bundle).image, options))
-    size = options.batch_size
-    batches = [np.stack(pixels[start : start + size]) for start in range(0, len(pixels), size)]
-    while ours.recv():
+    while views := ours.recv():
+        batches = batch_views(pixels, views, options.batch_size)
         ours.send([result.captions[0].text for batch in batches for result in caption(batch)])
 
 
-def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[bool], list[str]]:
-    """A contender in a process of its own: threads are those of a whole process."""
+def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[int], list[str]]:
+    """A contender in a process of its own: threads are those of a whole process.
+
+    Returns:
+        What asks it for captions of so many views of each picture; of none ends it.
+    """
     ours, theirs = multiprocessing.Pipe()
     multiprocessing.get_context("spawn").Process(
         target=contend, args=(theirs, options, engine), daemon=True
     ).start()
     theirs.close()  # else nobody would be told that the process died
 
-    def ask(again: bool = True) -> list[str]:
-        ours.send(again)
-        return ours.recv() if again else []
+    def ask(views: int = 1) -> list[str]:
+        ours.send(views)
+        return ours.recv() if views else []
 
     return ask
 
@@ -113,6 +142,7 @@ def main() -> None:
     pictures.add_argument("--images", help="quoted glob")
     pictures.add_argument("--dataset", type=Path)
     parser.add_argument("--count", type=int, default=400)
+    parser.add_argument("--views", type=int, default=1)
     parser.add_argument("--batch-size", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
@@ -120,21 +150,25 @@ def main() -> None:
     contenders = {"as saved": start(options, None)}
     contenders |= {name: start(options, engine) for name, engine in find_engines(options.bundle)}
     # What it says is wanted, and graphs are traced meanwhile.
-    said = {name: ask() for name, ask in contenders.items()}
+    said = {name: ask(options.views) for name, ask in contenders.items()}
     seconds = alternate(contenders, options.rounds)
     for ask in contenders.values():
-        ask(again=False)
+        ask(0)
     first, *_ = said.values()
+    count = len(first) // options.views
     print(
-        f"{len(first)} images, batches of {options.batch_size}, {options.threads} threads, medians "
-        f"of {options.rounds}"
+        f"{count} images, batches of {options.batch_size}, {options.threads} threads, medians "
+        f"of {options.rounds}; captions of {options.views} views of each"
     )
+    measures = {}
+    if options.dataset:
+        measures = {name: cider(said[name], options.dataset, options.views) for name in said}
     for name, value in seconds.items():
         same = sum(one == other for one, other in zip(said[name], first, strict=True))
         print(
-            f"  {name:<21} {len(first) / value:8.1f} images/s "
-            f"{seconds['as saved'] / value:6.2f} x  the same caption of {same} images"
-            + (f", CIDEr {cider(said[name], options.dataset):.2f}" if options.dataset else "")
+            f"  {name:<21} {count / value:8.1f} images/s {seconds['as saved'] / value:6.2f} x  "
+            f"the same caption of {100 * same / len(first):.1f}%"
+            + (tell_cider(measures[name], measures["as saved"]) if measures else "")
         )
 
 
