@@ -4,19 +4,21 @@
 
     python -m benchmarks.engines --bundle work/bundle --dataset work/dataset
 
-A bundle exported for another engine is computed by both that are installed. All contenders caption
-the same decoded pictures in turn, `--rounds` times, each in a process of its own of `--threads`;
-told are medians, and of how many pictures each says what the bundle says as it was saved; in
-bfloat16 too, where this CPU has it. The pictures of a dataset are its validation split's; CIDEr is
-told, over `--views` of each: what rounding changes is chance, which few pictures do not even out.
+A bundle exported for another engine is computed by both that are installed, and in bfloat16 too,
+where this CPU has it. All contenders, each in a process of its own of `--threads`, caption the same
+decoded pictures in turn, `--rounds` times, and then tell their tags alone, which takes all but the
+search. Told are medians, and of how many pictures each says what the bundle says as it was saved.
+The pictures of a dataset are its validation split's; CIDEr is told, over `--views` of each: what
+rounding changes is chance, which few pictures do not even out.
 """
 
 import argparse
+import functools
 import glob
 import itertools
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -26,7 +28,7 @@ import tensorflow as tf
 from benchmarks.measure import alternate, engines_of
 from model.bootstrap import difference_intervals
 from model.bundle import to_captions
-from model.bundle_folder import SIGNATURE, ImageCaptions, read_bundle_config
+from model.bundle_folder import SIGNATURE, TAGS_SIGNATURE, ImageCaptions, read_bundle_config
 from model.config import ImageConfig
 from model.dataset import read_dataset_info, read_split
 from model.engine import AUTO, ONNXRUNTIME, Engine, read_cpu_info, wants_bfloat16
@@ -38,17 +40,20 @@ from pipelines.images import read_image
 from pipelines.records import ImageFile
 from pipelines.threads import map_ahead
 
-Captioner = Callable[[np.ndarray], list[ImageCaptions]]
 
+class AsSaved:
+    """A bundle as anybody loads it: its signatures, unfrozen."""
 
-def as_saved(folder: Path) -> Captioner:
-    loaded = tf.saved_model.load(str(folder))
+    def __init__(self, folder: Path) -> None:
+        self._loaded = tf.saved_model.load(str(folder))
 
-    def caption(images: np.ndarray) -> list[ImageCaptions]:
-        outputs = loaded.signatures[SIGNATURE](images=tf.constant(images))
+    def caption(self, images: np.ndarray) -> list[ImageCaptions]:
+        outputs = self._loaded.signatures[SIGNATURE](images=tf.constant(images))
         return to_captions(outputs, len(images))
 
-    return caption
+    def tag(self, images: np.ndarray) -> np.ndarray:
+        (scores,) = self._loaded.signatures[TAGS_SIGNATURE](images=tf.constant(images)).values()
+        return scores.numpy()
 
 
 def read_pictures(config: ImageConfig, options: argparse.Namespace) -> Iterator[np.ndarray]:
@@ -96,23 +101,28 @@ def batch_views(pixels: list[np.ndarray], views: int, size: int) -> Iterator[np.
 
 
 def contend(ours: Connection, options: argparse.Namespace, engine: Engine | None) -> None:
-    """Captions as many views of the pictures as it is asked for; answers with the best captions."""
+    """Does as `start` tells."""
     os.environ["TF_NUM_INTRAOP_THREADS"] = str(options.threads)
     tf.config.threading.set_intra_op_parallelism_threads(options.threads)
     tf.config.threading.set_inter_op_parallelism_threads(options.threads)
-    bundle = options.bundle
-    caption = open_bundle(bundle, engine).caption if engine else as_saved(bundle)
-    pixels = list(read_pictures(read_bundle_config(bundle).image, options))
-    while views := ours.recv():
-        batches = batch_views(pixels, views, options.batch_size)
-        ours.send([result.captions[0].text for batch in batches for result in caption(batch)])
+    bundle = open_bundle(options.bundle, engine) if engine else AsSaved(options.bundle)
+    pixels = list(read_pictures(read_bundle_config(options.bundle).image, options))
+    while (views := ours.recv()) is not None:
+        said = []
+        for batch in batch_views(pixels, max(views, 1), options.batch_size):
+            if views:
+                said += [result.captions[0].text for result in bundle.caption(batch)]
+            else:
+                bundle.tag(batch)
+        ours.send(said)
 
 
-def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[int], list[str]]:
+def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[int | None], list[str]]:
     """A contender in a process of its own: threads are those of a whole process.
 
     Returns:
-        What asks it for captions of so many views of each picture; of none ends it.
+        What asks it for the best captions of so many views of each picture; of none for nothing
+        but their tags, which takes all but a search; None ends it.
     """
     ours, theirs = multiprocessing.Pipe()
     multiprocessing.get_context("spawn").Process(
@@ -120,11 +130,19 @@ def start(options: argparse.Namespace, engine: Engine | None) -> Callable[[int],
     ).start()
     theirs.close()  # else nobody would be told that the process died
 
-    def ask(views: int = 1) -> list[str]:
+    def ask(views: int | None) -> list[str]:
         ours.send(views)
-        return ours.recv() if views else []
+        return [] if views is None else ours.recv()
 
     return ask
+
+
+def time_contenders(
+    contenders: Mapping[str, Callable[[int | None], list[str]]], views: int, rounds: int
+) -> dict[str, float]:
+    """Median seconds of each, asked in turn."""
+    asks = {name: functools.partial(ask, views) for name, ask in contenders.items()}
+    return alternate(asks, rounds)
 
 
 def find_engines(bundle: Path) -> Iterator[tuple[str, Engine]]:
@@ -133,6 +151,34 @@ def find_engines(bundle: Path) -> Iterator[tuple[str, Engine]]:
         yield name, Engine(name)
         if name != ONNXRUNTIME and wants_bfloat16(AUTO, read_cpu_info()):
             yield f"{name}, bfloat16", Engine(name, bfloat16=True)
+
+
+def tell(
+    options: argparse.Namespace,
+    said: Mapping[str, list[str]],
+    seconds: Mapping[str, float],
+    seeing: Mapping[str, float],
+) -> None:
+    """Prints a line a contender: what each said, in how long, and in how long without a search."""
+    first, *_ = said.values()
+    count = len(first) // options.views
+    print(
+        f"{count} images, batches of {options.batch_size}, {options.threads} threads, medians "
+        f"of {options.rounds}; captions of {options.views} views of each"
+    )
+    measures = {}
+    if options.dataset:
+        measures = {name: cider(said[name], options.dataset, options.views) for name in said}
+    for name, value in seconds.items():
+        line = f"  {name:<20} {count / value:7.1f} images/s {seconds['as saved'] / value:6.2f} x"
+        if seeing:
+            searched, seen = (1e3 * each / count for each in (value - seeing[name], seeing[name]))
+            line += f"  tags {seen:.1f}, search {searched:.1f} ms an image"
+        same = sum(one == other for one, other in zip(said[name], first, strict=True))
+        line += f"  the same caption of {100 * same / len(first):.1f}%"
+        if measures:
+            line += tell_cider(measures[name], measures["as saved"])
+        print(line)
 
 
 def main() -> None:
@@ -151,25 +197,14 @@ def main() -> None:
     contenders |= {name: start(options, engine) for name, engine in find_engines(options.bundle)}
     # What it says is wanted, and graphs are traced meanwhile.
     said = {name: ask(options.views) for name, ask in contenders.items()}
-    seconds = alternate(contenders, options.rounds)
+    seconds = time_contenders(contenders, 1, options.rounds)
+    seeing = {}
+    if read_bundle_config(options.bundle).concepts:
+        time_contenders(contenders, 0, 1)  # graphs are traced
+        seeing = time_contenders(contenders, 0, options.rounds)
     for ask in contenders.values():
-        ask(0)
-    first, *_ = said.values()
-    count = len(first) // options.views
-    print(
-        f"{count} images, batches of {options.batch_size}, {options.threads} threads, medians "
-        f"of {options.rounds}; captions of {options.views} views of each"
-    )
-    measures = {}
-    if options.dataset:
-        measures = {name: cider(said[name], options.dataset, options.views) for name in said}
-    for name, value in seconds.items():
-        same = sum(one == other for one, other in zip(said[name], first, strict=True))
-        print(
-            f"  {name:<21} {count / value:8.1f} images/s {seconds['as saved'] / value:6.2f} x  "
-            f"the same caption of {100 * same / len(first):.1f}%"
-            + (tell_cider(measures[name], measures["as saved"]) if measures else "")
-        )
+        ask(None)
+    tell(options, said, seconds, seeing)
 
 
 if __name__ == "__main__":
