@@ -18,6 +18,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from model.colour import to_rgb
 from model.config import ImageConfig
 from model.errors import CaptionerError
+from model.planes import reads_planes
 
 # Part of every artifact: change it whenever the pixels of any picture change.
 DECODER_VERSION = "pillow-2"
@@ -33,6 +34,10 @@ _NOT_READ = {
     "MPEG": "it is a film",
     "WMF": "it holds drawing commands, no pixels",
 }
+_PLANES = (
+    "of a TIFF with a plane for each colour, Pillow mixes up samples like these; store it pixel by "
+    "pixel (gdal_translate -co INTERLEAVE=PIXEL), or convert it to PNG"
+)
 _FILTER = Image.Resampling.BILINEAR
 _EXIF_ORIENTATION = 0x0112
 _TRANSPOSE = {
@@ -113,6 +118,8 @@ def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:
     try:
         with _open(data, config.max_pixels) as image:
             (width_px, height_px), mode = image.size, image.mode
+            if not reads_planes(image):
+                raise ImageError("unreadable", _PLANES)
             # JPEG only: the DCT is computed at the smallest scale that covers the size wanted.
             image.draft(None, (config.image_size_px, config.image_size_px))
             _scale_transparent_colour(image)
@@ -171,7 +178,10 @@ def _why_unidentified(data: bytes) -> str:
         if name in _NOT_READ:
             return f"{name} is not read: {_NOT_READ[name]}; convert it to PNG"
     if alike:
-        return f"starts like {' or '.join(alike)}, but its header is damaged, cut off or unknown"
+        return (
+            f"starts like {' or '.join(alike)}, but its header is damaged, cut off or of a kind "
+            "that Pillow does not read, as TIFF of many bands; if it is whole, convert it to PNG"
+        )
     return f"no format that Pillow reads starts like this: {data[:16]!r}"
 
 
