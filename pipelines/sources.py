@@ -58,9 +58,10 @@ def _check_file_system(uri: str) -> None:
 def normalise_id(image_id: str) -> str:
     """The name of a picture by which captions, lists and files find each other.
 
-    macOS spells accents as characters of their own (NFD), nearly all else does not (NFC).
+    macOS spells accents as characters of their own (NFD), nearly all else does not (NFC); Windows
+    has a backslash between folders.
     """
-    return unicodedata.normalize("NFC", image_id)
+    return unicodedata.normalize("NFC", image_id).replace("\\", "/")
 
 
 def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:

@@ -108,9 +108,10 @@ def read_delimited(uri: str, delimiter: str, what: str) -> Table:
     rows = _parse_delimited(lines, delimiter, f"{delimiter} " in first, where)
     line, header = next(rows, (0, []))
     columns = [name.strip() for name in header]
-    if not columns:
+    named = [name for name in columns if name]  # Excel adds columns without
+    if not named:
         raise CaptionerError(f"{where} is empty; expected the names of its columns first")
-    if len(set(columns)) != len(columns):
+    if len(set(named)) != len(named):
         raise CaptionerError(
             f"{where}, line {line}: got the columns {shorten(columns, 400)}, expected each once"
         )
@@ -145,8 +146,8 @@ def _as_mappings(
     rows: Iterator[tuple[int, list[str]]], columns: list[str], where: str
 ) -> Iterator[tuple[str, Mapping[str, Any]]]:
     for line, row in rows:
-        if len(row) == 1 < len(columns) and not row[0].strip():
-            continue  # a line of blanks
+        if not any(row) or (len(row) == 1 < len(columns) and not row[0].strip()):
+            continue  # cells of nothing, as Excel adds them below its rows, or a line of blanks
         if len(row) != len(columns):
             raise CaptionerError(
                 f"{where}, line {line}: got {len(row)} cells {shorten(row)}, expected "

@@ -38,7 +38,7 @@ def decode_utf8(data: bytes, where: str, position: int = 0) -> str:
     except UnicodeDecodeError as error:
         raise CaptionerError(
             f"{where}: expected UTF-8 text, got the byte {data[error.start]:#04x} at position "
-            f"{position + error.start}; convert the file to UTF-8"
+            f"{position + error.start}; convert the file to UTF-8 (Excel saves as 'CSV UTF-8')"
         ) from error
 
 

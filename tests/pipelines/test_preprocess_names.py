@@ -188,6 +188,18 @@ def test_captions_may_name_pictures_by_their_whole_path(tmp_path: Path) -> None:
     }
 
 
+def test_captions_may_have_the_backslashes_of_windows_between_folders(tmp_path: Path) -> None:
+    rows = "image,caption\nhall 1\\a.jpg,A\nBestand\\hall 2\\b.jpg,B\npacked/c.jpg,C\n"
+    write(tmp_path / "captions.csv", rows.encode())
+    write(tmp_path / "Bestand" / "hall 1" / "a.jpg", b"")
+    write(tmp_path / "Bestand" / "hall 2" / "b.jpg", b"")
+    write(tmp_path / "c.zip", zip_bytes({"packed\\c.jpg": b""}))
+    sources = ["--images", tmp_path / "Bestand", "--images", tmp_path / "c.zip"]
+    named = name(tmp_path, "--captions", tmp_path / "captions.csv", *sources)
+    assert set(named.pictures.values()) == set(named.captions)
+    assert not named.uncaptioned
+
+
 def test_captions_may_know_nothing_of_the_folder_in_an_archive(tmp_path: Path) -> None:
     captions = write_pictures(tmp_path, "images/b.jpg")
     members = {"Flicker8k_Dataset/a.jpg": b"", "uncaptioned/c.jpg": b""}

@@ -240,6 +240,15 @@ def test_lines_of_blanks_and_cells_of_any_length_are_fine(tmp_path: Path) -> Non
     assert [caption[:2] for caption in found] == [("a.jpg", text), ("b.jpg", "A dog")]
 
 
+@pytest.mark.parametrize("delimiter", [",", ";"])
+def test_cells_of_nothing_that_excel_adds_are_no_rows_and_no_columns(
+    tmp_path: Path, delimiter: str
+) -> None:
+    rows = [("image", "caption", "", ""), ("a.jpg", "A dog", "", "x"), ("",) * 4, ("",) * 4]
+    assert read(tmp_path, delimited(rows, delimiter)) == [("a.jpg", "A dog", None, "line 2")]
+    assert "is empty; expected the names of its columns" in error_of(tmp_path, ",,\na.jpg,A dog,\n")
+
+
 @pytest.mark.parametrize(
     ("cell", "captions"),
     [
@@ -284,6 +293,7 @@ def test_empty_json_lines_are_an_error(tmp_path: Path) -> None:
 def test_text_that_is_no_utf8_is_an_error_that_names_the_byte(tmp_path: Path, suffix: str) -> None:
     message = error_of(tmp_path, "image,caption\na,ä".encode("latin-1"), suffix)
     assert "got the byte 0xe4 at position 16; convert the file to UTF-8" in message
+    assert "Excel" in message
     assert "position 0; convert" in error_of(tmp_path, "image".encode("utf-16"), suffix)
 
 
