@@ -34,7 +34,7 @@ def quiet_imports() -> Iterator[None]:
 
 
 def local_path(option: str, path: str) -> Path:
-    """The path of this machine that `option` names.
+    """The path of this machine that `option` names, ``~`` at its start being the home.
 
     Raises:
         CaptionerError: if it is the URI of another file system.
@@ -44,7 +44,8 @@ def local_path(option: str, path: str) -> Path:
             f"{option}: got {path}, expected a path of this machine, as '/…'; copy what is there "
             "to it, and what becomes of it back"
         )
-    return Path(path)
+    # A shell leaves the one in --output=~/run as it is.
+    return Path(os.path.expanduser(path))
 
 
 def check_output_folder(path: Path) -> None:

@@ -139,7 +139,9 @@ def dataset_concepts(dataset: Path, count: int, stop_words: str | None) -> tuple
     """
     if not count:
         return ()
-    words = read_stop_words(Path(stop_words)) if stop_words else ENGLISH_STOP_WORDS
+    words = ENGLISH_STOP_WORDS
+    if stop_words:
+        words = read_stop_words(local_path("--stop-words", stop_words))
     return choose_concepts(read_frequencies(dataset / FREQUENCIES_FILE), count, words)
 
 

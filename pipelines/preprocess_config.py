@@ -87,7 +87,8 @@ def read_config(options: argparse.Namespace) -> PreprocessConfig:
 def _encoder(options: argparse.Namespace) -> EncoderRequest | None:
     if options.encoder:
         views = 1 if options.crops is None else options.crops
-        return EncoderRequest(options.encoder, options.encoder_weights or "imagenet", views)
+        weights = os.path.expanduser(options.encoder_weights or "imagenet")
+        return EncoderRequest(options.encoder, weights, views)
     for name in ("encoder_weights", "crops"):
         if getattr(options, name) is not None:
             raise CaptionerError(

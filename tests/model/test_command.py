@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from model.command import check_no_pattern, check_output_folder, run_command
+from model.command import check_no_pattern, check_output_folder, local_path, run_command
 from model.errors import CaptionerError
 
 
@@ -49,6 +49,12 @@ def test_an_output_is_a_folder_or_may_become_one(tmp_path: Path) -> None:
     for path in (tmp_path / "file", tmp_path / "file" / "deep"):
         with pytest.raises(CaptionerError, match="file is a file; expected a folder"):
             check_output_folder(path)
+
+
+def test_a_path_may_start_at_the_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert local_path("--output", "~/run") == Path("/home/ada/run")
+    assert local_path("--output", "a~/run") == Path("a~/run")
 
 
 def test_a_name_of_letters_is_no_pattern() -> None:
