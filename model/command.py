@@ -2,7 +2,9 @@
 
 import argparse
 import contextlib
+import errno
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +14,12 @@ from model.errors import CaptionerError
 USER_ERROR, INTERRUPTED = 2, 130
 # TensorFlow takes the names of the files that it saves and loads for patterns.
 _PATTERN_CHARACTERS = "*?[]\\"
+_ADVICE = {
+    errno.ENOSPC: "free some",
+    errno.EDQUOT: "free some",
+    errno.EROFS: "make it writable, or name another folder,",
+    errno.EACCES: "give the right to read and to write",
+}
 
 
 @contextlib.contextmanager
@@ -76,6 +84,22 @@ def check_no_pattern(uri: str, what: str) -> None:
         )
 
 
+def disk_failure(error: Exception) -> str | None:
+    """What a person is told if `error` is of a disk that is full or may not be used; else None.
+
+    TensorFlow, HDF5 and a runner's workers raise classes of their own, in whose text the system's
+    words stand.
+    """
+    text = str(error)
+    for code, advice in _ADVICE.items():
+        words = os.strerror(code)
+        if words in text:
+            named = re.search(re.escape(words) + r": ('[^'\n]+')", text)
+            place = f": {named[1]}" if named else ""
+            return f"{words}{place}; {advice} and run the command again"
+    return None
+
+
 def _check_utf8(arguments: Sequence[str]) -> None:
     """Raises:
     CaptionerError: if one has bytes that are no UTF-8: neither a row nor a message could name it.
@@ -96,8 +120,8 @@ def run_command(
 ) -> int:
     """Parses `arguments` and runs the command; returns the exit status.
 
-    A `CaptionerError` becomes one line on standard error and status 2, an interruption one and
-    status 130, as in shells; others keep their traceback.
+    A `CaptionerError` and a `disk_failure` become one line on standard error and status 2, an
+    interruption one and status 130, as in shells; others keep their traceback.
     """
     options = parser.parse_args(arguments)
     try:
@@ -109,7 +133,9 @@ def run_command(
             file=sys.stderr,
         )
         return INTERRUPTED
-    except CaptionerError as error:
-        message = " ".join(str(error).split())
-        print(f"{parser.prog}: error: {message}", file=sys.stderr)
+    except Exception as error:
+        message = str(error) if isinstance(error, CaptionerError) else disk_failure(error)
+        if message is None:
+            raise
+        print(f"{parser.prog}: error: {' '.join(message.split())}", file=sys.stderr)
         return USER_ERROR

@@ -1,8 +1,8 @@
 """`captioner evaluate`: the captions of a run or a bundle, scored against a split's own."""
 
 import argparse
+import io
 import json
-import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -176,9 +176,9 @@ def _words(captions: list[str]) -> list[list[str]]:
 def write_results(folder: Path, evaluation: Evaluation) -> None:
     """Writes `metrics.json` and `predictions.parquet`, each whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"_{PREDICTIONS_FILE}.tmp"
-    pq.write_table(pa.Table.from_pylist(evaluation.predictions, _PREDICTIONS), temporary)
-    os.replace(temporary, folder / PREDICTIONS_FILE)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(evaluation.predictions, _PREDICTIONS), buffer)
+    write_whole(folder / PREDICTIONS_FILE, buffer.getvalue())
     write_document(folder / METRICS_FILE, evaluation.metrics)
 
 
@@ -235,11 +235,11 @@ def run(options: argparse.Namespace) -> int:
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )
-    write_results(folder, evaluation)
     metrics = evaluation.metrics
     print(f"{metrics['images']} images of the {options.split} split, {settings(model.sampler)}")
     print(f"tokeniser: {metrics['tokeniser']}; 95% intervals over images")
     _print_metrics(metrics)
+    write_results(folder, evaluation)  # after it is told: a disk may be full
     print(f"{folder / METRICS_FILE} and {folder / PREDICTIONS_FILE}")
     return 0
 

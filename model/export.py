@@ -148,10 +148,27 @@ def export(
             shutil.copyfile(run / METRICS_FILE, temporary / METRICS_FILE)
         card = model_card(bundle, config, epoch, metrics)
         (temporary / MODEL_CARD_FILE).write_text(card, encoding="utf-8")
-        os.replace(temporary, output)
+        _put_in_place(temporary, output)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return bundle
+
+
+def _put_in_place(temporary: Path, output: Path) -> None:
+    """Renames the finished folder.
+
+    Raises:
+        CaptionerError: if there is another one by now.
+    """
+    try:
+        os.replace(temporary, output)
+    except OSError as error:
+        if not output.exists():
+            raise
+        raise CaptionerError(
+            f"--output {output} was made by something else meanwhile; choose another folder, or "
+            "delete it"
+        ) from error
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,7 +1,6 @@
 """Failures of a job that a person can mend, told in one line; workers that die, so that it ends."""
 
 import contextlib
-import errno
 import logging
 import os
 import re
@@ -11,14 +10,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+from model.command import disk_failure
 from model.errors import CaptionerError
 
-_ADVICE = {
-    errno.ENOSPC: "free some",
-    errno.EDQUOT: "free some",
-    errno.EROFS: "make it writable",
-    errno.EACCES: "give the right to write",
-}
 _TOLD = re.compile(r"CaptionerError: (.+?)(?: \[while running|$)", re.MULTILINE)
 # What Beam adds to the message of an exception of a worker in this process.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
@@ -50,11 +44,8 @@ def failures_told() -> Iterator[None]:
             raise KeyboardInterrupt from error
         if told := _TOLD.search(text):
             raise CaptionerError(told[1]) from error
-        for code, advice in _ADVICE.items():
-            if os.strerror(code) in text:
-                raise CaptionerError(
-                    f"{os.strerror(code)}{_place(text, code)}; {advice} and run the command again"
-                ) from error
+        if failure := disk_failure(error):
+            raise CaptionerError(failure) from error
         raise
 
 
@@ -74,12 +65,6 @@ def _quiet_when_interrupted() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, handler)
-
-
-def _place(text: str, code: int) -> str:
-    """Which file it was about, if the message names one as Python does."""
-    named = re.search(re.escape(os.strerror(code)) + r": ('[^'\n]+')", text)
-    return f": {named[1]}" if named else ""
 
 
 class _WorkerDiedError(BaseException):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -34,6 +36,20 @@ def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == "captioner test: error: got a, expected b\n"
     with pytest.raises(RuntimeError):
         status_of(RuntimeError("a defect"))
+
+
+def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    class TensorFlowError(Exception):
+        """It has the system's words in its text alone."""
+
+    words = os.strerror(errno.ENOSPC)
+    assert status_of(OSError(errno.ENOSPC, words, "/out/a")) == 2
+    assert capsys.readouterr().err == (
+        "captioner test: error: No space left on device: '/out/a'; free some and run the command "
+        "again\n"
+    )
+    assert status_of(TensorFlowError(f"/out/b; {os.strerror(errno.EROFS)}\n  at c.cc:7")) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_an_interruption_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -179,6 +179,20 @@ def test_a_failed_export_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_of_two_exports_the_first_to_end_stays(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(graph: object, folder: Path, engine: str) -> None:
+        folder.mkdir()
+        (tmp_path / "bundle").mkdir()
+        (tmp_path / "bundle" / "saved_model.pb").write_bytes(b"the other's")
+
+    monkeypatch.setattr(exporter, "write_saved_model", write)
+    with pytest.raises(CaptionerError, match="bundle was made by something else meanwhile"):
+        export(trained_run, tmp_path / "bundle", SamplerConfig())
+    assert [path.name for path in tmp_path.rglob("*")] == ["bundle", "saved_model.pb"]
+
+
 def test_metrics_of_the_run_go_into_the_bundle(
     trained_run: Path,
     tmp_path: Path,

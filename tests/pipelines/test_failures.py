@@ -84,6 +84,7 @@ except KeyboardInterrupt:
         (f"ResourceExhausted: {os.strerror(errno.EDQUOT)} 12", "Disk quota exceeded; free some"),
         (f"OSError: [Errno 30] {os.strerror(errno.EROFS)}: '/o'", "Read-only file system: '/o'"),
         ("PermissionError: [Errno 13] Permission denied: '/o'", "Permission denied: '/o'; give"),
+        (f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}", "No space left on device; free some"),
     ],
 )
 def test_what_a_person_can_mend_is_one_line(text: str, told: str) -> None:
