@@ -5,13 +5,14 @@ import contextlib
 import errno
 import os
 import re
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from model.errors import CaptionerError
 
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
 # TensorFlow takes the names of the files that it saves and loads for patterns.
 _PATTERN_CHARACTERS = "*?[]\\"
 _ADVICE = {
@@ -100,6 +101,17 @@ def disk_failure(error: Exception) -> str | None:
     return None
 
 
+def _is_unread() -> bool:
+    """Whether nobody reads standard output any more; what is left to write there is dropped."""
+    output = select.poll()
+    output.register(1, 0)
+    unread = any(events & select.POLLERR for _, events in output.poll(0))
+    if unread:
+        with open(os.devnull, "wb") as null:
+            os.dup2(null.fileno(), 1)
+    return unread
+
+
 def _check_utf8(arguments: Sequence[str]) -> None:
     """Raises:
     CaptionerError: if one has bytes that are no UTF-8: neither a row nor a message could name it.
@@ -121,7 +133,8 @@ def run_command(
     """Parses `arguments` and runs the command; returns the exit status.
 
     A `CaptionerError` and a `disk_failure` become one line on standard error and status 2, an
-    interruption one and status 130, as in shells; others keep their traceback.
+    interruption one and status 130, as in shells; others keep their traceback. Where whoever reads
+    what it prints has read enough, as `head` has, it ends in silence, with status 141.
     """
     options = parser.parse_args(arguments)
     try:
@@ -134,6 +147,8 @@ def run_command(
         )
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return PIPE_CLOSED
         message = str(error) if isinstance(error, CaptionerError) else disk_failure(error)
         if message is None:
             raise

@@ -18,6 +18,8 @@ _TOLD = re.compile(r"CaptionerError: (.+?)(?: \[while running|$)", re.MULTILINE)
 _STEP = re.compile(r" \[while running '[^']*'\]$")
 # Beam's name of the threads that start worker processes and wait for their end.
 _WORKER_THREAD = "run_worker"
+# A worker's end when a terminal interrupts all processes of the command; of a shell around it.
+_INTERRUPTED = re.compile(rf"return code (-{int(signal.SIGINT)}|{128 + signal.SIGINT})$")
 # After it the job ends without cleaning up: all that a killed run leaves is cleaned by the next.
 _GRACE_SEC = 30.0
 _RESEND_SEC = 0.5
@@ -118,6 +120,13 @@ class _Watch:
         )
 
 
+def _is_interruption(error: BaseException | None) -> bool:
+    """Whether `error` is the user's interruption, or came while that ended the job."""
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__context__
+    return error is not None
+
+
 @contextlib.contextmanager
 def dead_workers_told() -> Iterator[None]:
     """Ends the job that runs within when one of its worker processes dies.
@@ -128,6 +137,7 @@ def dead_workers_told() -> Iterator[None]:
 
     Raises:
         CaptionerError: if a worker process died.
+        KeyboardInterrupt: if it did because the user ended the run, by Ctrl-C in a terminal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -150,6 +160,8 @@ def dead_workers_told() -> Iterator[None]:
     except BaseException as error:
         if watch.death is None:
             raise
+        if _INTERRUPTED.search(watch.death) or _is_interruption(error):
+            raise KeyboardInterrupt from error
         raise CaptionerError(watch.message()) from error
     finally:
         watch.end()

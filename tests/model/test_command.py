@@ -5,12 +5,16 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from model.command import check_no_pattern, check_output_folder, local_path, run_command
 from model.errors import CaptionerError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_a_name_that_is_no_utf8_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,6 +54,34 @@ def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture
     )
     assert status_of(TensorFlowError(f"/out/b; {os.strerror(errno.EROFS)}\n  at c.cc:7")) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_output_that_nobody_reads_ends_a_command_in_silence() -> None:
+    code = """
+import argparse, sys
+from model.command import run_command
+
+def run(options):
+    while True:
+        print("a line", flush=True)
+
+sys.exit(run_command(argparse.ArgumentParser(), run, []))
+"""
+    line = [sys.executable, "-c", code]
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"a line\n"
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == b""
+    assert process.returncode == 141
+
+
+def test_a_broken_pipe_elsewhere_is_no_silence() -> None:
+    with pytest.raises(BrokenPipeError):
+        status_of(BrokenPipeError())
 
 
 def test_an_interruption_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

@@ -145,6 +145,30 @@ def test_a_death_that_the_job_reports_itself_is_told_all_the_same() -> None:
         job()
 
 
+@pytest.mark.parametrize("code", [-2, 130])
+def test_workers_that_a_terminal_interrupts_are_an_interruption(code: int) -> None:
+    def job() -> None:
+        with dead_workers_told():
+            start_worker(f"Worker subprocess exited with return code {code}", 0)
+            queue.Queue[int]().get()
+
+    with pytest.raises(KeyboardInterrupt):
+        job()
+
+
+def test_workers_that_end_as_the_job_is_interrupted_are_an_interruption() -> None:
+    def job() -> None:
+        with dead_workers_told():
+            try:
+                raise KeyboardInterrupt
+            finally:
+                start_worker("Worker subprocess exited with return code 1", 0).join()
+                time.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        job()
+
+
 def test_workers_that_end_well_disturb_nothing() -> None:
     with dead_workers_told():
         start_worker(None, 0).join()
