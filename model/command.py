@@ -125,6 +125,19 @@ def _check_utf8(arguments: Sequence[str]) -> None:
             ) from error
 
 
+def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; of those that are none it is told what they most often were meant for."""
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        hint = ""
+        if not all(argument.startswith("-") for argument in unknown):
+            hint = " (most options take one value; a glob must be quoted: 'folder/*.jpg')"
+        elif hasattr(options, "beam"):
+            hint = " (those of Apache Beam go after '--')"
+        parser.error(f"unrecognized arguments: {' '.join(unknown)}{hint}")
+    return options
+
+
 def run_command(
     parser: argparse.ArgumentParser,
     run: Callable[[argparse.Namespace], int],
@@ -136,7 +149,7 @@ def run_command(
     interruption one and status 130, as in shells; others keep their traceback. Where whoever reads
     what it prints has read enough, as `head` has, it ends in silence, with status 141.
     """
-    options = parser.parse_args(arguments)
+    options = _parse(parser, arguments)
     try:
         _check_utf8(arguments)
         return run(options)

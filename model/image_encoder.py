@@ -152,9 +152,10 @@ def _application(name: str, weights: str | None, shape: tuple[int, int, int]) ->
             network.load_weights(weights)
     except Exception as error:
         # Keras raises ValueError, OSError or plain Exception, by what is wrong with the weights.
+        advice = "; without a network, fetch them elsewhere and give the file"
         raise CaptionerError(
             f"--encoder-weights: got {weights!r}, expected weights of {name} without its "
-            f"classifier (include_top=False): {error}"
+            f"classifier (include_top=False): {error}{advice if weights == IMAGENET else ''}"
         ) from error
     _correct_variance(network)
     return sys.modules[build.__module__].preprocess_input, network

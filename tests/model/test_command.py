@@ -34,6 +34,26 @@ def status_of(error: BaseException | None) -> int:
     return run_command(argparse.ArgumentParser(prog="captioner test"), run, [])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "a.jpg", "b.jpg"], "unrecognized arguments: b.jpg (most options take one"),
+        (["--input", "a", "--runner=X"], "--runner=X (those of Apache Beam go after '--')"),
+        (["--input", "a", "b", "--runner=X"], "a glob must be quoted: 'folder/*.jpg')"),
+    ],
+)
+def test_arguments_that_belong_to_no_option_are_told_with_what_to_do(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    parser = argparse.ArgumentParser(prog="captioner test")
+    parser.add_argument("--input", action="append")
+    parser.set_defaults(beam=[])
+    with pytest.raises(SystemExit) as ended:
+        run_command(parser, lambda _: pytest.fail("it ran"), arguments)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
 def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert status_of(None) == 0
     assert status_of(CaptionerError("got a,\n  expected b")) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -113,6 +114,19 @@ def test_a_file_that_holds_no_weights_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"no weights")
     with pytest.raises(CaptionerError, match="expected weights of MobileNetV2 without its"):
         ImageEncoder("MobileNetV2", str(path), 64)
+
+
+def test_weights_that_cannot_be_fetched_may_be_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = keras.applications.MobileNetV2
+
+    def offline(weights: str | None, **options: Any) -> keras.Model:
+        if weights is not None:
+            raise Exception("URL fetch failure")
+        return real(weights=weights, **options)
+
+    monkeypatch.setattr(keras.applications, "MobileNetV2", offline)
+    with pytest.raises(CaptionerError, match="URL fetch failure; without a network, fetch them"):
+        ImageEncoder("MobileNetV2", "imagenet", 64)
 
 
 def test_weights_are_read_from_a_file(tmp_path: Path, mobilenet: ImageEncoder) -> None:
