@@ -147,7 +147,7 @@ def _list_source(uri: str, skipped: SkippedFiles, image_column: str | None) -> I
         return _list_folder(uri, skipped)
     check_not_compressed(uri)
     if _holds_images(uri, image_column):
-        return list_container(uri, skipped, image_column)
+        return _list_members(uri, skipped, image_column)
     if is_manifest(uri):
         return list_manifest(uri, image_column)
     return _list_folder(uri, skipped)
@@ -167,15 +167,23 @@ def _list_glob(
         if is_archive(file.uri):
             yield from _list_archive(image, skipped)
         elif not file.is_folder and _holds_images(file.uri, image_column):
-            yield from list_container(file.uri, skipped, image_column)
+            yield from _list_members(file.uri, skipped, image_column)
         else:
             yield image
+
+
+def _list_members(
+    uri: str, skipped: SkippedFiles, image_column: str | None = None
+) -> Iterator[ImageFile]:
+    """The pictures in a container that is given, as no folder that it lies in opens it."""
+    skipped.opened.add(uri)
+    return list_container(uri, skipped, image_column)
 
 
 def _list_archive(archive: ImageFile, skipped: SkippedFiles) -> Iterator[ImageFile]:
     """The members of one archive of many, or itself, flawed: it costs the others nothing."""
     try:
-        yield from list_container(archive.uri, skipped)
+        yield from _list_members(archive.uri, skipped)
     except CaptionerError as error:
         yield dataclasses.replace(archive, flaw=f"unreadable: {error}")
 

@@ -24,33 +24,38 @@ class SkippedFiles:
 
     Attributes:
         by_suffix: all of them.
-        archives: those that could be given as inputs, where a folder was.
+        archives: URIs of those that could be given as inputs, where a folder was.
+        opened: URIs of archives that are given.
     """
 
     by_suffix: Counter[str] = field(default_factory=Counter)
-    archives: Counter[str] = field(default_factory=Counter)
+    archives: set[str] = field(default_factory=set)
+    opened: set[str] = field(default_factory=set)
 
     def count(self, name: str, is_archive: bool = False) -> None:
         """Counts a file that is passed over."""
-        suffix = as_unicode(PurePosixPath(name).suffix.lower())
-        self.by_suffix[suffix] += 1
+        self.by_suffix[_suffix(name)] += 1
         if is_archive:
-            self.archives[suffix] += 1
+            self.archives.add(name)
 
     def __str__(self) -> str:
         return _counts(self.by_suffix)
 
     def lines(self) -> Iterator[str]:
         """What a person is told at the end; archives, which may be full of pictures, apart."""
-        others = self.by_suffix - self.archives
+        others = self.by_suffix - Counter(map(_suffix, self.archives))
         yield f"  files of the folders that are no pictures: {_counts(others)}"
-        if self.archives:
+        if unopened := Counter(map(_suffix, self.archives - self.opened)):
             # Beam's ** matches slashes too: with another slash it would miss the folder's own.
-            globs = ", ".join(f"'FOLDER/**{suffix}'" for suffix in sorted(self.archives))
+            globs = ", ".join(f"'FOLDER/**{suffix}'" for suffix in sorted(unopened))
             yield (
-                f"  archives in the folders, which were not opened: {_counts(self.archives)}; give "
+                f"  archives in the folders, which were not opened: {_counts(unopened)}; give "
                 f"them too, as {globs}"
             )
+
+
+def _suffix(name: str) -> str:
+    return as_unicode(PurePosixPath(name).suffix.lower())
 
 
 def _counts(by_suffix: Counter[str]) -> str:

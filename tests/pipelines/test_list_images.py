@@ -231,7 +231,21 @@ def test_containers_in_a_folder_are_not_opened_but_counted(tmp_path: Path) -> No
     skipped = SkippedFiles()
     assert ids(tmp_path, skipped) == ["a.jpg"]
     assert skipped.by_suffix == {".tar": 1, ".zip": 1, ".parquet": 1}
-    assert skipped.archives == skipped.by_suffix
+    assert {Path(uri).suffix for uri in skipped.archives} == set(skipped.by_suffix)
+
+
+def test_archives_that_are_given_beside_their_folder_are_not_told(tmp_path: Path) -> None:
+    for name in ("a.tar", "deep/b.tar", "deep/c.tar"):
+        write(tmp_path / name, tar_bytes({"1.jpg": b"1"}))
+    touch(tmp_path, "a.jpg")
+    skipped = SkippedFiles()
+    sources = [str(tmp_path), f"{tmp_path}/deep/../a.tar", f"{tmp_path}/deep/b*"]
+    assert len(list(list_all_images(sources, skipped))) == 3
+    plain, archives = skipped.lines()
+    assert plain.endswith("no pictures: none")
+    assert "not opened: 1 (.tar: 1)" in archives
+    list(list_images(f"{tmp_path}/**.tar", skipped))
+    assert list(skipped.lines()) == [plain]
 
 
 def test_archives_in_a_folder_are_told_apart_and_how_to_give_them(tmp_path: Path) -> None:
