@@ -34,6 +34,13 @@ _NOT_READ = {
     "MPEG": "it is a film",
     "WMF": "it holds drawing commands, no pixels",
 }
+# Pictures of formats that Pillow knows nothing of, by suffix and by what follows the first four
+# bytes: they are listed all the same, so that a row tells of each.
+_FOREIGN_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".jxl"})
+_FOREIGN_STARTS = {
+    **{b"ftyp" + brand: "HEIF" for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")},
+    b"JXL \r\n\x87\n": "JPEG XL",
+}
 _PLANES = (
     "of a TIFF with a plane for each colour, Pillow mixes up samples like these; store it pixel by "
     "pixel (gdal_translate -co INTERLEAVE=PIXEL), or convert it to PNG"
@@ -168,6 +175,9 @@ def _formats() -> tuple[str, ...]:
 
 def _why_unidentified(data: bytes) -> str:
     """What to say of a file that none of the formats read can open."""
+    for start, name in _FOREIGN_STARTS.items():
+        if data.startswith(start, 4):
+            return f"{name} is not read; convert it to JPEG"
     alike = []
     for name, (_, accepts) in Image.OPEN.items():
         # Some look further than a short file goes; Pillow passes over them just so.
@@ -226,7 +236,8 @@ def encode_png(pixels: np.ndarray) -> bytes:
 
 
 def image_suffixes() -> frozenset[str]:
-    """File name suffixes (``.jpg``) of the formats that are read here."""
+    """File name suffixes (``.jpg``) of the formats that are read here, and of foreign pictures."""
     # Pillow's reader of JPEG opens MPO, a JPEG with further pictures behind it.
     formats = {*_formats(), "MPO"}
-    return frozenset(s for s, name in Image.registered_extensions().items() if name in formats)
+    known = (s for s, name in Image.registered_extensions().items() if name in formats)
+    return _FOREIGN_SUFFIXES.union(known)

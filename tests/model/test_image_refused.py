@@ -149,7 +149,14 @@ def test_formats_that_are_not_read_have_no_suffixes() -> None:
     refused = {*NOT_READ, "IPTC", *stubs}
     suffixes = Image.registered_extensions()
     assert {".eps", ".wmf", ".emf", ".h5", ".mpg", ".fits"} <= set(suffixes)
-    assert {suffixes[suffix] for suffix in image_suffixes()}.isdisjoint(refused)
+    known = image_suffixes() & set(suffixes)
+    assert {suffixes[suffix] for suffix in known}.isdisjoint(refused)
+
+
+def test_pictures_that_pillow_does_not_know_are_listed_too() -> None:
+    foreign = {".heic", ".heif", ".jxl"}
+    assert foreign <= image_suffixes()
+    assert foreign.isdisjoint(Image.registered_extensions())
 
 
 def test_suffixes_of_usual_formats_are_known() -> None:
@@ -164,6 +171,8 @@ def test_suffixes_of_usual_formats_are_known() -> None:
         (b"%PDF-1.4 and so on", "starts like this: b'%PDF-1.4 and so '"),
         (b"P", "starts like this: b'P'"),
         (b"II*\x00" + bytes(40), "starts like TIFF, but its header is damaged"),
+        (b"\x00\x00\x00\x18ftypheic" + bytes(12), "HEIF is not read; convert it to JPEG"),
+        (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL is not read; convert it to JPEG"),
         (b"", "got a file of 0 bytes"),
     ],
 )
