@@ -168,6 +168,16 @@ def test_text_is_escaped(captions: Path) -> None:
     assert str(captions.parent / "pictures" / "small <&'\".jpg") in titles
 
 
+def test_members_of_one_name_are_told_apart_by_their_archives(tmp_path: Path) -> None:
+    rows = [
+        row(f"/a/{shard}.tar!/1.jpg", container=f"/a/{shard}.tar", member="1.jpg")
+        for shard in ("00", "01")
+    ]
+    text = make(write(tmp_path / "captions", rows)).text
+    assert "1.jpg  in 00.tar" in text
+    assert "1.jpg  in 01.tar" in text
+
+
 def test_page_loads_nothing(captions: Path) -> None:
     for _, attributes in make(captions).tags:
         for name in ("src", "href"):
