@@ -90,7 +90,7 @@ def test_a_shard_holds_its_pictures_and_its_part_of_the_table(
     assert table.schema.equals(EXAMPLES)
     row = table.to_pylist()[3]
     source = images[3].image.image
-    assert row["image_id"], row["image_uri"] == ("3.png", source.uri)
+    assert (row["image_id"], row["image_uri"]) == ("3.png", source.uri)
     assert (row["captions"], row["token_counts"], row["unknown_counts"]) == (
         list(CAPTIONS),
         [2, 3],
