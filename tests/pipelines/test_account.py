@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from pipeline_builders import bundle_config
 
-from pipelines.account import Account, Outcome, Unlisted, forecast, summary
+from pipelines.account import Account, Outcome, Unlisted, forecast, run_record, summary
+from pipelines.caption_config import CaptionConfig
 from pipelines.ledger import Ledger
 from pipelines.sources import SkippedFiles
 from pipelines.units import Remaining
@@ -41,13 +45,14 @@ def test_the_share_of_rejects_is_that_of_the_run_or_of_all_inputs() -> None:
 
 
 def test_the_summary_adds_up() -> None:
-    account = Account(10, 4, 5, 1, {"empty": 1})
+    account = Account(10, 4, 4, 2, {"truncated": 1, "empty": 1})
     stages = {"read": 0.006, "decode": 0.6, "caption": 0.0}
     outcome = Outcome(account, SkippedFiles(Counter({".txt": 3})), stages)
     lines = list(summary(outcome, "/captions", 2.0))
-    assert lines[:2] == [
-        "10 images = 4 already done + 5 captioned + 1 rejected",
+    assert lines[:3] == [
+        "10 images = 4 already done + 4 captioned + 2 rejected",
         "  rejected: empty 1",
+        "  rejected: truncated 1",
     ]
     assert "  files of the folders that are no pictures: 3 (.txt: 3)" in lines
     assert lines[-1] == "captions in /captions"
@@ -62,17 +67,28 @@ def test_the_summary_adds_up() -> None:
     assert "rejected before, of those already done: 2 (" in "".join(summary(rejected, "/c", 2.0))
 
 
+def test_the_record_tells_the_inputs_wherever_the_run_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = CaptionConfig("/bundle", ("a.tar", "gs/../b/"), "/captions", 8, 3, 0.0)
+    outcome = Outcome(Account(4, 4, 0, 0, {}), SkippedFiles(), {}, Unlisted(7))
+    record = json.loads(run_record(config, bundle_config(), outcome, 2.04))
+    assert record["config"]["inputs"] == [f"{tmp_path}/a.tar", f"{tmp_path}/b"]
+    assert (record["unlisted_rows"], record["duration_sec"]) == (7, 2.0)
+
+
 def test_a_forecast_tells_what_would_be_done() -> None:
     tars = Counter({f"/{i}.tar": i for i in range(1, 31)})
     remaining = Remaining([], Ledger([], None, []), inputs=1000, changed=2, retried_uris=set("abc"))
     remaining.by_container = Counter({None: 35}) + tars
-    lines = list(forecast(remaining, 100, SkippedFiles(), Unlisted(), "/captions"))
+    lines = list(forecast(remaining, 120, SkippedFiles(), Unlisted(), "/captions"))
     assert lines[:5] == [
         "Dry run: nothing is written.",
         "1000 images = 500 already done + 500 to do",
         "  2 of them again: changed",
         "  3 of them again: rejected before",
-        "  units of up to 100 images: 5",
+        "  units of up to 120 images: 5",
     ]
     assert lines[5:7] == ["  to do in files of their own: 35", "  to do in /30.tar: 30"]
     assert lines[-3] == f"  to do in 11 other containers: {sum(range(1, 12))}"

@@ -79,6 +79,26 @@ def test_of_runs_that_start_at_once_one_goes_on_at_most(
     others[0].__exit__(None, None, None)
 
 
+def test_claims_go_before_the_files_that_wait_to_be_renamed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that becomes ready once these were listed may not get its name."""
+    list_tree, looked = files.list_tree, []
+    with claim(str(tmp_path), "first") as first:
+
+        def meanwhile(folder: str) -> list[str]:
+            found = list_tree(folder)
+            if folder == str(tmp_path):
+                looked.append(folder)
+                with pytest.raises(CaptionerError, match="is gone"):
+                    first.check()
+            return found
+
+        monkeypatch.setattr(files, "list_tree", meanwhile)
+        with claim(str(tmp_path), "second"):
+            assert looked
+
+
 def test_a_file_that_a_dead_run_was_about_to_rename_never_gets_its_name(tmp_path: Path) -> None:
     part = tmp_path / "part-1.parquet"
     with claim(str(tmp_path), "first") as first:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -121,6 +122,12 @@ def test_no_more_is_kept_than_was_asked_for(
     assert row["caption"] == "first"
     assert [other["caption"] for other in row["alternatives"]] == alternatives
     assert [tag["tag"] for tag in row["tags"]] == tags
+
+
+def test_captions_below_the_models_low_score_are_flagged(config: BundleConfig) -> None:
+    for low_score, flags in ((-0.5, ["low_score"]), (-1.5, []), (None, [])):
+        (row,) = rows_of([sound(1)], dataclasses.replace(config, low_score=low_score))
+        assert row["flags"] == flags
 
 
 def test_a_row_is_as_old_as_the_start_of_its_unit(config: BundleConfig) -> None:

@@ -86,6 +86,14 @@ def test_times_in_other_units_are_the_same_times(tmp_path: Path) -> None:
     assert row["captioned_usec"] == int(TIME.timestamp() * 1e6)
 
 
+def test_the_sum_of_a_picture_is_that_of_its_own_row(tmp_path: Path) -> None:
+    for part in (1, 2):
+        rows = [caption_row(f"/{part}-{row}.jpg", sha256=f"{part}{row}") for row in range(2)]
+        write_part(tmp_path / f"part-{part}.parquet", rows)
+    ledger = read_ledger(str(tmp_path))
+    assert [ledger.sha256_of(number) for number in range(4)] == ["10", "11", "20", "21"]
+
+
 def test_temporaries_and_other_files_are_passed_over(tmp_path: Path) -> None:
     write_part(tmp_path / "_part-abc.parquet.12.tmp", [caption_row("/a.jpg")])
     (tmp_path / "notes.txt").write_text("/b.jpg", encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +24,7 @@ def digest(number: int) -> str:
     return hashlib.sha256(PICTURES[number][1]).hexdigest()
 
 
-def shard(path: Path, pictures: list[tuple[str, bytes]]) -> str:
+def shard(path: Path, pictures: Sequence[tuple[str, bytes | None]]) -> str:
     """A file of `pictures`, years old by its time, as `cp -p` leaves it."""
     uri = write(path, parquet_bytes({"image": hub_images(pictures)}))
     os.utime(path, (10**9, 10**9))
@@ -37,14 +39,27 @@ def shard(path: Path, pictures: list[tuple[str, bytes]]) -> str:
         (PICTURES[1:] + PICTURES[:1], 0, True),
         (PICTURES[::-1], LATER_USEC, False),  # nothing happened since
         ([("0.png", b"")] * 40, 0, True),
+        ([("0.png", None)] * 40, 0, False),  # what cannot be read tells nothing
     ],
 )
 def test_pictures_tell_whether_a_file_is_the_one_that_was_captioned(
-    tmp_path: Path, pictures: list[tuple[str, bytes]], captioned_usec: int, expected: bool
+    tmp_path: Path, pictures: list[tuple[str, bytes | None]], captioned_usec: int, expected: bool
 ) -> None:
     images = listed(shard(tmp_path / "a.parquet", pictures))
     found = find_replaced(images, np.full(40, captioned_usec), digest)
     assert found.tolist() == [expected] * 40
+
+
+def test_a_file_says_nothing_of_another_nor_of_one_that_is_gone_by_now(tmp_path: Path) -> None:
+    names, pictures = "abc", (PICTURES, PICTURES[::-1], PICTURES[::-1])
+    images = [
+        image
+        for name, some in zip(names, pictures, strict=True)
+        for image in listed(shard(tmp_path / f"{name}.parquet", some))
+    ]
+    (tmp_path / "c.parquet").unlink()
+    found = find_replaced(images, np.zeros(120), lambda number: digest(number % 40))
+    assert found.tolist() == [False] * 40 + [True] * 40 + [False] * 40
 
 
 def test_rows_that_are_newer_than_the_file_stay(tmp_path: Path) -> None:
@@ -66,11 +81,12 @@ def test_few_pictures_are_looked_at_and_rejected_ones_tell_nothing(tmp_path: Pat
 
 def test_a_file_in_the_place_of_another_is_captioned_again(tmp_path: Path) -> None:
     uri = shard(tmp_path / "a.parquet", PICTURES[:3])
-    rows = [
-        caption_row(f"{uri}!/{n}", container=uri, member=str(n), sha256=digest(n)) for n in range(3)
-    ]
+    # After the time of the file, and before that of its status, so that its pictures are compared.
+    place = {"container": uri, "captioned_at": datetime.datetime(2005, 1, 1, tzinfo=datetime.UTC)}
+    rows = [caption_row(f"{uri}!/{n}", member=str(n), sha256=digest(n), **place) for n in range(3)]
     write_part(tmp_path / "captions" / "part-0.parquet", rows)
     ledger = read_ledger(str(tmp_path / "captions"))
     assert list(Remaining(listed(uri), ledger)) == []
+    assert list(Remaining(listed(uri)[:0:-1], ledger)) == [], "in whichever order it is listed"
     shard(tmp_path / "a.parquet", PICTURES[3:7])
     assert [image.member for image in Remaining(listed(uri), ledger)] == ["0", "1", "2", "3"]

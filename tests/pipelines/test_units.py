@@ -236,6 +236,15 @@ def test_a_picture_that_could_not_be_read_is_tried_again_once_it_may_be(
     assert (remaining.retried, remaining.already_rejected) == (again, not again)
 
 
+@pytest.mark.parametrize("selection", [Selection(), Selection(retry_rejected=True)])
+def test_a_rejected_picture_that_changed_is_no_retry(selection: Selection) -> None:
+    now = changed(ARCHIVE[0], byte_size=7)
+    ledger = ledger_of([ARCHIVE[0]], rejected=True, unread=True)
+    remaining = Remaining([now], ledger, selection)
+    assert list(remaining) == [now]
+    assert (remaining.changed, remaining.retried, remaining.already_rejected) == (1, 0, 0)
+
+
 def test_a_remote_picture_that_could_not_be_read_is_tried_again_whatever_its_size() -> None:
     far = ImageFile("memory://bucket/a.jpg", "a", 0)
     assert list(Remaining([far], ledger_of([far], rejected=True, unread=True))) == [far]
@@ -274,7 +283,7 @@ def test_rows_of_pictures_that_no_input_lists_are_known(
         assert len(some.unlisted()) == 0
 
 
-@pytest.mark.parametrize("end", ["/", ".tar", ".zip", ".tar!/@512"])
+@pytest.mark.parametrize("end", ["/", ".tar", ".zip", ".ZIP", ".tar!/@512", ".Tar!/@512"])
 def test_a_row_of_what_cannot_be_listed_just_now_is_not_one_of_them(end: str) -> None:
     stands, inside = f"/archive/a{end}", f"/archive/a{end}".removesuffix("@512").rstrip("!/")
     within = f"{inside}/b.jpg" if end == "/" else f"{inside}!/b.jpg"
