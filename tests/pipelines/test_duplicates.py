@@ -16,6 +16,7 @@ from pipelines.duplicates import (
     banded,
     drop_near_copy,
     near_pairs,
+    nearest,
     unite_copies,
 )
 from pipelines.records import CaptionedImage, DuplicatePair, Reject
@@ -80,6 +81,7 @@ def test_no_content_is_in_two_splits_and_no_picture_is_lost(
     for content in {content for content, _ in contents}:
         copies = [image for image in images if image.image.pixel_sha256 == content]
         outcomes = list(unite_copies(copies))
+        assert list(unite_copies(copies[::-1])) == outcomes
         united = [image for image in outcomes if isinstance(image, CaptionedImage)]
         assert sorted(i.image_id for i in united) == sorted(i.image_id for i in copies)
         (split,) = {image.split for image in united}
@@ -153,7 +155,19 @@ def test_a_blank_page_is_told_ten_times_and_dropped_once() -> None:
     dropped = found_pairs([*blank, *seen], "train")
     assert [pair.image_id for pair in dropped] == [image.image_id for image in blank]
     assert {pair.other_image_id for pair in dropped} == {"seen 00"}
+    assert found_pairs([*seen[::-1], *blank[::-1]], "train") == dropped
     assert found_pairs([*blank, *seen], "validation") == []
+
+
+def test_a_dropped_picture_is_told_with_its_nearest_whichever_band_they_meet_under() -> None:
+    hashes = {"b": "e" + "0" * 15, "c": "0" * 15 + "3", "d": "1" + "0" * 15}
+    images = [captioned_image("a", perceptual_hash="0" * 16)]
+    images += [captioned_image(name, "test", perceptual_hash=h) for name, h in hashes.items()]
+    pairs = found_pairs(images, "train")
+    assert [(pair.other_image_id, pair.distance) for pair in pairs] == [("d", 1), ("c", 2)]
+    assert nearest(pairs) == nearest(pairs[::-1]) == pairs[0]
+    equal = [DuplicatePair("a", "train", name, "test", 1, "dropped") for name in "cb"]
+    assert nearest(equal).other_image_id == "b"
 
 
 NEAR = {

@@ -95,6 +95,17 @@ def test_copies_and_later_members_of_one_name_cost_only_themselves() -> None:
     assert {r.reason for r in rejects if isinstance(r, Reject)} == {"duplicate_name"}
 
 
+def test_a_broken_picture_of_the_name_of_copies_is_none_of_them() -> None:
+    """Nobody knows of which of them the captions speak."""
+    copies = [prepared_image(NAME, uri=f"/{folder}/a.jpg") for folder in "cb"]
+    rejects = list(join_image(NAME, CAPTIONS, [*copies, BROKEN], LISTED, None))
+    assert [(r.reason, r.image_uri) for r in rejects if isinstance(r, Reject)] == [
+        ("ambiguous", "/archive/a.jpg"),
+        ("ambiguous", "/b/a.jpg"),
+        ("ambiguous", "/c/a.jpg"),
+    ]
+
+
 def test_captions_may_give_the_split_and_lists_go_before_them() -> None:
     captions = [Caption(NAME, 0, "a dog", "validation")]
     for listed, split in (([], "validation"), (LISTED, "test")):
