@@ -63,6 +63,19 @@ def test_members_are_listed_and_read_in_place(tmp_path: Path, suffix: str) -> No
 
 
 @pytest.mark.parametrize("suffix", PACK)
+def test_leading_dots_and_a_suffix_in_capitals_change_nothing(tmp_path: Path, suffix: str) -> None:
+    names = {
+        "./a.jpg": "a.jpg",
+        ".//./b.jpg": "b.jpg",
+        "c/./d.jpg": "c/./d.jpg",
+        "e..jpg": "e..jpg",
+    }
+    packed = PACK[suffix]({name: name.encode() for name in names})
+    images = listed(write(tmp_path / f"archive{suffix.upper()}", packed))
+    assert contents_of(images) == {plain: name.encode() for name, plain in names.items()}
+
+
+@pytest.mark.parametrize("suffix", PACK)
 def test_a_container_on_a_remote_file_system_is_read_in_place(
     memory: dict[str, bytes], suffix: str
 ) -> None:
@@ -109,13 +122,15 @@ def test_folders_are_no_members_and_a_leading_dot_is_no_part_of_a_name(tmp_path:
         archive.write(tmp_path / "pictures.jpg" / "a.jpg", "pictures.jpg/a.jpg")
     images = listed(str(tmp_path / "a.tar"))
     assert contents_of(images) == {"a.jpg": b"1", "pictures.jpg/a.jpg": b"1"}
+    assert flaws_of(images) == {}
     assert images[0].uri == f"{tmp_path}/a.tar!/a.jpg"
     assert contents_of(listed(str(tmp_path / "a.zip"))) == {"pictures.jpg/a.jpg": b"1"}
 
 
 @pytest.mark.parametrize("suffix", PACK)
 @pytest.mark.parametrize(
-    "name", ["../a.jpg", "/etc/a.jpg", "a/../../b.jpg", "C:\\a.jpg", "\\a.jpg"]
+    "name",
+    ["../a.jpg", "/etc/a.jpg", "a/../../b.jpg", "C:\\a.jpg", "c:/a.jpg", "\\a.jpg", "a\\..\\b.jpg"],
 )
 def test_a_name_that_points_out_of_the_archive_is_a_flaw(
     tmp_path: Path, suffix: str, name: str

@@ -53,6 +53,7 @@ def test_rows_are_named_by_their_path_or_by_file_and_number(tmp_path: Path) -> N
         (uri, str(row), row) for row in range(3)
     ]
     assert {i.byte_size for i in images} == {os.path.getsize(uri)}
+    assert {i.modified_usec for i in images} == {files.modified_usec(uri)}
     assert [read_image_bytes(i) for i in images] == [b"a", b"b", b"c"]
 
 
@@ -138,6 +139,9 @@ def test_threads_in_nearly_the_order_of_the_rows_open_a_file_once(
     order = sorted(range(400), key=lambda row: row + random.Random(row).uniform(0, 20))
     assert [read_image_bytes(images[i]) for i in order] == [data[i] for i in order]
     assert len(opened) == 1
+    close_containers()
+    assert read_image_bytes(images[399]) == data[399]
+    assert len(opened) == 2
 
 
 def test_distant_rows_are_read_by_cursors_of_their_own(
@@ -184,6 +188,10 @@ def test_a_row_that_is_gone_is_an_error_of_reading(tmp_path: Path) -> None:
     last = listed(str(tmp_path / "a.parquet"))[-1]
     write_rows(tmp_path / "a.parquet", 5)
     with pytest.raises(OSError, match="the file has 5 rows"):
+        read_image_bytes(last)
+    close_containers()
+    write(tmp_path / "a.parquet", parquet_bytes({"caption": ["a dog"] * 20}))
+    with pytest.raises(OSError, match=r"got the columns \['caption'\], expected one of bytes"):
         read_image_bytes(last)
 
 

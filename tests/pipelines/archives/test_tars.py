@@ -53,6 +53,27 @@ def test_links_and_sparse_members_of_a_tar_are_flaws(tmp_path: Path) -> None:
     assert "a link to 'a.jpg'" in (images[0].flaw or "")
 
 
+@pytest.mark.parametrize(
+    ("mtime", "modified_usec"),
+    [
+        (1_600_000_000, 1_600_000_000_000_000),
+        (1_600_000_000.25, 1_600_000_000_250_000),
+        (0, None),  # so that the tar is the same whenever it is packed
+        (-5, None),
+        (2**32, None),
+    ],
+)
+def test_a_member_is_as_old_as_its_header_says_unless_that_was_never_meant(
+    tmp_path: Path, mtime: float, modified_usec: int | None
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        member = tarfile.TarInfo("a.jpg")
+        member.mtime = mtime
+        archive.addfile(member)
+    (image,) = listed(str(tmp_path / "a.tar"))
+    assert image.modified_usec == modified_usec
+
+
 def test_listing_a_tar_reads_its_headers_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +171,19 @@ def test_a_damaged_header_gives_one_flaw_for_the_rest(tmp_path: Path) -> None:
     data[2 * BLOCK : 2 * BLOCK + 10] = b"\xffdamaged!!"
     images = listed(write(tmp_path / "a.tar", bytes(data)))
     assert contents_of(images) == {"a.jpg": b"a"}
+    assert list(flaws_of(images).values()) == ["truncated"]
+
+
+def test_a_header_that_the_library_stumbles_over_gives_one_flaw_for_the_rest(
+    tmp_path: Path,
+) -> None:
+    with tarfile.open(tmp_path / "a.tar", "w") as archive:
+        for name in ("a.jpg", "b.jpg", "c.jpg"):
+            member = tarfile.TarInfo(name)
+            member.pax_headers = {"GNU.sparse.map": "no number"} if name == "b.jpg" else {}
+            archive.addfile(member)
+    images = listed(str(tmp_path / "a.tar"))
+    assert contents_of(images) == {"a.jpg": b""}
     assert list(flaws_of(images).values()) == ["truncated"]
 
 

@@ -21,6 +21,7 @@ from container_builders import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.errors import CaptionerError
 from pipelines import files
 from pipelines.archives.containers import close_containers, read_image_bytes
 
@@ -59,6 +60,13 @@ def test_an_unknown_compression_of_a_zip_is_a_flaw(tmp_path: Path) -> None:
     assert "method 93" in (images[0].flaw or "")
 
 
+def test_a_zip_of_a_later_version_is_an_error_of_one_line(tmp_path: Path) -> None:
+    data = bytearray(zip_bytes({"a.jpg": b"a"}))
+    data[data.index(b"PK\x01\x02") + 6] = 99
+    with pytest.raises(CaptionerError, match=r"a\.zip: got no whole zip file \(.*version 9\.9"):
+        listed(write(tmp_path / "a.zip", bytes(data)))
+
+
 def test_a_damaged_member_of_a_zip_costs_that_one_alone(tmp_path: Path) -> None:
     data = zip_bytes({"a.jpg": b"bytes of a", "b.jpg": b"b"}).replace(b"bytes of a", b"bytes of x")
     images = listed(write(tmp_path / "a.zip", data))
@@ -66,6 +74,38 @@ def test_a_damaged_member_of_a_zip_costs_that_one_alone(tmp_path: Path) -> None:
         read_image_bytes(images[0])
     assert isinstance(error.value.__cause__, zipfile.BadZipFile)
     assert read_image_bytes(images[1]) == b"b"
+
+
+@pytest.mark.parametrize("place", [0, 100])
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damage_is_an_error_of_reading_however_a_member_is_compressed(
+    tmp_path: Path, method: int, place: int
+) -> None:
+    data = zip_bytes({"a.jpg": random.Random(1).randbytes(300) + b"abc" * 500}, method)
+    start = data.index(b"a.jpg") + len(b"a.jpg") + place
+    damaged = data[:start] + b"\xff" * 50 + data[start + 50 :]
+    (image,) = listed(write(tmp_path / "a.zip", damaged))
+    with pytest.raises(OSError, match=r"a\.jpg: |Invalid data stream"):
+        read_image_bytes(image)
+
+
+def test_a_zip_that_shrinks_while_it_is_read_is_an_error_of_reading(tmp_path: Path) -> None:
+    data = zip_bytes({name: name.encode() * 30_000 for name in ("a.jpg", "b.jpg")})
+    images = listed(write(tmp_path / "a.zip", data))
+    assert len(read_image_bytes(images[0])) == 150_000
+    os.truncate(tmp_path / "a.zip", 200_000)
+    with pytest.raises(OSError, match=r"b\.jpg: EOFError"):
+        read_image_bytes(images[1])
+
+
+def test_a_member_that_is_encrypted_by_now_is_an_error_of_reading(tmp_path: Path) -> None:
+    data = bytearray(zip_bytes({"a.jpg": b"a"}))
+    (image,) = listed(write(tmp_path / "a.zip", bytes(data)))
+    for signature, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        data[data.index(signature) + flags] |= 1
+    write(tmp_path / "a.zip", bytes(data))
+    with pytest.raises(OSError, match=r"a\.jpg: RuntimeError: .*password"):
+        read_image_bytes(image)
 
 
 def test_a_member_that_is_gone_is_an_error_of_reading(tmp_path: Path) -> None:
