@@ -30,7 +30,7 @@ COCO: dict[str, Any] = {
 KARPATHY: dict[str, Any] = {
     "images": [
         {
-            "filepath": "val2014",
+            "filepath": "val2014/",
             "filename": "b.jpg",
             "split": "restval",
             "sentences": [{"raw": "A dog.", "tokens": ["a", "dog"]}, {"raw": "naïve"}],
@@ -226,6 +226,15 @@ def test_an_annotation_without_image_or_caption_is_named(
     message = error_of(read_coco, tmp_path, json.dumps(document))
     assert "annotation 2" in message
     assert words in message
+
+
+def test_a_picture_whose_name_is_no_text_is_told_where_a_caption_asks_for_it(
+    tmp_path: Path,
+) -> None:
+    document = {**COCO, "images": [{"id": 7, "file_name": 5}, {"id": "x", "file_name": "a.jpg"}]}
+    message = error_of(read_coco, tmp_path, json.dumps(document))
+    assert "annotation 1: got {'image_id': 7" in message
+    assert "(its name is no text)" in message
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,7 @@ def read(folder: Path, *data: str, **options: Any) -> list[Caption]:
         ("quoted.txt", '"image_name","image","Caption"\n', "csv"),
         ("a.TSV", CSV.replace(",", "\t"), "tsv"),
         ("tabs.txt", CSV.replace(",", "\t"), "tsv"),
+        ("semicolons.txt", CSV.replace(",", ";"), "csv"),
         ("a.jsonl", json.dumps(OBJECT), "jsonl"),
         ("a.ndjson", json.dumps(OBJECT), "jsonl"),
         ("lines.json", f"{json.dumps(OBJECT)}\n{json.dumps(OBJECT)}\n", "jsonl"),
@@ -119,9 +120,15 @@ def test_every_format_is_read(tmp_path: Path) -> None:
     assert {*written, "captions"} == set(FORMATS)
 
 
-def test_the_head_of_a_large_coco_file_is_enough(tmp_path: Path) -> None:
+def test_the_head_of_a_large_file_is_enough(tmp_path: Path) -> None:
     images = [{"id": i, "file_name": f"{i:012d}.jpg"} for i in range(3000)]
     assert detect(tmp_path, "a.json", json.dumps({**COCO, "images": images})) == "coco"
+    annotations = [{"image_id": 1, "caption": "A dog"}] * 3000
+    first = {"annotations": annotations, "images": COCO["images"]}
+    assert detect(tmp_path, "b.json", json.dumps(first)) == "coco"
+    (image,) = KARPATHY["images"]
+    late = {"images": [{"imgid": 0, "note": "x" * 10_000, **image}]}
+    assert detect(tmp_path, "c.json", json.dumps(late)) == "karpathy"
 
 
 @pytest.mark.parametrize(
@@ -273,6 +280,13 @@ def test_columns_of_captions_without_any_are_an_error_at_once(tmp_path: Path) ->
     sources = detect_sources([write(tmp_path / "a.txt", TOKENS.encode())], None)
     with pytest.raises(CaptionerError, match=r"flickr, which has no columns; .*--images-column"):
         read_all_captions(sources, CaptionColumns(image="image"))
+    # They are of the one that has some.
+    sources += detect_sources([write(tmp_path / "a.csv", b"text,image\nA cat,b.jpg\n")], None)
+    found = read_all_captions(sources, CaptionColumns(image="image"))
+    assert [(caption.image_id, caption.text) for caption in found] == [
+        ("a.jpg", "A dog"),
+        ("b.jpg", "A cat"),
+    ]
 
 
 def test_two_rows_that_disagree_on_a_split_are_an_error_that_names_both(tmp_path: Path) -> None:

@@ -56,6 +56,14 @@ def test_names_of_several_shards_have_their_file_before_them(tmp_path: Path, suf
     assert names_of(tmp_path / "moved" / "there", shards) == expected
 
 
+def test_a_name_may_be_of_shards_far_apart(tmp_path: Path) -> None:
+    assert names_of(tmp_path, {"0.tar": "ab", "1.tar": "bc", "2.tar": "da"}) == {
+        "0.tar": ["0.tar!/a.jpg", "0.tar!/b.jpg"],
+        "1.tar": ["1.tar!/b.jpg", "c.jpg"],
+        "2.tar": ["d.jpg", "2.tar!/a.jpg"],
+    }
+
+
 def test_the_path_below_the_common_folder_tells_shards_of_one_name_apart(tmp_path: Path) -> None:
     shards = {"wds/train/0.tar": "a", "wds/val/0.tar": "ab", "hf/0.parquet": "a"}
     assert names_of(tmp_path, shards) == {

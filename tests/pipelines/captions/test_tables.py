@@ -342,7 +342,20 @@ def test_what_stands_in_place_of_commas_is_seen_in_the_first_row(tmp_path: Path,
     assert read(tmp_path, data) == [("a.jpg", "A dog, and a cat", None, "line 2")]
 
 
+def test_a_text_of_json_lines_is_never_a_list(tmp_path: Path) -> None:
+    text = json.dumps(["A dog", "A cat"])
+    found = read(tmp_path, lines({"image": "a.jpg", "caption": text}), ".jsonl")
+    assert [caption[:2] for caption in found] == [("a.jpg", text)]
+
+
 # Parquet
+
+
+@pytest.mark.parametrize("type", [pa.large_list(pa.large_string()), pa.list_(pa.string(), 2)])
+def test_lists_of_every_type_hold_captions(tmp_path: Path, type: pa.DataType) -> None:
+    data = parquet_bytes({"image": ["a.jpg"], "captions": pa.array([["One", "Two"]], type)})
+    found = [caption[:2] for caption in read(tmp_path, data, ".parquet")]
+    assert found == [("a.jpg", "One"), ("a.jpg", "Two")]
 
 
 @pytest.mark.parametrize("type", [pa.binary(), pa.large_binary()])

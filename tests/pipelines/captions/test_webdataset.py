@@ -79,6 +79,13 @@ def test_whole_samples_are_given_in_order_and_before_those_apart(tmp_path: Path)
     assert pairs_of(read(tmp_path, members)) == [("m.jpg", "m"), ("z.jpg", "z"), ("a.jpg", "a")]
 
 
+def test_of_several_members_of_a_kind_the_first_counts(tmp_path: Path) -> None:
+    first, second = (json.dumps({"caption": text}) for text in ("first", "second"))
+    members = [("1.jpg", "1"), ("1.txt", "first"), ("1.txt", "second"), ("1.png", "2")]
+    members += [("2.jpg", "1"), ("2.json", first), ("2.json", second)]
+    assert pairs_of(read(tmp_path, members)) == [("1.jpg", "first"), ("2.jpg", "first")]
+
+
 def test_a_text_counts_before_json_that_repeats_it(tmp_path: Path) -> None:
     members = {"1.jpg": "", "1.json": json.dumps({"caption": "json"}), "1.txt": "text"}
     assert pairs_of(read(tmp_path, members)) == [("1.jpg", "text")]
