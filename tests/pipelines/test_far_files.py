@@ -72,6 +72,16 @@ def test_places_that_are_read_in_turns_are_fetched_once(blocks: int, fetched: in
     assert {size for _, size in file.reads} == {10}
 
 
+def test_a_place_that_is_read_time_and_again_stays_while_others_pass_by() -> None:
+    file = Fetched(DATA)
+    far = io.BufferedReader(FarFile("far", file, Blocks(2), block_bytes=10), 1)
+    for at in range(10, 100, 10):
+        for place in (0, at):
+            far.seek(place)
+            assert far.read(1) == DATA[place : place + 1]
+    assert [place for place, _ in file.reads] == list(range(0, 100, 10))
+
+
 def test_the_rest_is_fetched_at_once() -> None:
     file = Fetched(DATA)
     far = io.BufferedReader(FarFile("far", file, Blocks(1), block_bytes=10))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -15,11 +16,11 @@ from pipelines import files
 from pipelines.folders import walk
 
 
-def write_partly(uri: str) -> None:
+def write_partly(uri: str, error: type[BaseException] = OSError) -> None:
     """A writer that fails in the middle."""
     with files.atomic_path(uri) as path:
         Path(path).write_bytes(b"half")
-        raise OSError("disk full")
+        raise error("disk full")
 
 
 def test_a_file_appears_under_its_name_only_when_whole(tmp_path: Path) -> None:
@@ -38,9 +39,12 @@ def test_readers_of_parquet_pass_a_temporary_over(tmp_path: Path) -> None:
         assert not Path(path).name.endswith(".parquet")
 
 
-def test_an_exception_leaves_neither_file_nor_temporary_nor_folder(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="disk full"):
-        write_partly(str(tmp_path / "new" / "folder" / "file"))
+@pytest.mark.parametrize("error", [OSError, KeyboardInterrupt])
+def test_an_exception_leaves_neither_file_nor_temporary_nor_folder(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    with pytest.raises(error, match="disk full"):
+        write_partly(str(tmp_path / "new" / "folder" / "file"), error)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -164,6 +168,40 @@ def test_a_name_is_no_pattern_when_it_is_deleted(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a1"]
 
 
+def test_a_remote_file_that_is_there_and_cannot_be_deleted_is_an_error(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    files.write_text("memory://bucket/a", "text")
+    files.delete("memory://bucket/absent")
+    refused = BeamIOError("Delete operation failed", {"memory://bucket/a": "403: not yours"})
+
+    def refuse(*_: object) -> None:
+        raise refused
+
+    monkeypatch.setattr(cloud, "delete", refuse)
+    with pytest.raises(BeamIOError, match="Delete operation failed"):
+        files.delete("memory://bucket/a")
+    files.delete("memory://bucket/absent")
+
+
+def test_paths_have_one_spelling() -> None:
+    for path in ("/a/b", "//a/b", "///a//b/", "/c/../a/./b"):
+        assert files.normalise_path(path) == "/a/b"
+
+
+def test_times_are_told_in_microseconds_where_they_are_known(
+    tmp_path: Path, memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"1234")
+    os.utime(path, ns=(0, 1_600_000_000_123_456_789))
+    assert files.modified_usec(str(path)) == 1_600_000_000_123_456
+    assert files.size_and_time(path.stat()) == (4, 1_600_000_000_123_456)
+    assert files.modified_usec("memory://bucket/a") is None
+    monkeypatch.setattr(cloud, "last_updated", lambda *_: 1_600_000_000.25)
+    assert files.modified_usec("memory://bucket/a") == 1_600_000_000_250_000
+
+
 def test_what_cannot_be_listed_is_told(
     memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
 ) -> None:
@@ -184,6 +222,7 @@ def test_a_client_that_fails_to_write_is_an_error_of_writing(
         raise LookupError("403: not yours")
 
     monkeypatch.setattr(cloud, "create", refuse)
-    with pytest.raises(OSError, match="memory://bucket/a: LookupError: 403: not yours"):
+    with pytest.raises(OSError, match="memory://bucket/a: LookupError: 403: not yours") as told:
         files.write_text("memory://bucket/a", "text")
+    assert not isinstance(told.value, FileNotFoundError), "that it is not there is no failure"
     assert memory == {}
