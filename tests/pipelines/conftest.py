@@ -11,6 +11,8 @@ from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadat
 from hypothesis import settings
 from pipeline_builders import archive, captioned, captions, preprocessed, tiny_bundle
 
+from pipelines.archives.containers import close_containers
+
 __all__ = ["archive", "captioned", "captions", "preprocessed", "tiny_bundle"]
 
 # A busy machine is no failure.
@@ -114,6 +116,7 @@ def memory() -> Iterator[dict[str, bytes]]:
     """Objects behind ``memory://`` URIs; empty at first."""
     MemoryFileSystem.objects.clear()
     yield MemoryFileSystem.objects
+    close_containers()  # the next test may have others of the same names
     MemoryFileSystem.objects.clear()
 
 

@@ -112,8 +112,10 @@ def test_rows_of_pictures_that_are_not_listed_are_told_if_there_are_any() -> Non
 
 
 def test_archives_that_were_passed_over_are_told_wherever_files_are() -> None:
-    counts = Counter({".tar": 3})
-    skipped = SkippedFiles(counts + Counter({".txt": 1}), counts)
+    skipped = SkippedFiles()
+    for name in ("/a/0.tar", "/a/1.tar", "/a/2.tar"):
+        skipped.count(name, is_archive=True)
+    skipped.count("/a/notes.txt")
     told = list(skipped.lines())
     assert len(told) == 2
     done = Outcome(Account(4, 4, 0, 0, {}), skipped, {})
