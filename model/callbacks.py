@@ -28,17 +28,19 @@ class StopOnNaN(keras.callbacks.Callback):
         self.epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        check_finite(float((logs or {})["loss"]), f"step {batch + 1} of epoch {self.epoch + 1}")
+        where = f"step {batch + 1} of epoch {self.epoch + 1}"
+        check_finite(float((logs or {})["loss"]), where, self.model.rate_option)
 
 
-def check_finite(loss: float, where: str) -> None:
+def check_finite(loss: float, where: str, rate_option: str) -> None:
     """Raises:
-    CaptionerError: if `loss` is no number: training cannot go on from there.
+    CaptionerError: if `loss` is no number: training cannot go on from there. It advises a lower
+        `rate_option`, the one of the learning rate in use.
     """
     if not math.isfinite(loss):
         raise CaptionerError(
             f"the loss is {loss} at {where}; the checkpoint of the epoch before, if there was one, "
-            "is kept: lower --learning-rate or --clip-norm, and train into another folder"
+            f"is kept: lower {rate_option} or --clip-norm, and train into another folder"
         )
 
 
@@ -145,7 +147,8 @@ class ValidateAndSave(keras.callbacks.Callback):
         self.training.end_epoch()
         with self.training.averages.in_place():
             quality = self.validator()
-        check_finite(quality.loss, f"the validation of epoch {epoch + 1}")
+        where = f"the validation of epoch {epoch + 1}"
+        check_finite(quality.loss, where, self.training.rate_option)
         words = [self.vocabulary.words(ids) for ids in quality.captions]
         logs = {} if logs is None else logs
         logs["val_loss"], logs["val_cider"] = quality.loss, quality.cider

@@ -32,6 +32,8 @@ class Training(keras.Model):
 
     # What a step gives to `report`.
     measured: tuple[str, ...] = ("loss",)
+    # The option of its learning rate.
+    rate_option = "--learning-rate"
 
     def __init__(self, captioner: Captioner, config: TrainConfig) -> None:
         super().__init__(name="training")
@@ -129,6 +131,7 @@ class SelfCriticalTraining(Training):
     """
 
     measured = ("loss", "reward", "words")
+    rate_option = "--self-critical-learning-rate"
     averages: MeanOfPasses
 
     def __init__(self, captioner: Captioner, config: TrainConfig, reward: CiderD) -> None:

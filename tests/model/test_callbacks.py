@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from model.callbacks import ShowSpeed, ValidateAndSave, check_finite
+from model.callbacks import ShowSpeed, StopOnNaN, ValidateAndSave, check_finite
 from model.checkpoints import Progress
 from model.errors import CaptionerError
+from model.training import CrossEntropyTraining, SelfCriticalTraining
 from model.validation import Quality
 
 
@@ -29,9 +30,24 @@ def test_the_progress_bar_is_told_captions_per_second() -> None:
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])
 def test_a_loss_that_is_no_number_ends_it_with_place_and_advice(loss: float) -> None:
-    check_finite(1.5, "step 1")
-    with pytest.raises(CaptionerError, match=r"step 7 of epoch 2.*--learning-rate"):
-        check_finite(loss, "step 7 of epoch 2")
+    check_finite(1.5, "step 1", "--learning-rate")
+    with pytest.raises(CaptionerError, match=r"step 7 of epoch 2.*lower --learning-rate or"):
+        check_finite(loss, "step 7 of epoch 2", "--learning-rate")
+
+
+@pytest.mark.parametrize(
+    ("phase", "option"),
+    [
+        (CrossEntropyTraining, "--learning-rate"),
+        (SelfCriticalTraining, "--self-critical-learning-rate"),
+    ],
+)
+def test_the_learning_rate_that_is_to_be_lower_is_the_phases(phase: type, option: str) -> None:
+    stop = StopOnNaN()
+    stop.set_model(SimpleNamespace(rate_option=phase.rate_option))
+    stop.on_epoch_begin(1)
+    with pytest.raises(CaptionerError, match=f"step 7 of epoch 2.*lower {option} or"):
+        stop.on_train_batch_end(6, {"loss": math.nan})
 
 
 def epochs_until_the_end(
@@ -42,6 +58,7 @@ def epochs_until_the_end(
     training = SimpleNamespace(
         averages=SimpleNamespace(in_place=nullcontext),
         optimizer=SimpleNamespace(learning_rate=0.1),
+        rate_option="--learning-rate",
         begin_epoch=lambda number: numbers.append(number),
         end_epoch=lambda: None,
     )

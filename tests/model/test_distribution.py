@@ -69,7 +69,7 @@ PROGRAM = textwrap.dedent("""
     ]
     assert sorted(shares) == [[3, 3], [4, 4]], shares
 
-    # A whole run, of a train split whose last batch would be one picture.
+    # A whole run of both phases, of a train split whose last batch would be one picture.
     import builders
     from model import train
 
@@ -77,9 +77,12 @@ PROGRAM = textwrap.dedent("""
     folder = Path(sys.argv[1])
     builders.write_dataset(folder / "dataset", {"train": 9, "validation": 4})
     options = {"epochs": 1, "decoder": "transformer", "decoder_layers": 1, "concepts": 3}
+    options |= {"self_critical_epochs": 1, "self_critical_passes": 2}
     assert builders.train(folder / "dataset", folder / "odd", batch_size=3, **options) == 2
     assert not (folder / "odd").exists()
     assert builders.train(folder / "dataset", folder / "run", batch_size=4, **options) == 0
+    rows = (folder / "run" / "history_self_critical.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "2", "3"]
     print("same weights on two devices")
 """)
 
