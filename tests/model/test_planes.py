@@ -16,6 +16,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:::PIL")
 SIZE = ImageConfig(image_size_px=32)
 KINDS = {"u": 1, "i": 2, "f": 3}
 UNPACKED, PACKED = 1, 8
+WIDTH, BITS, FILL_ORDER = 256, 258, 266
 WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, INKS, LAB = 0, 1, 2, 5, 8
 # Down, across, along the diagonal, and one of a single level.
 DOWN, ACROSS = np.mgrid[:32, :32] / 31
@@ -23,13 +24,19 @@ LEVELS = np.stack([DOWN, ACROSS, (DOWN + ACROSS) / 2, np.full_like(DOWN, 0.75)],
 
 
 def tiff(
-    samples: np.ndarray, photometric: int, extra: int | None, planes: bool, packing: int
+    samples: np.ndarray,
+    photometric: int,
+    extra: int | None,
+    planes: bool,
+    packing: int,
+    tags_of_its_own: dict[int, list[int]] | None = None,
 ) -> bytes:
     """A TIFF of `samples [H, W, C]`, a strip for each plane.
 
     Args:
         extra: what a fourth sample is, or a second of grey.
         planes: whether each colour has one.
+        tags_of_its_own: in place of those that go with `samples`.
     """
     order = {"<": b"II", ">": b"MM"}[samples.dtype.str[0]] if samples.itemsize > 1 else b"II"
     sign = {b"II": "<", b"MM": ">"}[order]
@@ -58,9 +65,10 @@ def tiff(
         284: [1 + planes],
         338: [] if extra is None else [extra],
         339: [KINDS[samples.dtype.kind]] * count,
+        **(tags_of_its_own or {}),
     }
     entries = b""
-    for tag, values in tags.items():
+    for tag, values in sorted(tags.items()):
         if values:
             data = struct.pack(f"{sign}{len(values)}I", *values)
             value = data if len(values) == 1 else struct.pack(f"{sign}I", put(data))
@@ -94,6 +102,7 @@ def pixels_of(data: bytes) -> np.ndarray | None:
         (2, BLACK_IS_ZERO, 2),
         (3, RGB, None),
         (3, LAB, None),
+        (4, RGB, None),
         (4, RGB, 0),
         (4, RGB, 2),
         (4, INKS, None),
@@ -107,6 +116,36 @@ def test_planes_come_out_as_the_same_pixels_in_one_or_not_at_all(
     if found is not None:
         expected = pixels_of(tiff(samples, photometric, extra, False, packing))
         np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize("photometric", [WHITE_IS_ZERO, BLACK_IS_ZERO])
+@pytest.mark.parametrize(
+    ("dtype", "tags"),
+    [
+        ("u1", {}),
+        ("<u2", {}),
+        ("<u2", {FILL_ORDER: [2]}),
+        ("<i2", {}),
+        (">f4", {}),
+        ("u1", {WIDTH: [256], BITS: [1]}),
+        ("u1", {WIDTH: [64], BITS: [4]}),
+        ("<u2", {WIDTH: [42], BITS: [12]}),
+    ],
+)
+def test_the_only_plane_is_read_as_a_picture_without(
+    dtype: str, tags: dict[int, list[int]], photometric: int
+) -> None:
+    samples = stored_as(dtype, 1)
+    expected = pixels_of(tiff(samples, photometric, None, False, UNPACKED, tags))
+    found = pixels_of(tiff(samples, photometric, None, True, UNPACKED, tags))
+    assert (found is None) == (expected is None)
+    if found is not None:
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_bits_in_another_order_are_not_mixed_up() -> None:
+    data = tiff(stored_as("u1", 3), RGB, None, True, UNPACKED, {FILL_ORDER: [2]})
+    assert pixels_of(data) is None
 
 
 @pytest.mark.parametrize(
