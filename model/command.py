@@ -130,7 +130,7 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         hint = ""
-        if not all(argument.startswith("-") for argument in unknown):
+        if not unknown[0].startswith("-"):
             hint = " (most options take one value; a glob must be quoted: 'folder/*.jpg')"
         elif hasattr(options, "beam"):
             hint = " (those of Apache Beam go after '--')"

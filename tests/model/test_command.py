@@ -39,6 +39,7 @@ def status_of(error: BaseException | None) -> int:
     [
         (["--input", "a.jpg", "b.jpg"], "unrecognized arguments: b.jpg (most options take one"),
         (["--input", "a", "--runner=X"], "--runner=X (those of Apache Beam go after '--')"),
+        (["--input", "a", "--runner", "X"], "--runner X (those of Apache Beam go after '--')"),
         (["--input", "a", "b", "--runner=X"], "a glob must be quoted: 'folder/*.jpg')"),
     ],
 )
