@@ -21,6 +21,8 @@ _ADVICE = {
     errno.EROFS: "make it writable, or name another folder,",
     errno.EACCES: "give the right to read and to write",
 }
+# What Python and a runner put before and behind the words of a failure.
+_AROUND = re.compile(r"^.*\[Errno \d+\] | \[while running .*$")
 
 
 @contextlib.contextmanager
@@ -89,15 +91,16 @@ def disk_failure(error: Exception) -> str | None:
     """What a person is told if `error` is of a disk that is full or may not be used; else None.
 
     TensorFlow, HDF5 and a runner's workers raise classes of their own, in whose text the system's
-    words stand.
+    words stand. Where it names no file as Python does, the line with these words is told.
     """
     text = str(error)
     for code, advice in _ADVICE.items():
         words = os.strerror(code)
         if words in text:
-            named = re.search(re.escape(words) + r": ('[^'\n]+')", text)
-            place = f": {named[1]}" if named else ""
-            return f"{words}{place}; {advice} and run the command again"
+            named = re.search(re.escape(words) + r": '[^'\n]+'", text)
+            line = next(line for line in text.splitlines() if words in line)
+            told = named[0] if named else _AROUND.sub("", line).strip()
+            return f"{told}; {advice} and run the command again"
     return None
 
 

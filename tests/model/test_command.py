@@ -74,7 +74,10 @@ def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture
         "again\n"
     )
     assert status_of(TensorFlowError(f"/out/b; {os.strerror(errno.EROFS)}\n  at c.cc:7")) == 2
-    assert capsys.readouterr().err.count("\n") == 1
+    assert capsys.readouterr().err == (
+        "captioner test: error: /out/b; Read-only file system; make it writable, or name another "
+        "folder, and run the command again\n"
+    )
 
 
 def test_output_that_nobody_reads_ends_a_command_in_silence() -> None:

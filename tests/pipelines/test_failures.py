@@ -81,7 +81,11 @@ except KeyboardInterrupt:
             f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}: '/out/_p.tmp' [while running",
             "No space left on device: '/out/_p.tmp'; free some and run the command again",
         ),
-        (f"ResourceExhausted: {os.strerror(errno.EDQUOT)} 12", "Disk quota exceeded; free some"),
+        (
+            f"Traceback ...\n  x\nResourceExhausted: /o/b; {os.strerror(errno.EDQUOT)} [Op:Save] "
+            "[while running 'Commit'\n\nmore",
+            "ResourceExhausted: /o/b; Disk quota exceeded [Op:Save]; free some",
+        ),
         (f"OSError: [Errno 30] {os.strerror(errno.EROFS)}: '/o'", "Read-only file system: '/o'"),
         ("PermissionError: [Errno 13] Permission denied: '/o'", "Permission denied: '/o'; give"),
         (f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}", "No space left on device; free some"),
