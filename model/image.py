@@ -8,6 +8,7 @@ import contextlib
 import ctypes
 import io
 import logging
+import re
 import struct
 import warnings
 from dataclasses import dataclass
@@ -34,12 +35,12 @@ _NOT_READ = {
     "MPEG": "it is a film",
     "WMF": "it holds drawing commands, no pixels",
 }
-# Pictures of formats that Pillow knows nothing of, by suffix and by what follows the first four
-# bytes: they are listed all the same, so that a row tells of each.
-_FOREIGN_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".jxl"})
+# Pictures of formats that Pillow knows nothing of, by suffix and by start: they are listed all the
+# same, so that a row tells of each.
+FOREIGN_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".jxl"})
 _FOREIGN_STARTS = {
-    **{b"ftyp" + brand: "HEIF" for brand in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1")},
-    b"JXL \r\n\x87\n": "JPEG XL",
+    "HEIF": re.compile(rb"(?s:.{4})ftyp(he[iv][cmsx]|mif1|msf1)"),
+    "JPEG XL": re.compile(rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"),  # bare, or in a container
 }
 _PLANES = (
     "of a TIFF with a plane for each colour, Pillow mixes up samples like these; store it pixel by "
@@ -175,8 +176,8 @@ def _formats() -> tuple[str, ...]:
 
 def _why_unidentified(data: bytes) -> str:
     """What to say of a file that none of the formats read can open."""
-    for start, name in _FOREIGN_STARTS.items():
-        if data.startswith(start, 4):
+    for name, start in _FOREIGN_STARTS.items():
+        if start.match(data):
             return f"{name} is not read; convert it to JPEG"
     alike = []
     for name, (_, accepts) in Image.OPEN.items():
@@ -240,4 +241,4 @@ def image_suffixes() -> frozenset[str]:
     # Pillow's reader of JPEG opens MPO, a JPEG with further pictures behind it.
     formats = {*_formats(), "MPO"}
     known = (s for s, name in Image.registered_extensions().items() if name in formats)
-    return _FOREIGN_SUFFIXES.union(known)
+    return FOREIGN_SUFFIXES.union(known)

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from model.errors import CaptionerError
+from model.image import FOREIGN_SUFFIXES
 from pipelines import files
 from pipelines.archives.members import Member, is_hidden, is_picture, member_id
 from pipelines.archives.tars import walk_tar
@@ -27,10 +28,12 @@ class _Sample:
     json: Member | None = None
 
     def add(self, member: Member) -> None:
-        """Of several members of a kind the first counts."""
-        suffix = PurePosixPath(member.name).suffix.lower()
+        """Of several members of a kind the first counts; a picture that can be read, before all."""
+        suffix = _suffix(member.name)
         if is_picture(member.name):
-            self.picture = self.picture or member_id(member.name)
+            readable = suffix not in FOREIGN_SUFFIXES
+            if self.picture is None or (readable and _suffix(self.picture) in FOREIGN_SUFFIXES):
+                self.picture = member_id(member.name)
         elif suffix == _TEXT:
             self.text = self.text or member
         elif suffix == _JSON:
@@ -74,6 +77,10 @@ def _samples(members: Iterable[Member]) -> Iterator[_Sample]:
         elif sample != _Sample(key):
             apart[key] = sample
     yield from apart.values()
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _key_of(member: Member) -> str:

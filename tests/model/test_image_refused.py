@@ -172,6 +172,8 @@ def test_suffixes_of_usual_formats_are_known() -> None:
         (b"P", "starts like this: b'P'"),
         (b"II*\x00" + bytes(40), "starts like TIFF, but its header is damaged"),
         (b"\x00\x00\x00\x18ftypheic" + bytes(12), "HEIF is not read; convert it to JPEG"),
+        (b"\x00\x00\x00\x18ftyphevc" + bytes(12), "HEIF is not read; convert it to JPEG"),
+        (b"\xff\x0aO@$\x08\x04\x01", "JPEG XL is not read; convert it to JPEG"),
         (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL is not read; convert it to JPEG"),
         (b"", "got a file of 0 bytes"),
     ],

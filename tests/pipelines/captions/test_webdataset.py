@@ -86,6 +86,12 @@ def test_of_several_members_of_a_kind_the_first_counts(tmp_path: Path) -> None:
     assert pairs_of(read(tmp_path, members)) == [("1.jpg", "first"), ("2.jpg", "first")]
 
 
+def test_a_picture_that_can_be_read_goes_before_one_that_cannot(tmp_path: Path) -> None:
+    members = [("1.heic", "1"), ("1.jpg", "2"), ("1.png", "3"), ("1.txt", "a dog")]
+    members += [("2.jxl", "1"), ("2.heic", "2"), ("2.txt", "a cat")]
+    assert pairs_of(read(tmp_path, members)) == [("1.jpg", "a dog"), ("2.jxl", "a cat")]
+
+
 def test_a_text_counts_before_json_that_repeats_it(tmp_path: Path) -> None:
     members = {"1.jpg": "", "1.json": json.dumps({"caption": "json"}), "1.txt": "text"}
     assert pairs_of(read(tmp_path, members)) == [("1.jpg", "text")]
