@@ -155,8 +155,10 @@ def run(options: argparse.Namespace) -> int:
     comparison = compare(*evaluations)
     for name, path in zip("ab", options.compare, strict=True):
         comparison[name] = {"model": path, **comparison[name]}
-    print_comparison(comparison)
-    output.mkdir(parents=True, exist_ok=True)
-    write_document(output / COMPARISON_FILE, comparison)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        write_document(output / COMPARISON_FILE, comparison)
+    finally:  # a disk may be full
+        print_comparison(comparison)
     print(output / COMPARISON_FILE)
     return 0

@@ -192,7 +192,9 @@ def settings(sampler: SamplerConfig) -> str:
     return ", ".join(f"{name} {value}" for name, value in asdict(sampler).items())
 
 
-def _print_metrics(metrics: dict[str, Any]) -> None:
+def _print_metrics(metrics: dict[str, Any], split: str, sampler: str) -> None:
+    print(f"{metrics['images']} images of the {split} split, {sampler}")
+    print(f"tokeniser: {metrics['tokeniser']}; 95% intervals over images")
     for name, value in metrics["scores"].items():
         low, high = metrics["intervals_95"][name]
         print(f"  {name:<8} {value * 100:6.1f}   [{low * 100:.1f}, {high * 100:.1f}]")
@@ -235,11 +237,10 @@ def run(options: argparse.Namespace) -> int:
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )
-    metrics = evaluation.metrics
-    print(f"{metrics['images']} images of the {options.split} split, {settings(model.sampler)}")
-    print(f"tokeniser: {metrics['tokeniser']}; 95% intervals over images")
-    _print_metrics(metrics)
-    write_results(folder, evaluation)  # after it is told: a disk may be full
+    try:
+        write_results(folder, evaluation)
+    finally:  # a disk may be full
+        _print_metrics(evaluation.metrics, options.split, settings(model.sampler))
     print(f"{folder / METRICS_FILE} and {folder / PREDICTIONS_FILE}")
     return 0
 

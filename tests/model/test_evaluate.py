@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 import shutil
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import builders
@@ -234,6 +238,37 @@ def test_an_output_that_is_a_file_is_refused_before_the_work(
     options = [f"--model={trained_run}", f"--dataset={squares}", f"--output={tmp_path / 'notes'}"]
     assert run_command(evaluate_parser(), evaluator.run, options) == 2
     assert "notes is a file; expected a folder" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_costs_no_scores(
+    trained_run: Path,
+    squares: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def write(path: Path, data: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(evaluator, "write_whole", write)
+    options = [f"--model={trained_run}", f"--dataset={squares}", f"--output={tmp_path / 'out'}"]
+    arguments = [*options, "--tokeniser=python", "--beam-width=1"]
+    assert run_command(evaluate_parser(), evaluator.run, arguments) == 2
+    printed = capsys.readouterr()
+    assert "cider" in printed.out
+    assert "No space left on device" in printed.err
+
+
+def test_whoever_stops_reading_the_scores_has_the_results(
+    trained_run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(text: str) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(write=write, flush=lambda: None))
+    with pytest.raises(BrokenPipeError):
+        evaluate(trained_run, squares, tmp_path, "--beam-width=1")
+    assert {"metrics.json", "predictions.parquet"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_concepts_that_no_caption_names_are_left_out_of_the_metrics(
