@@ -33,10 +33,12 @@ class SkippedFiles:
     opened: set[str] = field(default_factory=set)
 
     def count(self, name: str, is_archive: bool = False) -> None:
-        """Counts a file that is passed over."""
-        self.by_suffix[_suffix(name)] += 1
+        """Counts a file that is passed over; an archive once, however many inputs hold it."""
         if is_archive:
+            if name in self.archives:
+                return
             self.archives.add(name)
+        self.by_suffix[_suffix(name)] += 1
 
     def __str__(self) -> str:
         return _counts(self.by_suffix)

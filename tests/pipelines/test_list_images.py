@@ -248,6 +248,16 @@ def test_archives_that_are_given_beside_their_folder_are_not_told(tmp_path: Path
     assert list(skipped.lines()) == [plain]
 
 
+def test_an_archive_of_a_folder_that_is_given_twice_is_one(tmp_path: Path) -> None:
+    write(tmp_path / "deep" / "b.tar", tar_bytes({"1.jpg": b"1"}))
+    touch(tmp_path, "deep/a.jpg")
+    skipped = SkippedFiles()
+    list(list_all_images([str(tmp_path), str(tmp_path / "deep")], skipped))
+    plain, archives = skipped.lines()
+    assert plain.endswith("no pictures: none")
+    assert "not opened: 1 (.tar: 1)" in archives
+
+
 def test_archives_in_a_folder_are_told_apart_and_how_to_give_them(tmp_path: Path) -> None:
     write(tmp_path / "A.TAR", tar_bytes({"1.jpg": b"1", "inner.zip": b""}))
     write(tmp_path / "deep" / "b.tar", tar_bytes({"2.jpg": b"2"}))
