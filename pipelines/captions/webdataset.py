@@ -12,7 +12,7 @@ from pipelines import files
 from pipelines.archives.members import Member, is_hidden, is_picture, member_id
 from pipelines.archives.tars import walk_tar
 from pipelines.captions.parsing import WHAT, FoundCaption, captions_of, where_of
-from pipelines.texts import decode_utf8, one_line, parse_json, shorten
+from pipelines.texts import decode_utf8, lines_of, one_line, parse_json, shorten
 
 _TEXT, _JSON = ".txt", ".json"
 _JSON_KEYS = ("caption", "captions", "text")
@@ -44,7 +44,7 @@ class _Sample:
 
 
 def read_webdataset(uri: str) -> Iterator[FoundCaption]:
-    """The captions of a WebDataset tar.
+    """The captions of a WebDataset tar: each line of a text that is not blank is one.
 
     A text counts before a JSON object of its key, which usually repeats it. A text whose picture
     is not there has the key for a name. What a truncated tar lost is accounted for by the listing
@@ -95,9 +95,14 @@ def _captions_of_sample(file: Any, uri: str, sample: _Sample) -> Iterator[FoundC
     where = where_of(uri, place)
     file.seek(member.offset)
     text = decode_utf8(file.read(member.size), where)
-    found = [text.strip()] if member is sample.text else _texts_of_json(text, where)
+    found = _lines(text) if member is sample.text else _texts_of_json(text, where)
     for caption in found:
         yield FoundCaption(sample.picture or sample.key, caption, None, place)
+
+
+def _lines(text: str) -> list[str]:
+    # A text of blanks is an empty caption, which is counted.
+    return [line.strip() for _, line in lines_of(text)] or [""]
 
 
 def _texts_of_json(text: str, where: str) -> Iterator[str]:

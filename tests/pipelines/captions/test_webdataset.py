@@ -20,7 +20,8 @@ from pipelines.captions.parsing import FoundCaption
 from pipelines.captions.webdataset import read_webdataset
 
 keys = st.text("abc0_é", min_size=1, max_size=6).map(lambda key: f"d/{key}")
-captions = st.text(st.characters(exclude_categories=["Cs"]), max_size=20).map(str.strip)
+signs = st.characters(exclude_categories=["Cs"], exclude_characters="\r\n")
+captions = st.text(signs, max_size=20).map(str.strip)
 
 
 def read(folder: Path, members: Any, cut: int | None = None) -> list[FoundCaption]:
@@ -72,6 +73,12 @@ def test_whatever_the_order_of_the_members_every_caption_finds_its_picture(
     plain = {key: text.removeprefix("\ufeff").strip() for key, text in texts.items()}
     expected = [(f"{key}.jpg", text) for key, text in plain.items()]
     assert sorted(pairs_of(found)) == sorted(expected)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_each_line_of_a_text_is_a_caption(tmp_path: Path, end: str) -> None:
+    members = {"1.jpg": "", "1.txt": f"A dog{end}{end} Two  dogs {end}"}
+    assert pairs_of(read(tmp_path, members)) == [("1.jpg", "A dog"), ("1.jpg", "Two  dogs")]
 
 
 def test_whole_samples_are_given_in_order_and_before_those_apart(tmp_path: Path) -> None:
