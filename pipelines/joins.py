@@ -15,6 +15,7 @@ from pipelines.records import (
 from pipelines.splits import SplitRatios, split_by_hash
 
 AMBIGUOUS, DUPLICATE_NAME, MISSING = "ambiguous", "duplicate_name", "missing"
+NO_CAPTION, NO_SPLIT = "no_caption", "no_split"
 
 
 def join_image(
@@ -51,7 +52,7 @@ def join_image(
     given = [entry.split for entry in splits] or [c.split for c in ordered if c.split]
     if ratios is None and not given:
         error = "it is in none of the split lists, and no caption gives it a split"
-        yield Reject(image_id, image.uri, "join", "no_split", error)
+        yield Reject(image_id, image.uri, "join", NO_SPLIT, error)
         return
     split = split_by_hash(image_id, ratios) if ratios else given[0]
     yield CaptionedImage(image, split, tuple(caption.text for caption in ordered))
@@ -95,6 +96,15 @@ def drop_empty_captions(image: CaptionedImage) -> Iterator[CaptionedImage | Reje
             error = "the caption has no word after normalisation"
             yield Reject(image.image_id, image.image.uri, "text", "empty_caption", error, text)
     yield dataclasses.replace(image, captions=kept)
+
+
+def main_reason(rejects: Mapping[str, int]) -> str:
+    """Why most of the captioned pictures were rejected.
+
+    Args:
+        rejects: pictures by reason, one of which is a captioned one.
+    """
+    return max((reason for reason in rejects if reason != NO_CAPTION), key=rejects.__getitem__)
 
 
 def check_sums(

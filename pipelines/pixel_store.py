@@ -19,12 +19,12 @@ from model.image import encode_png
 from pipelines import files
 from pipelines.archives.containers import close_containers
 from pipelines.images import ReadImage, read_image, threads_for
+from pipelines.joins import NO_CAPTION
 from pipelines.listing import read_batch
 from pipelines.ranges import read_range
 from pipelines.records import ImageFile, PreparedImage, Reject
 from pipelines.threads import map_ahead
 
-NO_CAPTION = "no_caption"
 # Side of the picture that imagehash.phash transforms, in pixels: it resizes to this anyway.
 _HASH_SIDE_PX = 32
 

@@ -32,7 +32,7 @@ from pipelines.beam_options import make_options
 from pipelines.dataset_folder import has_dataset, is_done, publish, staging_folder
 from pipelines.encoding import save_encoder
 from pipelines.failures import dead_workers_told, failures_told
-from pipelines.joins import check_sums, drop_empty_captions
+from pipelines.joins import NO_SPLIT, check_sums, drop_empty_captions, main_reason
 from pipelines.listing import ReadListing
 from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
 from pipelines.preprocess_inputs import Listings, combine, digest_pictures, write_listings
@@ -44,7 +44,7 @@ from pipelines.records import (
     PreparedImage,
     SplitEntry,
 )
-from pipelines.shards import REJECT_FILES, write_duplicates, write_rejects
+from pipelines.shards import REJECT_FILES, example_reject, write_duplicates, write_rejects
 from pipelines.sources import SkippedFiles, check_sources, normalise_uri
 from pipelines.splits import shard_of
 from pipelines.transforms import (
@@ -175,7 +175,7 @@ def _finish(
     examples = {split: tallies["examples"].get(split, 0) for split in SPLITS}
     rejects = tallies["rejects"]
     check_sums(examples, rejects, listings.listed, tallies["unlisted"].get("", 0))
-    _check_splits(examples, config, listings, rejects)
+    _check_splits(examples, config, listings, rejects, staging)
     vocabulary = _write_vocabulary(staging)
     content = json.dumps([request, sorted(tallies["shards"]), vocabulary])
     info = DatasetInfo(
@@ -196,7 +196,11 @@ def _finish(
 
 
 def _check_splits(
-    examples: dict[str, int], config: PreprocessConfig, listings: Listings, rejects: dict[str, int]
+    examples: dict[str, int],
+    config: PreprocessConfig,
+    listings: Listings,
+    rejects: dict[str, int],
+    staging: str,
 ) -> None:
     """Raises:
     CaptionerError: if there is nothing to train on, or nothing is left of a list.
@@ -214,10 +218,12 @@ def _check_splits(
             "pictures, or --split-ratios 1,0,0"
         )
     if not examples["train"]:
+        names = listings.why_none_is_left(rejects)
+        why = names or example_reject(f"{staging}/rejects", main_reason(rejects))
+        by_names = names or NO_SPLIT in rejects
         raise CaptionerError(
-            f"no image is left to train on: rejected {rejects}; "
-            f"{listings.why_none_is_left(rejects)}"
-            + ("; split lists must use these names too" if config.split_lists else "")
+            f"no image is left to train on: rejected {rejects}; {why}"
+            + ("; split lists must use these names too" if config.split_lists and by_names else "")
         )
 
 

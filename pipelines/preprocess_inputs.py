@@ -10,7 +10,7 @@ from model.errors import CaptionerError
 from pipelines import files
 from pipelines.captions.formats import image_sources_of, list_captioned_images, read_all_captions
 from pipelines.captions.shared_names import SharedNames, find_shared_names
-from pipelines.joins import AMBIGUOUS, DUPLICATE_NAME, MISSING
+from pipelines.joins import AMBIGUOUS, DUPLICATE_NAME, MISSING, main_reason
 from pipelines.listing import read_batch, write_listing
 from pipelines.picture_names import CaptionNames
 from pipelines.pixel_store import without_caption
@@ -63,13 +63,16 @@ class Listings:
 
         Args:
             rejects: how many there are for each reason.
+
+        Returns:
+            "" if most of them were lost for another reason.
         """
         names = (
             f"captions call their images e.g. {self.caption_name!r}, the images are called e.g. "
             f"{self.image_name!r}: give --images so that these names agree"
         )
         if not rejects.get(AMBIGUOUS):
-            return names
+            return names if main_reason(rejects) == MISSING else ""
         name, uri, other = next(self._pictures_of_one_name())
         several = (
             f"several pictures have one name, e.g. {name!r}: {uri} and {other}; rename them, let "

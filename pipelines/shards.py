@@ -173,6 +173,20 @@ def write_rejects(element: tuple[int, Iterable[Reject]], folder: str) -> Iterato
             yield Tally("unlisted", "", 1)  # captions name it, and no listing does
 
 
+def example_reject(folder: str, reason: str) -> str:
+    """One of the rejects that `write_rejects` wrote to `folder`, as a person is told of it.
+
+    Args:
+        reason: of it; there is one.
+    """
+    for uri in files.list_tree(folder):
+        with files.open_bytes(uri) as file:
+            rows = pq.read_table(file, filters=[("reason", "==", reason)])
+        if len(rows):
+            return "e.g. {image_id}: {error}".format(**rows.slice(0, 1).to_pylist()[0])
+    raise ValueError(f"no reject in {folder} has the reason {reason!r}")
+
+
 def write_duplicates(pairs: Iterable[DuplicatePair], uri: str) -> Iterator[Tally]:
     """Writes the table of duplicates, if there are any, and yields their tallies by action."""
     rows = sorted((asdict(pair) for pair in set(pairs)), key=lambda row: tuple(row.values()))

@@ -272,6 +272,41 @@ def test_captions_of_other_pictures_leave_nothing_to_train_on(
     assert not output.exists()
 
 
+@pytest.mark.parametrize(
+    ("data", "caption", "listed", "reason"),
+    [
+        (b"no picture", "a red square", "a.png", "unreadable': 2}; e.g. a.png: "),
+        (None, "!!", "a.png", "empty_caption': 2}; e.g. a.png: none of its 1 captions has a word"),
+        (None, "a red square", "x.png", "no_split': 2}; e.g. a.png: it is in none of the split"),
+    ],
+)
+def test_it_is_told_what_is_wrong_with_pictures_where_it_is_not_their_names(
+    data: bytes | None,
+    caption: str,
+    listed: str,
+    reason: str,
+    captioned: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for name in ("a.png", "b.png"):
+        (images / name).write_bytes(data or (captioned / "images" / "00.png").read_bytes())
+    rows = ["image,caption", f"a.png,{caption}", f"b.png,{caption}"]
+    (tmp_path / "c.csv").write_text("\n".join(rows), encoding="utf-8")
+    (tmp_path / "train.txt").write_text(listed, encoding="utf-8")
+    arguments = ["--captions", tmp_path / "c.csv", "--images", images]
+    arguments += ["--image-size-px", "16", "--output", tmp_path / "dataset"]
+    lists = ["--train-list", tmp_path / "train.txt"] if listed != "a.png" else []
+    assert captioner("preprocess", *arguments, *lists) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert reason in said
+    assert "--images" not in said
+    assert ("split lists must use these names" in said) == bool(lists)
+    assert not (tmp_path / "dataset").exists()
+
+
 def test_a_run_killed_while_it_published_is_made_again(
     captioned: Path, preprocessed: Path, tmp_path: Path
 ) -> None:
