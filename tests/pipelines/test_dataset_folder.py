@@ -10,7 +10,7 @@ from apache_beam.io.filesystems import FileSystems
 from model.errors import CaptionerError
 from pipelines.dataset_folder import is_done, publish, staging_folder
 
-NAMES = ["a.tfrecord", "b.tfrecord", "dataset.json"]
+NAMES = ["a.tfrecord", "dataset.json", "train.tfrecord"]
 
 
 def stage(folder: str) -> None:
@@ -49,6 +49,7 @@ def test_a_move_that_is_interrupted_leaves_nothing(
     monkeypatch.setattr(FileSystems, "rename", interrupted)
     with pytest.raises(KeyboardInterrupt):
         make(output)
+    assert not [goal for goal in moved if goal.endswith(".json")], "what makes it whole goes last"
     assert list(tmp_path.iterdir()) == []
     assert not is_done(output, lambda: pytest.fail("there is nothing to compare"))
 
@@ -56,12 +57,36 @@ def test_a_move_that_is_interrupted_leaves_nothing(
 def test_what_a_killed_run_moved_is_deleted(tmp_path: Path) -> None:
     output = tmp_path / "dataset"
     stage(str(output))
-    (output / "dataset.json").unlink()
+    (output / "dataset.json").rename(output / "train-of-others.tfrecord")
     (output / "_incomplete").mkdir()
     (output / "_incomplete" / "moving").write_bytes(b"")
     assert not is_done(str(output), lambda: "asked")
     make(str(output))
     assert sorted(path.name for path in output.iterdir()) == NAMES
+
+
+@pytest.mark.parametrize("text", ["", '{"request": ', "{}", "[]"])
+def test_a_damaged_dataset_is_another_one(tmp_path: Path, text: str) -> None:
+    (tmp_path / "dataset.json").write_text(text, encoding="utf-8")
+    with pytest.raises(CaptionerError, match="already holds another dataset"):
+        is_done(str(tmp_path), lambda: "asked")
+
+
+def test_a_folder_of_other_files_is_refused_and_so_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(CaptionerError, match=r"files that are no dataset, e\.g\. .*notes\.txt"):
+        is_done(str(tmp_path), lambda: "asked")
+    with pytest.raises(CaptionerError, match="is a file"):
+        is_done(str(tmp_path / "notes.txt"), lambda: "asked")
+
+
+def test_a_folder_that_was_there_stays_when_nothing_comes_of_it(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="a defect"), staging_folder(str(tmp_path / "new")):
+        raise ValueError("a defect")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ValueError, match="a defect"), staging_folder(str(tmp_path)):
+        raise ValueError("a defect")
+    assert list(tmp_path.iterdir()) == []
 
 
 def be_overtaken(output: str) -> None:

@@ -18,7 +18,7 @@ from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.image import DecodedImage, decode_image
 from pipelines import images as images_module
-from pipelines.images import MAX_FILE_BYTES, ReadImage, read_ahead, read_image
+from pipelines.images import MAX_FILE_BYTES, ReadImage, read_ahead, read_image, threads_for
 from pipelines.records import ImageFile
 from pipelines.threads import AHEAD_PER_THREAD, THREADS
 
@@ -141,6 +141,30 @@ def test_pictures_that_never_get_decoded_keep_no_other_from_it(
     monkeypatch.setattr("pipelines.images._DECODER_SEC", 0.1)
     assert images_module._decoders.acquire(blocking=False)
     assert read_file(str(picture), CONFIG).reason is None
+    assert not images_module._decoders.acquire(blocking=False), "nobody gave back what was not his"
+
+
+def test_a_picture_is_read_if_its_bytes_are_those_that_are_known(picture: Path) -> None:
+    data = picture.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    read = read_image(ImageFile(str(picture), "a.jpg", 0, sha256=sha256), CONFIG)
+    assert (read.reason, read.sha256) == (None, sha256)
+    read = read_image(ImageFile(str(picture), "a.jpg", 0, sha256="0a"), CONFIG)
+    assert (read.decoded, read.reason) == (None, "changed")
+    assert (read.sha256, read.byte_size) == (sha256, len(data))
+
+
+def test_more_threads_read_where_pictures_are_waited_for() -> None:
+    near, far = ImageFile("/a.jpg", "a", 4), ImageFile("memory://bucket/a.jpg", "a", 4)
+    tar = ImageFile("memory://bucket/a.tar!/a", "a", 4, "memory://bucket/a.tar", "a", 0)
+    # They come one after the other, however many ask.
+    row = ImageFile("memory://bucket/a.parquet!/0", "a", 4, "memory://bucket/a.parquet", "0", 0)
+    assert [threads_for([near, one]) > THREADS for one in (near, far, tar, row)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_flaw_that_the_listing_found_is_told_and_nothing_is_read(picture: Path) -> None:

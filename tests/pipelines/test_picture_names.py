@@ -28,6 +28,7 @@ def name(captions: set[str], path: str, *others: str) -> str:
         ({"data/a.jpg"}, "a.jpg", "data/a.jpg"),
         ({"data/sub/a.jpg", "sub/a.jpg/a.jpg"}, "sub/a.jpg", "data/sub/a.jpg"),
         ({"sub/a.jpg", "a.jpg"}, "deep/sub/a.jpg", "sub/a.jpg"),
+        ({"sub/a.jpg", "data/deep/sub/a.jpg"}, "deep/sub/a.jpg", "data/deep/sub/a.jpg"),
         # Of another folder, or of a file whose name only ends alike.
         ({"pics/a.jpg"}, "a.jpg", "a.jpg"),
         ({"ta/a.jpg"}, "a.jpg", "a.jpg"),

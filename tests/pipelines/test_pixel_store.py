@@ -41,10 +41,14 @@ def images(tmp_path: Path) -> list[ImageFile]:
     return images
 
 
-def store(images: list[ImageFile], tmp_path: Path) -> list[PreparedImage | Reject]:
+def store(
+    images: list[ImageFile], tmp_path: Path, a_store: int = 100
+) -> list[PreparedImage | Reject]:
+    """What comes of `images` in stores of `a_store` pictures each."""
     uri, folder = str(tmp_path / "images.arrow"), str(tmp_path / "pixels")
-    (_,) = write_listing(images, ImageFile, uri, 100)
-    return list(StorePixels(uri, folder, CONFIG).process(0))
+    stores = len(list(write_listing(images, ImageFile, uri, a_store)))
+    work = StorePixels(uri, folder, CONFIG)
+    return [row for number in range(stores) for row in work.process(number)]
 
 
 def test_every_picture_is_a_record_or_a_reject_in_order(
@@ -60,8 +64,9 @@ def test_every_picture_is_a_record_or_a_reject_in_order(
     }
 
 
-def test_the_pixels_are_found_again(images: list[ImageFile], tmp_path: Path) -> None:
-    for row in store(images, tmp_path):
+@pytest.mark.parametrize("a_store", [100, 3])
+def test_the_pixels_are_found_again(images: list[ImageFile], tmp_path: Path, a_store: int) -> None:
+    for row in store(images, tmp_path, a_store):
         if isinstance(row, Reject):
             continue
         pixels = np.asarray(Image.open(io.BytesIO(read_png(str(tmp_path / "pixels"), row))))
