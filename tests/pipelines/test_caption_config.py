@@ -29,11 +29,13 @@ SOUND: dict[str, Any] = {
     [
         {"unit_size": 0},
         {"max_reject_ratio": -0.1},
+        {"max_reject_ratio": 1.1},
         {"limit": 0},
         {"read_timeout_sec": 0.0},
         {"read_timeout_sec": float("nan")},
         {"read_timeout_sec": float("inf")},
         {"sample": 1.1},
+        {"sample": 0.0},
         {"num_captions": 0},
         {"tags": -1},
         {"remove_unlisted": True, "limit": 9},
@@ -41,7 +43,7 @@ SOUND: dict[str, Any] = {
     ],
 )
 def test_a_configuration_checks_itself(changes: dict[str, Any]) -> None:
-    CaptionConfig(**SOUND, remove_unlisted=True)
+    CaptionConfig(**SOUND, remove_unlisted=True, tags=0)
     with pytest.raises(CaptionerError, match="got"):
         CaptionConfig(**{**SOUND, **changes})
 
@@ -118,5 +120,8 @@ def test_what_lies_beside_captions_hinders_no_run(tmp_path: Path) -> None:
     (output / "model=abc").rmdir()
     with pytest.raises(CaptionerError, match=r"no captions, e\.g\. report\.html"):
         check(tmp_path / "archive", output)
+    (output / "_runs").mkdir()  # of a run all of whose rows are gone
+    check(tmp_path / "archive", output)
+    (output / "_runs").rmdir()
     (output / "report.html").rename(output / ".DS_Store")
     check(tmp_path / "archive", output)

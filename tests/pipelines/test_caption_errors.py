@@ -104,6 +104,17 @@ def test_a_bundle_without_its_model_is_refused(
     assert "saved_model.pb" in line
 
 
+@pytest.mark.parametrize("name", ["captioner.weights.h5", "vocabulary.txt"])
+def test_decoding_otherwise_takes_all_of_a_bundle(
+    tiny_bundle: Path, inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    bundle = shutil.copytree(tiny_bundle, tmp_path / "bundle")
+    (bundle / name).unlink()
+    line = refused(capfd, bundle, inputs, tmp_path / "captions", "--beam-width", "2")
+    assert f"--beam-width: {bundle} has no {name}, without which it decodes only as it was" in line
+    assert not (tmp_path / "captions").exists()
+
+
 @pytest.mark.parametrize("name", ["saved_model.pb", "variables/variables.index"])
 def test_a_bundle_that_was_copied_in_part_is_refused_before_anything_is_listed(
     tiny_bundle: Path, inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], name: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.bundle import Bundle
-from model.bundle_folder import ImageCaptions, ModelError, Scored, read_bundle_config
+from model.bundle_folder import (
+    ImageCaptions,
+    LoadedBundle,
+    ModelError,
+    Scored,
+    read_bundle_config,
+)
 from model.config import BundleConfig
+from model.decoding_options import Decoding
+from model.engine import Engine
 from model.errors import CaptionerError
 from model.image import DecodedImage
+from model.open_bundle import open_bundle
+from pipelines import inference
 from pipelines.batches import BatchCaptioner
 from pipelines.claims import Claim, claim
 from pipelines.images import ReadImage, read_image
@@ -238,6 +249,31 @@ def test_a_unit_is_captioned_by_the_bundle(tiny_bundle: Path, unit: Unit) -> Non
             assert row["score"] == pytest.approx(alone.captions[0].score, abs=1e-4)
 
 
+def test_a_picture_whose_read_stalls_costs_itself_alone(
+    tiny_bundle: Path, unit: Unit, tmp_path: Path
+) -> None:
+    (tmp_path / "archive" / "1.png").unlink()
+    os.mkfifo(tmp_path / "archive" / "1.png")
+    handler = UnitCaptioner(str(tiny_bundle), batch_size=2, read_timeout_sec=1.0)
+    (done,) = handler.run_inference([unit], handler.load_model())
+    assert [row["reason"] for row in done.rows] == [None, "stalled", None, "empty", None]
+
+
+def test_the_bundle_is_opened_as_was_asked(
+    tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[Any, ...]] = []
+
+    def opened(folder: Path, *how: Any) -> LoadedBundle:
+        asked.append((folder, *how))
+        return open_bundle(folder)
+
+    monkeypatch.setattr(inference, "open_bundle", opened)
+    engine, decoding = Engine("onnxruntime"), Decoding((("beam_width", 2),))
+    UnitCaptioner(str(tiny_bundle), 2, 60, engine=engine, decoding=decoding).load_model()
+    assert asked == [(tiny_bundle, engine, decoding)]
+
+
 @pytest.fixture
 def claimed(tmp_path: Path) -> Iterator[Claim]:
     with claim(str(tmp_path / "claimed"), "run") as held:
@@ -263,6 +299,12 @@ def test_a_model_that_is_too_large_for_memory_takes_smaller_steps_from_its_start
     (done,) = handler.run_inference([unit], model)
     assert sizes == [2, 1, 1]
     assert [row["reason"] for row in done.rows] == [None, None, None, "empty", None]
+
+
+def test_rows_that_keep_less_have_a_fingerprint_of_their_own(tiny_bundle: Path) -> None:
+    handler = UnitCaptioner(str(tiny_bundle), 2, 60, Kept(num_captions=1))
+    expected = f"{pipeline_builders.FINGERPRINT}-captions1"
+    assert handler.load_model().config.model_fingerprint == expected
 
 
 def test_a_bundle_that_fails_at_its_start_rejects_no_picture(

@@ -12,6 +12,7 @@ from container_builders import caption_row, write_part
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.errors import CaptionerError
 from pipelines import progress
 from pipelines.progress import (
     Committed,
@@ -170,6 +171,21 @@ def test_a_short_job_says_nothing_in_a_log(tmp_path: Path, capfd: pytest.Capture
     with shown_progress(Committed(str(tmp_path), UNITS), 6):
         time.sleep(0.05)
     assert capfd.readouterr().err == ""
+
+
+def test_a_look_that_fails_is_told_by_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A listing of a cloud may fail, and a part may be gone as soon as it is listed."""
+    look, failures = Committed.update, [OSError("503"), CaptionerError("403")]
+
+    def fail_at_first(committed: Committed) -> None:
+        if failures:
+            raise failures.pop()
+        look(committed)
+
+    monkeypatch.setattr(Committed, "update", fail_at_first)
+    assert "6 of 6 images" in shown(tmp_path, monkeypatch, io.StringIO(), 0.01)
 
 
 def test_a_failure_passes(tmp_path: Path) -> None:

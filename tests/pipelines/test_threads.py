@@ -47,6 +47,14 @@ def test_threads_work_at_the_same_time() -> None:
     assert len(list(map_ahead(lambda _: together.wait(), range(3), threads=3))) == 3
 
 
+def test_what_would_end_a_thread_reaches_the_caller_too() -> None:
+    def leave(item: int) -> int:
+        raise SystemExit(item)
+
+    with pytest.raises(SystemExit):
+        next(map_ahead(leave, [3], threads=1, limit_sec=5.0))
+
+
 def test_an_exception_reaches_the_caller_in_its_place() -> None:
     def fail_at_five(item: int) -> int:
         if item == 5:
