@@ -102,7 +102,7 @@ def list_images(
     Args:
         source: one of
 
-            - a folder: its files, and those of its subfolders, whose suffix Pillow knows; hidden
+            - a folder: its files, and those of its subfolders, with the suffix of a picture; hidden
               ones are no part of it
             - a glob: every file that it matches, and the members of the containers among them
             - a container: a tar or zip file, or a Parquet file with bytes of pictures

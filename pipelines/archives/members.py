@@ -89,7 +89,7 @@ class Member:
 
 
 def is_picture(name: str) -> bool:
-    """Whether Pillow knows the suffix of `name`."""
+    """Whether `name` has the suffix of a picture, be it of a format that is not read."""
     return PurePosixPath(name).suffix.lower() in _image_suffixes()
 
 
