@@ -21,8 +21,8 @@ _ADVICE = {
     errno.EROFS: "make it writable, or name another folder,",
     errno.EACCES: "give the right to read and to write",
 }
-# What Python and a runner put before and behind the words of a failure.
-_AROUND = re.compile(r"^.*\[Errno \d+\] | \[while running .*$")
+# What Python, PyArrow, TensorFlow and a runner put before and behind the words of a failure.
+_AROUND = re.compile(r"^[^'/]*\[[Ee]rrno \d+\] |^.*\}\} | \[(Op:|while running ).*$")
 
 
 @contextlib.contextmanager

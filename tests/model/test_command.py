@@ -73,7 +73,12 @@ def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture
         "captioner test: error: No space left on device: '/out/a'; free some and run the command "
         "again\n"
     )
-    assert status_of(TensorFlowError(f"/out/b; {os.strerror(errno.EROFS)}\n  at c.cc:7")) == 2
+    assert (
+        status_of(
+            TensorFlowError(f"{{{{node x}}}} /out/b; {os.strerror(errno.EROFS)} [Op:Y]\n  c.cc:7")
+        )
+        == 2
+    )
     assert capsys.readouterr().err == (
         "captioner test: error: /out/b; Read-only file system; make it writable, or name another "
         "folder, and run the command again\n"

@@ -84,11 +84,19 @@ except KeyboardInterrupt:
         (
             f"Traceback ...\n  x\nResourceExhausted: /o/b; {os.strerror(errno.EDQUOT)} [Op:Save] "
             "[while running 'Commit'\n\nmore",
-            "ResourceExhausted: /o/b; Disk quota exceeded [Op:Save]; free some",
+            "ResourceExhausted: /o/b; Disk quota exceeded; free some",
         ),
         (f"OSError: [Errno 30] {os.strerror(errno.EROFS)}: '/o'", "Read-only file system: '/o'"),
         ("PermissionError: [Errno 13] Permission denied: '/o'", "Permission denied: '/o'; give"),
         (f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}", "No space left on device; free some"),
+        (
+            f"OSError: [Errno 28] Error writing. Detail: [errno 28] {os.strerror(errno.ENOSPC)}",
+            "No space left on device; free some",
+        ),
+        (
+            f"[Errno 13] Failed to open '/o'. Detail: [errno 13] {os.strerror(errno.EACCES)}",
+            "Failed to open '/o'. Detail: [errno 13] Permission denied; give",
+        ),
     ],
 )
 def test_what_a_person_can_mend_is_one_line(text: str, told: str) -> None:
