@@ -16,7 +16,7 @@ from pipelines.archives.containers import (
     is_container,
     list_container,
 )
-from pipelines.archives.members import SkippedFiles, as_unicode, is_picture
+from pipelines.archives.members import SkippedFiles, as_unicode, is_picture, without_here
 from pipelines.archives.parquet_images import holds_pictures
 from pipelines.folders import ListedFile, fixed_part, is_folder, is_glob, match_glob, walk
 from pipelines.manifests import is_manifest, list_manifest
@@ -59,9 +59,10 @@ def normalise_id(image_id: str) -> str:
     """The name of a picture by which captions, lists and files find each other.
 
     macOS spells accents as characters of their own (NFD), nearly all else does not (NFC); Windows
-    has a backslash between folders.
+    has a backslash between folders. `find` writes ``./`` before a path, and other tools ``file://``.
     """
-    return unicodedata.normalize("NFC", image_id).replace("\\", "/")
+    name = unicodedata.normalize("NFC", files.without_local_scheme(image_id)).replace("\\", "/")
+    return without_here(name)
 
 
 def read_split_lists(lists: Mapping[str, str]) -> Iterator[SplitEntry]:

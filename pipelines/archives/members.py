@@ -101,8 +101,12 @@ def is_hidden(name: str) -> bool:
 
 def member_id(name: str) -> str:
     """What captions call the member `name`: without a leading ``./``, and text of Unicode."""
-    plain = name[match.end() :] if (match := _HERE.match(name)) else name
-    return as_unicode(plain)
+    return as_unicode(without_here(name))
+
+
+def without_here(name: str) -> str:
+    """`name` without a leading ``./``, as `tar` and `find` write it."""
+    return name[match.end() :] if (match := _HERE.match(name)) else name
 
 
 def as_unicode(name: str) -> str:

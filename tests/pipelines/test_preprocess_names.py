@@ -130,6 +130,19 @@ def test_captions_may_name_a_folder_that_is_given(tmp_path: Path) -> None:
     assert named.uncaptioned == {"more/c.jpg": "c.jpg", "more/d.jpg": "d.jpg"}
 
 
+def test_captions_may_have_what_find_and_other_tools_write_before_paths(tmp_path: Path) -> None:
+    rows = ["image,caption", "./a.jpg,A", "./pics/b.jpg,B", f"file://{tmp_path}/pics/c%20d.jpg,C"]
+    (tmp_path / "captions.csv").write_text("\n".join(rows), encoding="utf-8")
+    for path in ("pics/a.jpg", "pics/b.jpg", "pics/c d.jpg"):
+        write(tmp_path / path, b"")
+    named = name(tmp_path, "--captions", tmp_path / "captions.csv", "--images", tmp_path / "pics")
+    assert named.pictures == {
+        "pics/a.jpg": "a.jpg",
+        "pics/b.jpg": "pics/b.jpg",
+        "pics/c d.jpg": f"{tmp_path}/pics/c d.jpg",
+    }
+
+
 def write_tables(folder: Path) -> None:
     """A manifest and a Parquet file of two columns each, and captions for either of each."""
     images = {name: hub_images([(f"{name}.jpg", b"")]) for name in ("left", "right")}
