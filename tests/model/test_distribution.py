@@ -8,6 +8,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 
 # Devices must be made before TensorFlow first runs: a process of its own.
@@ -87,6 +89,7 @@ PROGRAM = textwrap.dedent("""
 """)
 
 
+@pytest.mark.timeout(900)  # graphs of five trainings are traced, on a busy machine for minutes
 def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "model"), str(ROOT / "tests")])
     done = subprocess.run(
@@ -95,7 +98,7 @@ def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=880,
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "same weights on two devices" in done.stdout
