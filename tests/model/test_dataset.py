@@ -135,6 +135,18 @@ def test_batches_may_be_left_unsorted() -> None:
     assert spread(1) > 3 * spread(8)
 
 
+def test_every_epoch_has_other_pictures_in_a_batch() -> None:
+    records = [encode_example(str(i), PNG, ["x"], [[5, 6]]) for i in range(32)]
+    examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
+    shuffled = training_batches(number(examples), 4, 8, shuffle_seed=1, batches_sorted=2)
+    first, second = (
+        {frozenset(inputs["index"].tolist()) for inputs, _ in shuffled.as_numpy_iterator()}
+        for _ in range(2)
+    )
+    assert len(first) == len(second) == 8
+    assert first != second
+
+
 def test_examples_keep_their_number_through_shuffling(squares: Path) -> None:
     examples = number(read_split(squares, "train", read_dataset_info(squares)))
     pictures = [example["image"].numpy() for example in examples]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from concurrent.futures import ThreadPoolExecutor
 
 import builders
@@ -80,6 +81,29 @@ def test_every_orientation_comes_out_upright(orientation: int, format: str) -> N
     assert difference.mean() < 2
     assert (decoded.width_px, decoded.height_px) == (64, 48)
     assert decoded.format == format
+
+
+@pytest.mark.parametrize("format", ["PNG", "WEBP"])
+@pytest.mark.parametrize("exif", [b"no TIFF!", b"II+\0\x08\0\0\0", b"II*\0\xff\xff\xff\xff"])
+def test_damaged_exif_costs_no_picture(format: str, exif: bytes) -> None:
+    plain, lossless = Image.fromarray(upright_picture()), {"lossless": True}
+    odd = builders.picture_file(plain, format, exif=b"Exif\0\0" + exif, **lossless)
+    np.testing.assert_array_equal(
+        decode_image(odd, SIZE).pixels,
+        decode_image(builders.picture_file(plain, format, **lossless), SIZE).pixels,
+    )
+
+
+def test_a_large_jpeg_is_decoded_at_the_smallest_scale_that_covers_what_is_wanted() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
+    data = builders.picture_file(Image.fromarray(noise), "JPEG")
+    with Image.open(io.BytesIO(data)) as image:
+        image.draft(None, (32, 32))
+        assert image.size == (32, 32)
+        expected = np.asarray(image)
+    decoded = decode_image(data, ImageConfig(32))
+    assert (decoded.width_px, decoded.height_px) == (256, 256)
+    np.testing.assert_array_equal(decoded.pixels, expected)
 
 
 def test_an_orientation_out_of_range_is_taken_for_upright() -> None:

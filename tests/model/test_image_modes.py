@@ -194,6 +194,15 @@ def test_alpha_that_is_0_everywhere_is_padding_where_writers_leave_it_so(format:
     assert only_colour(data) == ([255, 255, 255] if format == "PNG" else [200, 0, 0])
 
 
+@pytest.mark.parametrize("format", ["TGA", "ICO", "PNG"])
+def test_alpha_that_is_0_in_places_is_none_of_padding(format: str) -> None:
+    picture = Image.new("RGBA", (32, 32), (200, 0, 0, 0))
+    picture.paste((200, 0, 0, 255), (16, 0, 32, 32))
+    options = {"bitmap_format": "bmp", "sizes": [(32, 32)]} if format == "ICO" else {}
+    pixels = decode_image(builders.picture_file(picture, format, **options), ImageConfig(32)).pixels
+    assert pixels[0, [0, 31]].tolist() == [[255, 255, 255], [200, 0, 0]]
+
+
 def test_what_the_first_frame_of_a_gif_does_not_cover_is_white() -> None:
     frame = Image.new("P", (20, 10), 0)
     frame.putpalette([200, 0, 0, 0, 0, 200])
