@@ -42,6 +42,13 @@ def test_an_interruption_stays_one_whatever_a_runner_makes_of_it() -> None:
         raise RuntimeError("KeyboardInterrupt [while running 'Caption/BeamML_RunInference']")
 
 
+def test_interruptions_are_handled_as_before_once_it_is_over() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with failures_told():
+        assert signal.getsignal(signal.SIGINT) != before
+    assert signal.getsignal(signal.SIGINT) == before
+
+
 def test_nothing_is_logged_of_an_interruption() -> None:
     code = """
 import logging, os, signal
@@ -77,6 +84,7 @@ except KeyboardInterrupt:
             "/a is gone; wait",
         ),
         ("model.errors.CaptionerError: the last line", "the last line"),
+        ("Traceback ...\nmodel.errors.CaptionerError: a line of many\n\nmore", "a line of many"),
         (
             f"OSError: [Errno 28] {os.strerror(errno.ENOSPC)}: '/out/_p.tmp' [while running",
             "No space left on device: '/out/_p.tmp'; free some and run the command again",

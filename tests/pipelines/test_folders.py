@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apache_beam.io.filesystem import FileMetadata
 from container_builders import tar_bytes, write, zip_bytes
 
 from model.config import ImageConfig
@@ -87,6 +88,25 @@ def test_a_glob_enters_the_folders_that_may_hold_what_it_matches(
     (archive / "2000" / CLOSED).rmdir()
     assert list(listed(archive / pattern)) == found
     assert entered == ["archive", *folders]
+
+
+def test_a_glob_may_have_no_plain_name_at_all(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", b"1234")
+    _, first, *others = tmp_path.parts
+    pattern = "/".join(["", f"{first[:-1]}?", *others, "*.jpg"])
+    assert [image.uri for image in listed(pattern).values()] == [str(tmp_path / "a.jpg")]
+
+
+def test_times_of_objects_are_told_where_they_are_known(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    memory["memory://bucket/a.jpg"] = b"1234"
+    (image,) = listed("memory://bucket").values()
+    assert image.modified_usec is None
+    timed = FileMetadata("memory://bucket/a.jpg", 4, 1_600_000_000.25)
+    monkeypatch.setattr(cloud, "metadata", lambda *_: timed)
+    (image,) = listed("memory://bucket").values()
+    assert image.modified_usec == 1_600_000_000_250_000
 
 
 def test_a_backslash_is_a_letter_of_a_name(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pipeline_builders
 import pyarrow.parquet as pq
 import pytest
@@ -15,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_builders import captioned_image
 
-from model.config import ImageConfig
-from model.features import parse_example
+from model.config import FeatureConfig, ImageConfig
+from model.features import encode_example, parse_example
 from model.vocabulary import OOV
 from pipelines.pixel_store import store_pixels, store_uri
 from pipelines.records import (
@@ -31,6 +32,7 @@ from pipelines.records import (
 from pipelines.schemas import DUPLICATES, EXAMPLES
 from pipelines.shards import (
     WriteShard,
+    example_bytes,
     shard_key,
     write_duplicates,
     write_records,
@@ -133,6 +135,16 @@ def test_records_fill_files_of_bounded_size_in_order(
         found += inside
     assert found == records
     assert len(list(folder.iterdir())) == len(written)
+
+
+@pytest.mark.parametrize(("split", "views"), [("train", 3), ("validation", 1), ("test", 1)])
+def test_examples_are_about_as_large_as_is_planned(split: str, views: int) -> None:
+    features = FeatureConfig("MobileNetV2", "", 3, patches=49, channels=64)
+    captions = ["a dog runs through deep snow"] * 5
+    image = TokenisedImage(captioned_image("a.jpg", split, captions), ((4,) * 6,) * 5)
+    grids = np.zeros((views, features.patches, features.channels), np.float16)
+    written = encode_example("a.jpg", bytes(100), captions, image.token_ids, grids)
+    assert example_bytes(image, features) == pytest.approx(len(written), rel=0.1)
 
 
 @pytest.mark.parametrize(("size", "shards"), [(1, 1), (90, 1), (91, 2), (9000, 100)])

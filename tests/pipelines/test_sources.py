@@ -24,6 +24,12 @@ def test_split_lists_give_every_name_once(tmp_path: Path) -> None:
     assert list(read_split_lists(uris)) == [SplitEntry(*entry) for entry in names]
 
 
+def test_names_are_the_same_however_accents_are_spelled_and_no_others(tmp_path: Path) -> None:
+    names = ("e\u0301.jpg", "\u00e9.jpg", "\ufb01.jpg", "fi.jpg")
+    uris = write_lists(tmp_path, train="".join(f"{name}\n" for name in names))
+    assert [entry.image_id for entry in read_split_lists(uris)] == list(names[1:])
+
+
 def test_no_lists_give_no_entries() -> None:
     assert list(read_split_lists({})) == []
 
@@ -62,8 +68,10 @@ def test_a_file_has_one_name_however_it_is_spelled(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     spelled = (
         "a/b",
+        "~/a/b",  # which a shell leaves as it is in quotes
         "./a//b/",
         "a/../a/b",
         f"{tmp_path}/a/b",
