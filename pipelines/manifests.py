@@ -13,8 +13,8 @@ from apache_beam.io.filesystems import FileSystems
 
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.archives.containers import is_container, suffix_of
-from pipelines.archives.members import MEMBER, is_picture
+from pipelines.archives.containers import is_container
+from pipelines.archives.members import MEMBER, is_picture, suffix_of
 from pipelines.archives.parquet_files import iterate_rows, open_parquet, pick_text_column
 from pipelines.located import Listing, in_order, list_wanted, listing_of
 from pipelines.records import ImageFile

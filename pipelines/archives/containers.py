@@ -5,13 +5,12 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from pathlib import PurePosixPath
 
 import pyarrow as pa
 
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.archives.members import SkippedFiles, list_members
+from pipelines.archives.members import SkippedFiles, list_members, suffix_of
 from pipelines.archives.open_files import OpenFiles
 from pipelines.archives.parquet_images import RowCursor, column_of_member, list_rows
 from pipelines.archives.tars import walk_tar
@@ -43,11 +42,6 @@ _DAMAGE = (
 _zips: OpenFiles[ZipReader] = OpenFiles(limit=4)
 # More than one for a file where several threads work on distant rows.
 _cursors: OpenFiles[RowCursor] = OpenFiles(limit=16)
-
-
-def suffix_of(uri: str) -> str:
-    """The suffix of a file's name, in small letters."""
-    return PurePosixPath(uri).suffix.lower()
 
 
 def check_not_compressed(uri: str) -> None:

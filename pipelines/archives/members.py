@@ -38,16 +38,16 @@ class SkippedFiles:
             if name in self.archives:
                 return
             self.archives.add(name)
-        self.by_suffix[_suffix(name)] += 1
+        self.by_suffix[_told_suffix(name)] += 1
 
     def __str__(self) -> str:
         return _counts(self.by_suffix)
 
     def lines(self) -> Iterator[str]:
         """What a person is told at the end; archives, which may be full of pictures, apart."""
-        others = self.by_suffix - Counter(map(_suffix, self.archives))
+        others = self.by_suffix - Counter(map(_told_suffix, self.archives))
         yield f"  files of the folders that are no pictures: {_counts(others)}"
-        if unopened := Counter(map(_suffix, self.archives - self.opened)):
+        if unopened := Counter(map(_told_suffix, self.archives - self.opened)):
             # Beam's ** matches slashes too: with another slash it would miss the folder's own.
             globs = ", ".join(f"'FOLDER/**{suffix}'" for suffix in sorted(unopened))
             yield (
@@ -56,8 +56,13 @@ class SkippedFiles:
             )
 
 
-def _suffix(name: str) -> str:
-    return as_unicode(PurePosixPath(name).suffix.lower())
+def suffix_of(name: str) -> str:
+    """The suffix of a file's name, in small letters."""
+    return PurePosixPath(name).suffix.lower()
+
+
+def _told_suffix(name: str) -> str:
+    return as_unicode(suffix_of(name))
 
 
 def _counts(by_suffix: Counter[str]) -> str:
@@ -90,7 +95,7 @@ class Member:
 
 def is_picture(name: str) -> bool:
     """Whether `name` has the suffix of a picture, be it of a format that is not read."""
-    return PurePosixPath(name).suffix.lower() in _image_suffixes()
+    return suffix_of(name) in _image_suffixes()
 
 
 def is_hidden(name: str) -> bool:

@@ -4,7 +4,8 @@ import re
 
 from model.errors import CaptionerError
 from pipelines import files
-from pipelines.archives.containers import check_not_compressed, suffix_of
+from pipelines.archives.containers import check_not_compressed
+from pipelines.archives.members import suffix_of
 from pipelines.archives.parquet_files import open_parquet
 from pipelines.captions.documents import COCO_FORM, KARPATHY_FORM, TOKEN_FORM, is_token_line
 from pipelines.captions.own import is_own_schema

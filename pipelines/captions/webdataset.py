@@ -9,7 +9,7 @@ from typing import Any
 from model.errors import CaptionerError
 from model.image import FOREIGN_SUFFIXES
 from pipelines import files
-from pipelines.archives.members import Member, is_hidden, is_picture, member_id
+from pipelines.archives.members import Member, is_hidden, is_picture, member_id, suffix_of
 from pipelines.archives.tars import walk_tar
 from pipelines.captions.parsing import WHAT, FoundCaption, captions_of, where_of
 from pipelines.texts import decode_utf8, lines_of, one_line, parse_json, shorten
@@ -29,10 +29,10 @@ class _Sample:
 
     def add(self, member: Member) -> None:
         """Of several members of a kind the first counts; a picture that can be read, before all."""
-        suffix = _suffix(member.name)
+        suffix = suffix_of(member.name)
         if is_picture(member.name):
             readable = suffix not in FOREIGN_SUFFIXES
-            if self.picture is None or (readable and _suffix(self.picture) in FOREIGN_SUFFIXES):
+            if self.picture is None or (readable and suffix_of(self.picture) in FOREIGN_SUFFIXES):
                 self.picture = member_id(member.name)
         elif suffix == _TEXT:
             self.text = self.text or member
@@ -77,10 +77,6 @@ def _samples(members: Iterable[Member]) -> Iterator[_Sample]:
         elif sample != _Sample(key):
             apart[key] = sample
     yield from apart.values()
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
 
 
 def _key_of(member: Member) -> str:

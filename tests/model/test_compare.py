@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
+import os
 from pathlib import Path
 
 import builders
 import pytest
 
+from model import compare as comparer
 from model import evaluate as evaluator
 from model.arguments import evaluate_parser
 from model.command import run_command
@@ -90,6 +93,24 @@ def test_a_run_and_its_bundle_do_not_differ(
         assert difference == {"difference": 0, "interval_95": [0, 0]}
     assert found["most_different"] == []
     assert "no CIDEr differs" in capsys.readouterr().out
+
+
+def test_a_disk_that_is_full_costs_no_comparison(
+    trained_run: Path,
+    squares: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def write(path: Path, document: dict) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(comparer, "write_document", write)
+    options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
+    assert run("--compare", trained_run, trained_run, *options, "--beam-width", 1) == 2
+    printed = capsys.readouterr()
+    assert "no CIDEr differs" in printed.out
+    assert "No space left on device" in printed.err
 
 
 def test_a_bundle_keeps_its_sampler_beside_a_run_with_another(
