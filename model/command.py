@@ -22,7 +22,9 @@ _ADVICE = {
     errno.EACCES: "give the right to read and to write",
 }
 # What Python, PyArrow, TensorFlow and a runner put before and behind the words of a failure.
-_AROUND = re.compile(r"^[^'/]*\[[Ee]rrno \d+\] |^.*\}\} | \[(Op:|while running ).*$")
+_AROUND = re.compile(
+    r"^[^'/]*\[[Ee]rrno \d+\] |^.*\}\} |\.? Detail: \[errno \d+\]| \[(Op:|while running ).*$"
+)
 
 
 @contextlib.contextmanager
@@ -91,16 +93,17 @@ def disk_failure(error: Exception) -> str | None:
     """What a person is told if `error` is of a disk that is full or may not be used; else None.
 
     TensorFlow, HDF5 and a runner's workers raise classes of their own, in whose text the system's
-    words stand. Where it names no file as Python does, the line with these words is told.
+    words stand. These come first, then the file, or the rest of the line where it is not named as
+    Python does.
     """
     text = str(error)
     for code, advice in _ADVICE.items():
         words = os.strerror(code)
         if words in text:
-            named = re.search(re.escape(words) + r": '[^'\n]+'", text)
+            named = re.search(re.escape(words) + r": ('[^'\n]+')", text)
             line = next(line for line in text.splitlines() if words in line)
-            told = named[0] if named else _AROUND.sub("", line).strip()
-            return f"{told}; {advice} and run the command again"
+            rest = named[1] if named else _AROUND.sub("", line).replace(words, "").strip(" ;:")
+            return f"{words}{': ' if rest else ''}{rest}; {advice} and run the command again"
     return None
 
 

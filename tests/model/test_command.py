@@ -80,7 +80,7 @@ def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture
         == 2
     )
     assert capsys.readouterr().err == (
-        "captioner test: error: /out/b; Read-only file system; make it writable, or name another "
+        "captioner test: error: Read-only file system: /out/b; make it writable, or name another "
         "folder, and run the command again\n"
     )
 

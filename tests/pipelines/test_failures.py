@@ -92,7 +92,7 @@ except KeyboardInterrupt:
         (
             f"Traceback ...\n  x\nResourceExhausted: /o/b; {os.strerror(errno.EDQUOT)} [Op:Save] "
             "[while running 'Commit'\n\nmore",
-            "ResourceExhausted: /o/b; Disk quota exceeded; free some",
+            "Disk quota exceeded: ResourceExhausted: /o/b; free some",
         ),
         (f"OSError: [Errno 30] {os.strerror(errno.EROFS)}: '/o'", "Read-only file system: '/o'"),
         ("PermissionError: [Errno 13] Permission denied: '/o'", "Permission denied: '/o'; give"),
@@ -103,7 +103,7 @@ except KeyboardInterrupt:
         ),
         (
             f"[Errno 13] Failed to open '/o'. Detail: [errno 13] {os.strerror(errno.EACCES)}",
-            "Failed to open '/o'. Detail: [errno 13] Permission denied; give",
+            "Permission denied: Failed to open '/o'; give",
         ),
     ],
 )
