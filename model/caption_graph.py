@@ -1,11 +1,15 @@
 """The whole model as one graph: pixels in, strings out."""
 
+from collections.abc import Sequence
+
 import keras
 import tensorflow as tf
 
 from model.bundle_folder import MOST_TAGS
 from model.captioner import Captioner
+from model.concept_order import make_order
 from model.config import ImageConfig, SamplerConfig
+from model.decoding import Memory, Samples
 from model.samplers import make_sampler
 from model.text import Joints, detokenise
 from model.vocabulary import SPECIAL_TOKENS, START, Vocabulary
@@ -20,6 +24,8 @@ class CaptionGraph(keras.Model):
         sampler: how captions are drawn.
         max_length: most tokens of a caption, its end mark counted.
         image: size of the pictures.
+        concept_shares: of each concept of the captioner, the share of pictures that show it; none
+            where nobody knows: then captions stay in the order of the search.
     """
 
     def __init__(
@@ -29,10 +35,16 @@ class CaptionGraph(keras.Model):
         sampler: SamplerConfig,
         max_length: int,
         image: ImageConfig,
+        concept_shares: Sequence[float] = (),
     ) -> None:
         super().__init__(name="caption_graph")
         self.captioner = captioner
         self.sampler = make_sampler(sampler, max_length, vocabulary)
+        self.order = None
+        if captioner.recogniser is not None and concept_shares:
+            self.order = make_order(
+                captioner.recogniser.concept_ids, concept_shares, len(vocabulary), sampler
+            )
         self.words = tf.constant(vocabulary.tokens)
         self.size_px = image.image_size_px
         self.grid = captioner.image_encoder.grid
@@ -45,7 +57,7 @@ class CaptionGraph(keras.Model):
             nats), tags `string[B, T]` and tag_scores `float32[B, T]`; T is 0 without a recogniser.
         """
         memory, tag_logits = self.captioner.look(self.captioner.encode(images))
-        samples = self.captioner.write(memory, self.sampler)
+        samples = self._write(memory, tag_logits)
         return {
             "captions": self._captions(samples.token_ids),
             "scores": samples.scores,
@@ -62,7 +74,7 @@ class CaptionGraph(keras.Model):
             `float32[B, concepts]`, in the order of `bundle.json`.
         """
         memory, tag_logits = self.captioner.look(self.captioner.encode(images))
-        samples = self.captioner.write(memory, self.sampler)
+        samples = self._write(memory, tag_logits)
         joints = Joints.of(self.words)
         told = {
             "token_ids": samples.token_ids,
@@ -91,8 +103,8 @@ class CaptionGraph(keras.Model):
             columns]`: each word's share of attention to each patch.
         """
         grid = self.captioner.encode(images)
-        memory, _ = self.captioner.look(grid)
-        best = self.captioner.write(memory, self.sampler).token_ids[:, :1]
+        memory, tag_logits = self.captioner.look(grid)
+        best = self._write(memory, tag_logits).token_ids[:, :1]
         told = tf.concat([tf.fill(tf.shape(best[:, :, :1]), START), best[:, :, :-1]], axis=2)
         outputs = self.captioner({"grid": grid, "token_ids": told})
         first, (rows, columns) = self.captioner.decoder.first_patch, self.grid
@@ -101,6 +113,13 @@ class CaptionGraph(keras.Model):
         token_ids = best[:, 0]
         words = tf.where(token_ids >= len(SPECIAL_TOKENS), tf.gather(self.words, token_ids), "")
         return {"words": words, "attention": tf.reshape(tf.cast(attention, tf.float32), shape)}
+
+    def _write(self, memory: Memory, tag_logits: tf.Tensor | None) -> Samples:
+        """The captions of what `Captioner.look` saw, best first."""
+        samples = self.captioner.write(memory, self.sampler)
+        if self.order is None or tag_logits is None or self.captioner.recogniser is None:
+            return samples
+        return self.order(samples, self.captioner.recogniser.together(tag_logits))
 
     def _captions(self, token_ids: tf.Tensor) -> tf.Tensor:
         """Token ids `int[B, K, L]` as texts `string[B, K]`."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from model.errors import CaptionerError
 from model.vocabulary import SPECIAL_TOKENS
@@ -35,15 +35,29 @@ ENGLISH_STOP_WORDS: Final = frozenset(
 )
 
 
+class Frequency(NamedTuple):
+    """How often a token occurs in the train split.
+
+    Attributes:
+        token: the word.
+        occurrences: in all captions.
+        pictures: whose captions have it; None where the dataset does not tell.
+    """
+
+    token: str
+    occurrences: int
+    pictures: int | None = None
+
+
 def choose_concepts(
-    frequencies: Sequence[tuple[str, int]],
+    frequencies: Sequence[Frequency],
     count: int,
     stop_words: frozenset[str] = ENGLISH_STOP_WORDS,
 ) -> tuple[str, ...]:
     """The `count` most frequent content words, most frequent first; all, where there are fewer.
 
     Args:
-        frequencies: tokens and how often each occurs, in any order; equals come in order of token.
+        frequencies: of tokens, in any order; equals come in order of token.
         count: most concepts.
         stop_words: in lower case; tokens are compared without regard to case.
 
@@ -51,7 +65,7 @@ def choose_concepts(
     """
     concepts = [
         (-occurrences, token)
-        for token, occurrences in frequencies
+        for token, occurrences, _ in frequencies
         if token not in SPECIAL_TOKENS
         and token.lower() not in stop_words
         and any(character.isalpha() for character in token)
@@ -59,21 +73,44 @@ def choose_concepts(
     return tuple(token for _, token in sorted(concepts)[:count])
 
 
-def read_frequencies(path: Path) -> list[tuple[str, int]]:
-    """Reads a dataset's `vocabulary_frequencies.tsv`: lines ``TOKEN<TAB>COUNT``.
+def concept_shares(
+    frequencies: Sequence[Frequency], concepts: Sequence[str], pictures: int
+) -> tuple[float, ...]:
+    """Of each concept, the share of pictures that show it; none where the dataset does not tell.
+
+    Never 0 or 1, so that it has odds: (n + 1/2) / (N + 1), after Haldane 1956.
+
+    Args:
+        frequencies: of the train split.
+        concepts: words of it.
+        pictures: N, of the train split.
+    """
+    named = {frequency.token: frequency.pictures for frequency in frequencies}
+    counts = [named.get(concept) for concept in concepts]
+    known = [count for count in counts if count is not None]
+    if len(known) < len(counts):
+        return ()
+    return tuple(round((count + 0.5) / (pictures + 1), 8) for count in known)
+
+
+def read_frequencies(path: Path) -> list[Frequency]:
+    """Reads a dataset's `vocabulary_frequencies.tsv`: lines ``TOKEN<TAB>COUNT<TAB>PICTURES``.
+
+    Datasets made before pictures were counted have lines without the last.
 
     Raises:
         CaptionerError: if the file is absent, or a line is none of these.
     """
     frequencies = []
     for number, line in enumerate(_lines(path, "make the dataset again"), 1):
-        token, _, count = line.partition("\t")
-        if not (token and count.isascii() and count.isdigit()):
+        token, *counts = line.split("\t")
+        whole = all(count.isascii() and count.isdigit() for count in counts)
+        if not (token and whole and 1 <= len(counts) <= 2):
             raise CaptionerError(
-                f"{path}, line {number}: got {line[:80]!r}, expected TOKEN<TAB>COUNT; "
+                f"{path}, line {number}: got {line[:80]!r}, expected TOKEN<TAB>COUNT<TAB>PICTURES; "
                 "make the dataset again"
             )
-        frequencies.append((token, int(count)))
+        frequencies.append(Frequency(token, *map(int, counts)))
     return frequencies
 
 

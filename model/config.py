@@ -175,6 +175,11 @@ class SamplerConfig:
     length_normalisation: float = option(
         0.7, "beams are ranked by total log-probability / length ** this"
     )
+    concept_weight: float = option(
+        0.05,
+        "of several captions those come first whose words the recogniser sees more of than in "
+        "other pictures: weight of these log odds; 0: in the order of the search",
+    )
     sampler: str = option(
         "beam", "'beam', 'greedy' (the likeliest word each time) or 'nucleus' (drawn at random)"
     )
@@ -201,7 +206,8 @@ class SamplerConfig:
         _check(self, some, lambda value: value >= 0, "0 or above")
         # Beyond these, float32 has no numbers for what they make of log-probabilities.
         _check(self, "temperature", lambda value: 1e-12 <= value <= 1e12, "1e-12 to 1e12")
-        _check(self, "length_normalisation", lambda value: 0 <= value <= 10, "0 to 10")
+        some = "length_normalisation concept_weight"
+        _check(self, some, lambda value: 0 <= value <= 10, "0 to 10")
         _check(self, "top_p", lambda value: 0 < value <= 1, "above 0, up to 1")
         _check(self, "sampling_seed", lambda value: 0 <= value < 2**32, "0 to below 2 ** 32")
 
@@ -274,6 +280,8 @@ class RunConfig:
     model: ModelConfig
     train: TrainConfig
     concepts: tuple[str, ...] = ()
+    # Of each concept, the share of pictures that show it; none of a dataset that does not tell.
+    concept_shares: tuple[float, ...] = ()
     init_from: str | None = None
 
     def __post_init__(self) -> None:
@@ -298,3 +306,4 @@ class BundleConfig:
     dataset_fingerprint: str
     low_score: float | None
     concepts: tuple[str, ...] = ()
+    concept_shares: tuple[float, ...] = ()

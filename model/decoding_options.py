@@ -15,9 +15,9 @@ from model.vocabulary import read_vocabulary
 _NAMES = ("max_length", *(field.name for field in dataclasses.fields(SamplerConfig)))
 # Options that mean nothing to other samplers.
 _OF_SAMPLER = {
-    "beam": ("beam_width", "length_normalisation"),
+    "beam": ("beam_width", "length_normalisation", "concept_weight"),
     "greedy": (),
-    "nucleus": ("samples", "temperature", "top_k", "top_p", "sampling_seed"),
+    "nucleus": ("samples", "temperature", "top_k", "top_p", "sampling_seed", "concept_weight"),
 }
 
 
@@ -69,8 +69,15 @@ class Decoding:
         sampler = dataclasses.replace(exported.sampler, **changes)
         sampler.check_length(max_length)
         _check_used(changes, sampler.sampler)
-        used = _used(sampler, max_length)
-        if used == _used(exported.sampler, exported.max_length):
+        ordered = bool(exported.concept_shares)
+        if "concept_weight" in changes and not ordered:
+            raise CaptionerError(
+                f"--concept-weight: got {sampler.concept_weight}, but the bundle does not know how "
+                "usual its concepts are; leave it out, or train with --concepts above 0 on a "
+                "dataset made by this version"
+            )
+        used = _used(sampler, max_length, ordered)
+        if used == _used(exported.sampler, exported.max_length, ordered):
             return exported
         told = f"{exported.model_fingerprint} {json.dumps(used, sort_keys=True)}"
         fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -93,15 +100,21 @@ def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
     """
     for other, names in _OF_SAMPLER.items():
         for name in names:
-            if other != sampler and name in changes:
+            if name not in _OF_SAMPLER[sampler] and name in changes:
                 raise CaptionerError(
                     f"--{name.replace('_', '-')}: got {changes[name]} for {sampler} search, which "
                     f"makes no use of it; leave it out, or give --sampler {other}"
                 )
 
 
-def _used(sampler: SamplerConfig, max_length: int) -> dict[str, Any]:
-    """What decides the captions: what two bundles decode alike, however they were asked to."""
+def _used(sampler: SamplerConfig, max_length: int, ordered: bool) -> dict[str, Any]:
+    """What decides the captions: what two bundles decode alike, however they were asked to.
+
+    Args:
+        ordered: whether the bundle knows how usual its concepts are.
+    """
     others = {n for names in _OF_SAMPLER.values() for n in names} - {*_OF_SAMPLER[sampler.sampler]}
+    if not ordered:
+        others.add("concept_weight")
     used = {n: v for n, v in dataclasses.asdict(sampler).items() if n not in others}
     return {**used, "ban_words": sorted(set(sampler.words_to_ban)), "max_length": max_length}

@@ -46,7 +46,8 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
         digest.update(keras.ops.convert_to_numpy(weight).tobytes())
     # Where the weights came from changes nothing.
     model = dataclasses.replace(run.model, encoder_weights=None)
-    asked = (run.decoder_version, run.image, model, run.concepts, run.train.max_length, sampler)
+    concepts = (run.concepts, run.concept_shares)
+    asked = (run.decoder_version, run.image, model, concepts, run.train.max_length, sampler)
     digest.update(json.dumps([str(part) for part in asked]).encode() + words)
     return digest.hexdigest()[:16]
 
@@ -123,7 +124,8 @@ def export(
     captioner, config, epoch = restore_captioner(run)
     vocabulary_path = run / VOCABULARY_FILE
     vocabulary = read_vocabulary(vocabulary_path)
-    graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
+    length, shares = config.train.max_length, config.concept_shares
+    graph = CaptionGraph(captioner, vocabulary, sampler, length, config.image, shares)
     metrics = _read_metrics(run, epoch)
     bundle = BundleConfig(
         model_fingerprint=fingerprint(captioner, config, sampler, vocabulary_path.read_bytes()),
@@ -136,6 +138,7 @@ def export(
         dataset_fingerprint=config.dataset_fingerprint,
         low_score=_low_score(metrics, sampler),
         concepts=config.concepts,
+        concept_shares=config.concept_shares,
     )
     temporary = output.with_name(f"_{output.name}.{uuid.uuid4().hex}.tmp")
     try:
@@ -176,8 +179,9 @@ def run(options: argparse.Namespace) -> int:
     output = local_path("--output", options.output)
     sampler = from_options(SamplerConfig, options)
     bundle = export(local_path("--run", options.run), output, sampler, options.engine)
+    sampler_told = describe_sampler(bundle.sampler, bool(bundle.concept_shares))
     print(
-        f"bundle {bundle.model_fingerprint} ({describe_sampler(bundle.sampler)}, pictures of "
+        f"bundle {bundle.model_fingerprint} ({sampler_told}, pictures of "
         f"{bundle.image.image_size_px} px) in {output}"
     )
     return 0

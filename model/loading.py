@@ -75,7 +75,8 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
         )
     captioner, config, epoch = restore_captioner(folder)
     vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
-    graph = CaptionGraph(captioner, vocabulary, sampler, config.train.max_length, config.image)
+    length, shares = config.train.max_length, config.concept_shares
+    graph = CaptionGraph(captioner, vocabulary, sampler, length, config.image, shares)
     size_px = config.image.image_size_px
     # One graph for every batch size, as in the bundle.
     spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)

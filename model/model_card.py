@@ -57,7 +57,7 @@ def model_card(
         size=bundle.image.image_size_px,
         decoder_version=bundle.decoder_version,
         vocabulary=bundle.vocabulary_size,
-        sampler=describe_sampler(bundle.sampler),
+        sampler=describe_sampler(bundle.sampler, bool(bundle.concept_shares)),
         max_length=bundle.max_length,
         dataset=bundle.dataset_fingerprint,
         epoch=epoch,
@@ -72,8 +72,12 @@ def _decoder(model: ModelConfig) -> str:
     return f"{model.decoder.upper()} of {model.units} units with additive attention"
 
 
-def describe_sampler(config: SamplerConfig) -> str:
-    """The sampler in a few words, with the settings that it heeds."""
+def describe_sampler(config: SamplerConfig, ordered: bool) -> str:
+    """The sampler in a few words, with the settings that it heeds.
+
+    Args:
+        ordered: whether the model knows how usual its concepts are.
+    """
     if config.sampler == "nucleus":
         words = (
             f"nucleus of {config.top_p}, temperature {config.temperature}, "
@@ -84,6 +88,8 @@ def describe_sampler(config: SamplerConfig) -> str:
         words = "greedy search"
     else:
         words = f"beam of {config.beam_width}, length normalisation {config.length_normalisation}"
+    if ordered and config.captions > 1 and config.concept_weight:
+        words += f", concept weight {config.concept_weight}"
     words += f", at least {config.min_length} words" if config.min_length > 1 else ""
     words += f", no {config.no_repeat_ngram} words in a row twice" if config.no_repeat_ngram else ""
     banned = ", ".join(config.words_to_ban)

@@ -24,4 +24,11 @@ def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> Ca
     model = dataclasses.replace(config.model, encoder_weights=None)
     captioner = build_captioner(model, config.image, len(vocabulary), concept_ids, trained_length)
     load_weights(captioner, folder / WEIGHTS_FILE)
-    return CaptionGraph(captioner, vocabulary, config.sampler, config.max_length, config.image)
+    return CaptionGraph(
+        captioner,
+        vocabulary,
+        config.sampler,
+        config.max_length,
+        config.image,
+        config.concept_shares,
+    )

@@ -6,7 +6,13 @@ from collections.abc import Collection
 from pathlib import Path
 
 from model.command import local_path
-from model.concepts import ENGLISH_STOP_WORDS, choose_concepts, read_frequencies, read_stop_words
+from model.concepts import (
+    ENGLISH_STOP_WORDS,
+    choose_concepts,
+    concept_shares,
+    read_frequencies,
+    read_stop_words,
+)
 from model.config import (
     ENCODER_WEIGHTS_FILE,
     FREQUENCIES_FILE,
@@ -45,7 +51,8 @@ def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> 
         model, train = from_options(ModelConfig, options), from_options(TrainConfig, options)
         model = _resolve_weights(model)
         concepts = dataset_concepts(dataset, model.concepts, stop_words)
-        return make_run_config(info, model, train, concepts, init_from, given)
+        made = make_run_config(info, model, train, concepts, init_from, given)
+        return _with_shares(made, dataset, info)
     repeated = _read_repeated(local_path("--config", options.config))
     model, train = with_options(repeated.model, options), with_options(repeated.train, options)
     model = _resolve_weights(model)
@@ -55,7 +62,17 @@ def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> 
         concepts = dataset_concepts(dataset, model.concepts, stop_words)
     if options.init_from is None:
         init_from = repeated.init_from
-    return make_run_config(info, model, train, concepts, init_from, given | {"encoder"})
+    made = make_run_config(info, model, train, concepts, init_from, given | {"encoder"})
+    return _with_shares(made, dataset, info)
+
+
+def _with_shares(config: RunConfig, dataset: Path, info: DatasetInfo) -> RunConfig:
+    """`config` with how usual its concepts are in the train split."""
+    if not config.concepts:
+        return config
+    frequencies = read_frequencies(dataset / FREQUENCIES_FILE)
+    shares = concept_shares(frequencies, config.concepts, info.examples.get("train", 0))
+    return dataclasses.replace(config, concept_shares=shares)
 
 
 def _resolve(option: str, path: str) -> str:

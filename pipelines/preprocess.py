@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,13 @@ from pipelines.records import (
     PreparedImage,
     SplitEntry,
 )
-from pipelines.shards import REJECT_FILES, example_reject, write_duplicates, write_rejects
+from pipelines.shards import (
+    PICTURES_OF_TOKENS,
+    REJECT_FILES,
+    example_reject,
+    write_duplicates,
+    write_rejects,
+)
 from pipelines.sources import SkippedFiles, check_sources, normalise_uri
 from pipelines.splits import shard_of
 from pipelines.transforms import (
@@ -147,8 +153,12 @@ def _read_tallies(staging: str) -> dict[str, dict[str, int]]:
     return tallies
 
 
-def _write_vocabulary(staging: str) -> str:
-    """Puts the vocabulary and its frequencies in place; returns the vocabulary's text."""
+def _write_vocabulary(staging: str, pictures: Mapping[str, int]) -> str:
+    """Puts the vocabulary and its frequencies in place; returns the vocabulary's text.
+
+    Args:
+        pictures: of token ids, how many pictures of the train split have a caption with each.
+    """
     assets = f"{staging}/transform_fn/assets"
     vocabulary = files.read_bytes(f"{assets}/{VOCABULARY_NAME}").decode()
     files.write_text(f"{staging}/{VOCABULARY_FILE}", vocabulary)
@@ -158,7 +168,8 @@ def _write_vocabulary(staging: str) -> str:
         raise CaptionerError(
             "no word of the train split occurs --min-count times; lower it, or give more captions"
         )
-    lines = (f"{token}\t{count}\n" for count, token in pairs)
+    ids = {token: str(number) for number, token in enumerate(vocabulary.split("\n"))}
+    lines = (f"{token}\t{count}\t{pictures[ids[token]]}\n" for count, token in pairs)
     files.write_text(f"{staging}/{FREQUENCIES_FILE}", "".join(lines))
     return vocabulary
 
@@ -176,7 +187,7 @@ def _finish(
     rejects = tallies["rejects"]
     check_sums(examples, rejects, listings.listed, tallies["unlisted"].get("", 0))
     _check_splits(examples, config, listings, rejects, staging)
-    vocabulary = _write_vocabulary(staging)
+    vocabulary = _write_vocabulary(staging, tallies[PICTURES_OF_TOKENS])
     content = json.dumps([request, sorted(tallies["shards"]), vocabulary])
     info = DatasetInfo(
         fingerprint=hashlib.sha256(content.encode()).hexdigest()[:16],

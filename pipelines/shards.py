@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -27,6 +28,8 @@ from pipelines.splits import hash_fraction, shard_of
 from pipelines.threads import map_ahead
 
 REJECT_FILES = 16
+# What tallies of `pictures_of_tokens` are of.
+PICTURES_OF_TOKENS = "pictures of tokens"
 # Shards are planned this much below their bound, so that few exceed it and need a second part.
 _FILLED = 0.9
 _RECORD_OVERHEAD_BYTES = 16
@@ -98,6 +101,13 @@ def example_row(image: TokenisedImage) -> dict[str, Any]:
     }
 
 
+def pictures_of_tokens(images: Iterable[TokenisedImage]) -> Counter[int]:
+    """Of each token id, how many pictures have a caption with it."""
+    return Counter(
+        token_id for image in images for token_id in set(itertools.chain(*image.token_ids))
+    )
+
+
 class WriteShard(beam.DoFn):
     """Writes the Examples of one shard, and its part of the table of examples.
 
@@ -138,6 +148,9 @@ class WriteShard(beam.DoFn):
             pq.write_table(check_no_nulls(rows), path, compression="zstd")
         yield Tally("examples", split, len(ordered))
         yield Tally("captions", split, sum(len(image.token_ids) for image in ordered))
+        if split == "train":
+            for token_id, pictures in pictures_of_tokens(ordered).items():
+                yield Tally(PICTURES_OF_TOKENS, str(token_id), pictures)
         for file, digest in written:
             yield Tally("shards", f"{file} {digest}", 1)
 

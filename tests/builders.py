@@ -89,8 +89,12 @@ def write_dataset(folder: Path, splits: Mapping[str, int] = SPLITS, **changes: A
     for number, (split, count) in enumerate(splits.items()):
         _write_split(folder, split, range(1000 * number, 1000 * number + count))
     (folder / "vocabulary.txt").write_text("\n".join(VOCABULARY) + "\n", encoding="utf-8")
-    counted = "".join(f"{word}\t{len(VOCABULARY) - i}\n" for i, word in enumerate(VOCABULARY))
-    (folder / "vocabulary_frequencies.tsv").write_text(counted, encoding="utf-8")
+    pictures = splits.get("train", 0)
+    counted = [
+        f"{word}\t{len(VOCABULARY) - i}\t{pictures // (4 if word in COLOURS else 1)}\n"
+        for i, word in enumerate(VOCABULARY)
+    ]
+    (folder / "vocabulary_frequencies.tsv").write_text("".join(counted), encoding="utf-8")
     fields = {
         "fingerprint": "squares",
         "request": "request",

@@ -10,19 +10,32 @@ from hypothesis import strategies as st
 
 from model.concepts import (
     ENGLISH_STOP_WORDS,
+    Frequency,
     choose_concepts,
+    concept_shares,
     read_frequencies,
     read_stop_words,
 )
 from model.errors import CaptionerError
 from model.vocabulary import SPECIAL_TOKENS
 
-COUNTED = [("a", 900), ("dog", 50), ("in", 40), ("two", 30), ("2", 20), ("Ball", 10), ("red", 10)]
+COUNTED = [
+    Frequency(*pair)
+    for pair in (
+        ("a", 900),
+        ("dog", 50),
+        ("in", 40),
+        ("two", 30),
+        ("2", 20),
+        ("Ball", 10),
+        ("red", 10),
+    )
+]
 NONE: frozenset[str] = frozenset()
 
 tokens = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 frequencies = st.dictionaries(tokens | st.sampled_from(SPECIAL_TOKENS), st.integers(0, 50)).map(
-    lambda counts: list(counts.items())
+    lambda counts: [Frequency(*pair) for pair in counts.items()]
 )
 
 
@@ -41,20 +54,20 @@ def test_stop_words_are_the_callers_in_any_case() -> None:
 
 @pytest.mark.parametrize("token", ["2", "3.5", "½", *SPECIAL_TOKENS])
 def test_numbers_and_special_tokens_are_no_concepts(token: str) -> None:
-    assert choose_concepts([(token, 9), ("dog", 1)], 2, NONE) == ("dog",)
+    assert choose_concepts([Frequency(token, 9), Frequency("dog", 1)], 2, NONE) == ("dog",)
 
 
 @pytest.mark.parametrize("token", ["t-shirt", "dog's", "犬", "собака", "कुत्ता", "4x4"])
 def test_tokens_with_letters_of_any_script_are_concepts(token: str) -> None:
-    assert choose_concepts([(token, 9)], 1, NONE) == (token,)
+    assert choose_concepts([Frequency(token, 9)], 1, NONE) == (token,)
 
 
 @given(frequencies, st.integers(0, 20), st.frozensets(tokens.map(str.lower)))
 def test_concepts_are_a_ranking_of_what_is_allowed(
-    counted: list[tuple[str, int]], count: int, stop_words: frozenset[str]
+    counted: list[Frequency], count: int, stop_words: frozenset[str]
 ) -> None:
     chosen = choose_concepts(counted, count, stop_words)
-    occurrences = dict(counted)
+    occurrences = {frequency.token: frequency.occurrences for frequency in counted}
     assert len(set(chosen)) == len(chosen) <= count
     assert not {token.lower() for token in chosen} & stop_words
     ranks = [occurrences[token] for token in chosen]
@@ -73,11 +86,20 @@ def test_english_stop_words_are_words_in_lower_case_and_leave_content_alone() ->
 
 def test_the_frequencies_of_a_dataset_are_read(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary_frequencies.tsv"
-    path.write_bytes("a\t900\nnaïve\u2028x\t7\n".encode())
-    assert read_frequencies(path) == [("a", 900), ("naïve\u2028x", 7)]
+    path.write_bytes("a\t900\t80\nnaïve\u2028x\t7\t6\n".encode())
+    assert read_frequencies(path) == [("a", 900, 80), ("naïve\u2028x", 7, 6)]
+    path.write_text("a\t900\n")  # as datasets were made before
+    assert read_frequencies(path) == [("a", 900, None)]
 
 
-@pytest.mark.parametrize("line", ["dog", "dog 9", "dog\t-9", "dog\t9\t9", "\t9", ""])
+def test_shares_are_those_of_the_pictures_and_never_certain() -> None:
+    counted = [Frequency("a", 9, 4), Frequency("dog", 4, 2), Frequency("red", 1, 0)]
+    assert concept_shares(counted, ("dog", "a", "red"), 4) == (0.5, 0.9, 0.1)
+    assert concept_shares([*counted, Frequency("cat", 1)], ("dog", "cat"), 4) == ()
+    assert concept_shares(counted, ("bird",), 4) == ()
+
+
+@pytest.mark.parametrize("line", ["dog", "dog 9", "dog\t-9", "dog\t9\t", "dog\t9\t9\t9", "\t9", ""])
 def test_a_line_that_is_no_frequency_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "vocabulary_frequencies.tsv"
     path.write_text(f"a\t9\n{line}\nred\t1\n")

@@ -72,6 +72,25 @@ def test_options_of_one_meaning_are_one_model(
     assert first.model_fingerprint == second.model_fingerprint != exported.model_fingerprint
 
 
+def test_the_weight_of_concepts_counts_where_their_shares_are_known(bundle_folder: Path) -> None:
+    plain = read_bundle_config(bundle_folder)
+    known = dataclasses.replace(plain, concepts=("red",), concept_shares=(0.25,))
+    weighed = Decoding((("concept_weight", 0.5),))
+    assert weighed.apply(known).sampler.concept_weight == 0.5
+    assert weighed.apply(known).model_fingerprint != known.model_fingerprint
+    with pytest.raises(CaptionerError, match=r"--concept-weight: got 0\.5, but the bundle does"):
+        weighed.apply(plain)
+    # One caption has no order, and neither has what nobody knows the shares of.
+    light = dataclasses.replace(known.sampler, concept_weight=0.1)
+    for changes, config in (({"sampler": "greedy"}, known), ({"beam_width": 2}, plain)):
+        made = Decoding(tuple(changes.items()))
+        one, other = made.apply(config), made.apply(dataclasses.replace(config, sampler=light))
+        assert one.model_fingerprint == other.model_fingerprint
+    wide = Decoding((("beam_width", 2),))
+    one, other = wide.apply(known), wide.apply(dataclasses.replace(known, sampler=light))
+    assert one.model_fingerprint != other.model_fingerprint
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -81,6 +100,7 @@ def test_options_of_one_meaning_are_one_model(
             "--beam-width: got 5 for greedy search, ",
         ),
         ({"sampler": "nucleus", "length_normalisation": 1.0}, "--length-normalisation: got 1.0"),
+        ({"sampler": "greedy", "concept_weight": 1.0}, "--concept-weight: got 1.0 for greedy"),
     ],
 )
 def test_options_of_another_sampler_are_refused(

@@ -11,7 +11,8 @@ from model.model_card import describe_metrics, describe_sampler
 @pytest.mark.parametrize(
     ("sampler", "words"),
     [
-        (SamplerConfig(), "beam of 3, length normalisation 0.7"),
+        (SamplerConfig(), "beam of 3, length normalisation 0.7, concept weight 0.05"),
+        (SamplerConfig(concept_weight=0.0), "beam of 3, length normalisation 0.7"),
         (SamplerConfig(beam_width=1), "greedy search"),
         (
             SamplerConfig(sampler="greedy", min_length=4, no_repeat_ngram=3, ban_words="a,b"),
@@ -19,12 +20,13 @@ from model.model_card import describe_metrics, describe_sampler
         ),
         (
             SamplerConfig(sampler="nucleus", samples=5, top_k=9, top_p=0.8),
-            "nucleus of 0.8, temperature 1.0, 5 drawn, seed 1, top 9",
+            "nucleus of 0.8, temperature 1.0, 5 drawn, seed 1, top 9, concept weight 0.05",
         ),
     ],
 )
 def test_a_sampler_is_described_by_what_it_heeds(sampler: SamplerConfig, words: str) -> None:
-    assert describe_sampler(sampler) == words
+    assert describe_sampler(sampler, ordered=True) == words
+    assert describe_sampler(sampler, ordered=False) == words.replace(", concept weight 0.05", "")
 
 
 def test_scores_of_another_dataset_are_told_as_such() -> None:

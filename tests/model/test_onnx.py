@@ -95,9 +95,11 @@ def test_tensorflow_computes_the_bundle_without_the_engine(
 
 
 SAMPLERS = {
-    "constrained beam": SamplerConfig(ban_words="on", no_repeat_ngram=2, min_length=2),
+    "constrained beam": SamplerConfig(
+        ban_words="on", no_repeat_ngram=2, min_length=2, concept_weight=5.0
+    ),
     "greedy": SamplerConfig(sampler="greedy"),
-    "nucleus": SamplerConfig(sampler="nucleus", samples=2, top_k=5),
+    "nucleus": SamplerConfig(sampler="nucleus", samples=2, top_k=5, concept_weight=5.0),
 }
 
 
@@ -111,7 +113,8 @@ def tiny_graph(decoder: str, sampler: SamplerConfig) -> CaptionGraph:
     captioner = build_captioner(model, ImageConfig(32), len(vocabulary), ids, 8)
     for weight in captioner.decoder.trainable_variables:
         weight.assign(4 * weight)  # so that what it says depends on the picture
-    return CaptionGraph(captioner, vocabulary, sampler, 8, ImageConfig(32))
+    shares = (0.4, 0.3, 0.2, 0.1)
+    return CaptionGraph(captioner, vocabulary, sampler, 8, ImageConfig(32), shares)
 
 
 @pytest.mark.parametrize(

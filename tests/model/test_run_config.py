@@ -21,14 +21,15 @@ FEATURES = FeatureConfig("MobileNet", "", views=1, patches=1, channels=1024)
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dataset")
-    frequencies = "".join(f"{word}\t9\n" for word in builders.VOCABULARY)
+    frequencies = "".join(f"{word}\t9\t{i}\n" for i, word in enumerate(builders.VOCABULARY))
     (folder / "vocabulary_frequencies.tsv").write_text(frequencies)
     return folder
 
 
 def info(fingerprint: str = "this", features: FeatureConfig | None = None) -> DatasetInfo:
     image = builders.ImageConfig(32)
-    return DatasetInfo(fingerprint, "r", "d", image, 13, {}, {}, {}, 0, features=features)
+    examples = {"train": 19}
+    return DatasetInfo(fingerprint, "r", "d", image, 13, examples, {}, {}, 0, features=features)
 
 
 def repeated(
@@ -77,6 +78,21 @@ def test_concepts_are_chosen_anew_where_they_may_be_others(tmp_path: Path, datas
     stop = str(tmp_path / "stop.txt")
     chosen = repeated(tmp_path, dataset, info(), "--stop-words", stop).concepts
     assert chosen == ("green", "grey")
+
+
+def test_concepts_have_the_shares_of_the_datasets_pictures(tmp_path: Path, dataset: Path) -> None:
+    shares = {word: (i + 0.5) / 20 for i, word in enumerate(builders.VOCABULARY)}
+    chosen = repeated(tmp_path, dataset, info(), "--concepts", "3")
+    for config in (repeated(tmp_path, dataset, info()), chosen):
+        assert config.concept_shares == tuple(shares[word] for word in config.concepts)
+    assert len(set(chosen.concept_shares)) == 3
+    assert repeated(tmp_path, dataset, info(), "--concepts", "0").concept_shares == ()
+
+
+def test_a_dataset_that_does_not_count_pictures_has_no_shares(tmp_path: Path) -> None:
+    (tmp_path / "vocabulary_frequencies.tsv").write_text("red\t9\nsquare\t8\n")
+    config = repeated(tmp_path, tmp_path, info("other"))
+    assert (config.concepts, config.concept_shares) == (("red", "square"), ())
 
 
 def test_the_image_encoder_is_that_of_stored_features(tmp_path: Path, dataset: Path) -> None:

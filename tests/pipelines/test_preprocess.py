@@ -12,6 +12,7 @@ import builders
 import numpy as np
 import pipeline_builders
 import pyarrow.dataset as pads
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 from pipeline_builders import LISTS, captioner, files_of, preprocess_arguments
@@ -129,10 +130,15 @@ def test_the_table_of_examples_tells_each_picture(
 def test_the_frequencies_are_those_of_the_vocabulary(preprocessed: Path) -> None:
     words = (preprocessed / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     lines = (preprocessed / "vocabulary_frequencies.tsv").read_text(encoding="utf-8").splitlines()
-    counted = dict(line.split("\t") for line in lines)
+    counted = {token: counts for token, *counts in (line.split("\t") for line in lines)}
     assert list(counted) == words[4:]
-    assert counted["third"] == "1"
-    assert int(counted["a"]) > 24
+    assert counted["third"] == ["1", "1"]
+    occurrences, pictures = map(int, counted["a"])
+    train = pq.read_table(preprocessed / "examples", filters=[("split", "==", "train")])
+    captions = train["captions"].to_pylist()
+    assert occurrences == sum(text.lower().split().count("a") for of in captions for text in of)
+    assert pictures == sum(any("a" in text.lower().split() for text in of) for of in captions)
+    assert occurrences > pictures > 0
 
 
 def test_nothing_else_is_left_in_the_folder(preprocessed: Path) -> None:

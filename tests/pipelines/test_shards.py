@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import random
 from collections import Counter
@@ -33,6 +34,7 @@ from pipelines.schemas import DUPLICATES, EXAMPLES
 from pipelines.shards import (
     WriteShard,
     example_bytes,
+    pictures_of_tokens,
     shard_key,
     write_duplicates,
     write_records,
@@ -86,6 +88,7 @@ def test_a_shard_holds_its_pictures_and_its_part_of_the_table(
     assert tallies == [
         Tally("examples", "train", 8),
         Tally("captions", "train", 16),
+        *(Tally("pictures of tokens", str(token_id), 8) for token_id in (OOV, 4, 5, 6)),
         Tally("shards", f"{NAME} {digest}", 1),
     ]
     table = pq.read_table(tmp_path / "out" / "examples" / "train-00002.parquet")
@@ -100,6 +103,12 @@ def test_a_shard_holds_its_pictures_and_its_part_of_the_table(
     )
     assert (row["width_px"], row["mode"], row["format"]) == (48, "RGB", "PNG")
     assert row["pixel_sha256"] == source.pixel_sha256
+
+
+def test_pictures_are_counted_once_for_each_token(images: list[TokenisedImage]) -> None:
+    other = dataclasses.replace(images[0], token_ids=((6, 6), (7,), ()))
+    assert pictures_of_tokens([images[0], other]) == {OOV: 1, 4: 1, 5: 1, 6: 2, 7: 1}
+    assert pictures_of_tokens([]) == {}
 
 
 def test_a_shard_does_not_depend_on_the_order_in_which_pictures_come(
