@@ -210,7 +210,8 @@ def list_tree(folder: str) -> list[str]:
     """
     if is_local(folder):
         return sorted(str(path) for path in Path(folder).rglob("*") if path.is_file())
-    return sorted(metadata.path for metadata in match(folder.rstrip("/") + "/**"))
+    found = (metadata.path for metadata in match(folder.rstrip("/") + "/**"))
+    return sorted(uri for uri in found if not uri.endswith("/"))  # an empty object, for a folder
 
 
 def move_tree(source: str, target: str, last: str, leave: str) -> None:

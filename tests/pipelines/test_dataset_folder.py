@@ -34,6 +34,11 @@ def test_a_published_dataset_is_done_for_the_same_request(tmp_path: Path) -> Non
         is_done(output, lambda: "other")
 
 
+def test_a_folder_made_in_a_clouds_console_is_empty(memory: dict[str, bytes]) -> None:
+    memory["memory://bucket/dataset/"] = b""
+    assert not is_done("memory://bucket/dataset", lambda: pytest.fail("there is no dataset"))
+
+
 @pytest.mark.parametrize("fails_at", range(3))
 def test_a_move_that_is_interrupted_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int

@@ -159,6 +159,12 @@ def test_a_remote_tree_is_listed_moved_and_deleted(memory: dict[str, bytes]) -> 
     assert files.delete_temporaries("memory://bucket") == 0
 
 
+def test_an_object_that_stands_for_a_folder_is_no_file(memory: dict[str, bytes]) -> None:
+    memory.update(dict.fromkeys(["memory://bucket/a/", "memory://bucket/a/b/"], b""))
+    files.write_text("memory://bucket/a/b/c", "text")
+    assert files.list_tree("memory://bucket/a") == ["memory://bucket/a/b/c"]
+
+
 def test_a_name_is_no_pattern_when_it_is_deleted(tmp_path: Path) -> None:
     for name in ("a1", "a?", "[1]"):
         (tmp_path / name).write_bytes(b"")
