@@ -214,6 +214,14 @@ def list_tree(folder: str) -> list[str]:
     return sorted(uri for uri in found if not uri.endswith("/"))  # an empty object, for a folder
 
 
+def copy_tree(source: str, target: str) -> None:
+    """Copies all files below `source` to below `target`, each whole or not at all."""
+    for uri in list_tree(source):
+        goal = f"{target}/{os.path.relpath(uri, source)}"
+        with open_bytes(uri) as file, atomic_path(goal) as path, open(path, "wb") as copy:
+            shutil.copyfileobj(file, copy)
+
+
 def move_tree(source: str, target: str, last: str, leave: str) -> None:
     """Moves all files below `source` to below `target`, then deletes `source`.
 

@@ -6,6 +6,7 @@ front to back. What the following steps shuffle is where its pixels lie, never t
 
 import dataclasses
 import hashlib
+import uuid
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -38,11 +39,6 @@ class _Encoded(NamedTuple):
     perceptual_hash: str
 
 
-def store_uri(folder: str, number: int) -> str:
-    """The file of store `number` in `folder`."""
-    return f"{folder}/pixels-{number:06d}.bin"
-
-
 def perceptual_hash(pixels: np.ndarray) -> str:
     """The 64-bit pHash (Zauner 2010, section 3.2.1) of `pixels uint8[H, W, 3]`, in hexadecimal."""
     size = (_HASH_SIDE_PX, _HASH_SIDE_PX)
@@ -62,12 +58,16 @@ def _encode(image: ImageFile, config: ImageConfig) -> _Encoded:
 
 
 def store_pixels(
-    images: list[ImageFile], config: ImageConfig, path: str, number: int
+    images: list[ImageFile], config: ImageConfig, path: str, store: str
 ) -> Iterator[PreparedImage | Reject]:
-    """Writes the pixels of `images` end to end to `path`; yields a record or a reject for each."""
+    """Writes the pixels of `images` end to end to `path`; yields a record or a reject for each.
+
+    Args:
+        store: name that the file will have.
+    """
     offset = 0
     encode: Callable[[ImageFile], _Encoded] = lambda image: _encode(image, config)  # noqa: E731
-    with open(path, "wb") as store:
+    with open(path, "wb") as pixels:
         for image, encoded in zip(
             images, map_ahead(encode, images, threads_for(images)), strict=True
         ):
@@ -75,11 +75,11 @@ def store_pixels(
             if decoded is None:
                 yield _reject(image, read)
                 continue
-            store.write(encoded.png)
+            pixels.write(encoded.png)
             yield PreparedImage(
                 image_id=image.image_id,
                 uri=image.uri,
-                store=number,
+                store=store,
                 offset=offset,
                 length_bytes=len(encoded.png),
                 pixel_sha256=encoded.pixel_sha256,
@@ -110,7 +110,7 @@ def read_png(folder: str, image: PreparedImage) -> bytes:
     Raises:
         OSError: if it cannot be read, or the store is shorter than the record says.
     """
-    return read_range(store_uri(folder, image.store), image.offset, image.length_bytes)
+    return read_range(f"{folder}/{image.store}", image.offset, image.length_bytes)
 
 
 class StorePixels(beam.DoFn):
@@ -127,8 +127,11 @@ class StorePixels(beam.DoFn):
 
     def process(self, element: int) -> Iterator[PreparedImage | Reject]:
         images = read_batch(self.listing, element, ImageFile)
-        with files.atomic_path(store_uri(self.folder, element)) as path:
-            yield from store_pixels(images, self.config, path, element)
+        # A name of its own: another worker that does the same may fail to read another picture, and
+        # its pixels lie elsewhere then.
+        store = f"pixels-{element:06d}-{uuid.uuid4().hex}.bin"
+        with files.atomic_path(f"{self.folder}/{store}") as path:
+            yield from store_pixels(images, self.config, path, store)
 
     def teardown(self) -> None:
         close_containers()

@@ -17,6 +17,7 @@ from tfx_bsl.tfxio.tensor_adapter import TensorAdapterConfig
 from model.errors import CaptionerError
 from model.text import tokenise
 from model.vocabulary import OOV, SPECIAL_TOKENS
+from pipelines import files
 from pipelines.records import CaptionedImage, PreparedImage, TokenisedImage
 
 VOCABULARY_NAME, FREQUENCIES_NAME = "vocabulary", "vocabulary_frequencies"
@@ -127,3 +128,9 @@ def from_record_batch(batch: pa.RecordBatch) -> list[TokenisedImage]:
         captions = tuple(text.decode() for text in columns["texts"][row])
         images.append(TokenisedImage(_unpack(record, captions), tuple(token_ids)))
     return images
+
+
+def copy_transform_fn(folder: str, graph: str, metadata: str) -> None:
+    """Copies the folders `graph` and `metadata` to where `tft.TFTransformOutput(folder)` looks."""
+    files.copy_tree(graph, f"{folder}/{tft.TFTransformOutput.TRANSFORM_FN_DIR}")
+    files.copy_tree(metadata, f"{folder}/{tft.TFTransformOutput.TRANSFORMED_METADATA_DIR}")

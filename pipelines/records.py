@@ -66,7 +66,7 @@ class PreparedImage:
     Attributes:
         image_id: see `ImageFile`.
         uri: see `ImageFile`.
-        store: number of the file of pixels, PNGs end to end, that holds its own.
+        store: name of the file of pixels, PNGs end to end, that holds its own.
         offset: where its PNG starts in that file.
         length_bytes: of its PNG.
         pixel_sha256: SHA-256 of the decoded, resized pixels, in hexadecimal.
@@ -80,7 +80,7 @@ class PreparedImage:
 
     image_id: str
     uri: str
-    store: int
+    store: str
     offset: int
     length_bytes: int
     pixel_sha256: str

@@ -12,6 +12,7 @@ from pipelines.pixel_store import StorePixels
 from pipelines.preprocessing_fn import (
     PASSED_THROUGH,
     TextConfig,
+    copy_transform_fn,
     from_record_batch,
     make_preprocessing_fn,
     tensor_adapter_config,
@@ -183,8 +184,28 @@ class TokeniseCaptions(beam.PTransform):
                 (images | "Batch all" >> _Batch(), adapter),
                 transform_fn,
             ) | tft_beam.TransformDataset(output_record_batches=True)
-        _ = transform_fn | tft_beam.WriteTransformFn(self.folder)
+        _write_transform_fn(transform_fn, self.folder)
         return batches | beam.FlatMap(lambda pair: from_record_batch(pair[0]))
+
+
+def _write_transform_fn(transform_fn: Any, folder: str) -> None:
+    """Writes what `tft.TFTransformOutput` reads to `folder`.
+
+    `tft_beam.WriteTransformFn` moves it there, which fails where a runner repeats the step.
+    """
+    graph, metadata = transform_fn
+    described = metadata | tft_beam.WriteMetadata(
+        f"{folder}/tft/metadata", graph.pipeline, write_to_unique_subdirectory=True
+    )
+    _ = (
+        graph.pipeline
+        | "Transform function" >> beam.Create([folder])
+        # Side inputs: however often it is done, it is the same that is copied.
+        | "Write transform function"
+        >> beam.Map(
+            copy_transform_fn, beam.pvalue.AsSingleton(graph), beam.pvalue.AsSingleton(described)
+        )
+    )
 
 
 class _Batch(beam.PTransform):

@@ -103,7 +103,7 @@ def prepared_image(image_id: str, **changes: Any) -> PreparedImage:
     fields = {
         "image_id": image_id,
         "uri": f"/archive/{image_id}",
-        "store": 0,
+        "store": "pixels.bin",
         "offset": 0,
         "length_bytes": 100,
         "pixel_sha256": hashlib.sha256(image_id.encode()).hexdigest(),

@@ -21,6 +21,8 @@ RUNNERS = {
         "--direct_running_mode=multi_processing",
         "--direct_num_workers=2",
     ],
+    # As on a cloud where workers die: what was done is done again, its output thrown away.
+    "bundles repeated": ["--direct_runner_bundle_repeat=1"],
     # It downloads another runner, Prism, unless told of one; where there is none, it does without.
     "DirectRunner": ["--runner=DirectRunner", "--prism_location=/absent/prism"],
     # As with Flink or Spark: a job service, and a worker that is a process of its own.

@@ -138,6 +138,15 @@ def test_a_move_that_fails_leaves_no_marker(
     assert not (tmp_path / "to" / "marker").exists()
 
 
+def test_a_tree_is_copied_as_often_as_one_likes(tmp_path: Path, memory: dict[str, bytes]) -> None:
+    tree = write_tree(tmp_path / "from")
+    for _ in range(2):
+        files.copy_tree(str(tmp_path / "from"), str(tmp_path / "to"))
+        assert files_of(tmp_path / "to") == files_of(tmp_path / "from") == tree
+        files.copy_tree(str(tmp_path / "from"), "memory://bucket/to")
+        assert memory == {f"memory://bucket/to/{name}": data for name, data in tree.items()}
+
+
 def test_a_remote_file_is_one_whole_object(memory: dict[str, bytes]) -> None:
     files.write_text("memory://bucket/new/file", "text")
     assert memory == {"memory://bucket/new/file": b"text"}

@@ -19,7 +19,6 @@ from pipelines.pixel_store import (
     StorePixels,
     perceptual_hash,
     read_png,
-    store_uri,
     without_caption,
 )
 from pipelines.records import ImageFile, PreparedImage, Reject
@@ -80,11 +79,22 @@ def test_the_pixels_are_found_again(images: list[ImageFile], tmp_path: Path, a_s
 
 def test_a_store_that_is_too_short_is_an_error(images: list[ImageFile], tmp_path: Path) -> None:
     rows = [row for row in store(images, tmp_path) if isinstance(row, PreparedImage)]
-    path = Path(store_uri(str(tmp_path / "pixels"), 0))
+    (path,) = (tmp_path / "pixels").iterdir()
     path.write_bytes(path.read_bytes()[:-1])
     read_png(str(tmp_path / "pixels"), rows[0])
     with pytest.raises(OSError, match="expected"):
         read_png(str(tmp_path / "pixels"), rows[-1])
+
+
+def test_a_worker_that_does_the_same_later_moves_no_pixels(
+    images: list[ImageFile], tmp_path: Path
+) -> None:
+    """One that the runner has given up may still be at work, and fail to read another picture."""
+    rows = [row for row in store(images, tmp_path) if isinstance(row, PreparedImage)]
+    expected = [read_png(str(tmp_path / "pixels"), row) for row in rows]
+    Path(images[0].uri).unlink()
+    assert isinstance(store(images, tmp_path)[0], Reject)
+    assert [read_png(str(tmp_path / "pixels"), row) for row in rows] == expected
 
 
 def distance(one: np.ndarray, two: np.ndarray) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 import apache_beam as beam
 import pytest
 import tensorflow as tf
+import tensorflow_transform as tft
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_builders import captioned_image
@@ -79,6 +80,14 @@ def test_the_vocabulary_is_the_special_tokens_and_the_train_splits_frequent_word
     words = (folder / "transform_fn" / "assets" / VOCABULARY_NAME).read_text().split()
     assert words == VOCABULARY
     assert words[:4] == ["<pad>", "<start>", "<end>", "<unk>"]
+
+
+def test_the_function_is_written_as_others_read_it(folder: Path) -> None:
+    written = tft.TFTransformOutput(str(folder))
+    captions = tf.RaggedTensor.from_row_lengths(["a dog"], [1]).to_sparse()
+    found = written.transform_raw_features({"captions": captions})["token_ids"]
+    assert found.values.numpy().tolist() == [VOCABULARY.index(word) for word in ("a", "dog")]
+    assert len(written.transformed_metadata.schema.feature) == 3
 
 
 def test_the_frequencies_are_the_train_splits(folder: Path) -> None:

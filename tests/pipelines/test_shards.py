@@ -20,7 +20,7 @@ from pipeline_builders import captioned_image
 from model.config import FeatureConfig, ImageConfig
 from model.features import encode_example, parse_example
 from model.vocabulary import OOV
-from pipelines.pixel_store import store_pixels, store_uri
+from pipelines.pixel_store import store_pixels
 from pipelines.records import (
     CaptionedImage,
     DuplicatePair,
@@ -60,8 +60,8 @@ def images(folder: Path) -> list[TokenisedImage]:
         pipeline_builders.write_picture(path, seed)
         files.append(ImageFile(str(path), path.name, path.stat().st_size))
     (folder / "pixels").mkdir()
-    uri = store_uri(str(folder / "pixels"), 0)
-    stored = list(store_pixels(files, ImageConfig(16), uri, 0))
+    path = folder / "pixels" / "pixels.bin"
+    stored = list(store_pixels(files, ImageConfig(16), str(path), path.name))
     return [
         TokenisedImage(CaptionedImage(image, "train", CAPTIONS), ((4, OOV), (4, 6, 5)))
         for image in stored
