@@ -75,8 +75,8 @@ def check_output_folder(path: Path) -> None:
             return
 
 
-def check_no_pattern(uri: str, what: str) -> None:
-    """Checks that TensorFlow can save to, or load from, the folder `uri`.
+def check_no_pattern(uri: str, what: str, reader: str = "TensorFlow") -> None:
+    """Checks that `reader` can save to, or load from, the folder `uri`.
 
     Raises:
         CaptionerError: if it would take its name for a pattern.
@@ -84,7 +84,7 @@ def check_no_pattern(uri: str, what: str) -> None:
     found = sorted(set(uri) & set(_PATTERN_CHARACTERS))
     if found:
         raise CaptionerError(
-            f"{what} {uri}: got {' and '.join(found)} in its name, which TensorFlow takes for a "
+            f"{what} {uri}: got {' and '.join(found)} in its name, which {reader} takes for a "
             "pattern; choose a name without"
         )
 

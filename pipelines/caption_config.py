@@ -11,7 +11,7 @@ from typing import Any
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from model.bundle_folder import read_bundle_config
-from model.command import check_output_folder, local_path
+from model.command import check_no_pattern, check_output_folder, local_path
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, choose_engine
@@ -140,6 +140,7 @@ def check_output(config: CaptionConfig) -> None:
                 "for inputs; choose a folder outside of it"
             )
     if not files.is_local(output):
+        check_no_pattern(output, "--output", "Beam")  # which finds no row there, then
         return
     check_output_folder(Path(output))
     if not os.path.isdir(output):

@@ -125,3 +125,11 @@ def test_what_lies_beside_captions_hinders_no_run(tmp_path: Path) -> None:
     (output / "_runs").rmdir()
     (output / "report.html").rename(output / ".DS_Store")
     check(tmp_path / "archive", output)
+
+
+def test_an_output_in_a_cloud_must_be_found_again(memory: dict[str, bytes]) -> None:
+    """Beam would look for its files in other folders."""
+    check_output(CaptionConfig(**{**SOUND, "output": "memory://bucket/a b (1)#%"}))
+    for name in ("a[1]", "a*", "a?"):
+        with pytest.raises(CaptionerError, match="in its name, which Beam takes for a pattern"):
+            check_output(CaptionConfig(**{**SOUND, "output": f"memory://bucket/{name}"}))
