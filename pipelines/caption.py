@@ -21,14 +21,14 @@ from pipelines.caption_config import CaptionConfig, check_model, check_output, r
 from pipelines.claims import RUNS, Claim, claim
 from pipelines.failures import dead_workers_told, failures_told
 from pipelines.inference import CommitUnit, UnitCaptioner
-from pipelines.kept import partition_of
+from pipelines.kept import partition_folder, partition_in, partition_of
 from pipelines.ledger import read_ledger, remove_rows
 from pipelines.progress import Committed, shown_progress
 from pipelines.records import Unit
 from pipelines.schemas import CAPTIONED, REJECTED
 from pipelines.sources import SkippedFiles, check_sources, list_all_images
 from pipelines.stages import stage_seconds
-from pipelines.units import Remaining, plan_units
+from pipelines.units import Remaining, lacks_file, plan_units
 
 TOO_MANY_REJECTS = 3
 
@@ -44,10 +44,12 @@ def build(
         config.kept,
         config.engine,
         config.decoding,
+        planned=partition_in(folder),
     )
     _ = (
         pipeline
         | "Units" >> beam.Create([[unit] for unit in units], reshuffle=True)
+        | "Lacking" >> beam.Filter(lacks_file, folder)
         | "Caption" >> RunInference(captioner.with_no_batching())
         | "Commit" >> beam.ParDo(CommitUnit(folder, claimed))
     )
@@ -151,7 +153,8 @@ def run(options: argparse.Namespace) -> int:
     config = read_config(options)
     bundle = check_model(config)
     check_output(config)
-    folder = f"{config.output}/model={partition_of(bundle, config.engine, config.kept)}"
+    partition = partition_of(bundle, config.engine, config.kept)
+    folder = partition_folder(config.output, partition)
     if config.dry_run:
         return _dry_run(config, folder)
     # Before the folder is taken over from a run that may be at work there.

@@ -29,7 +29,7 @@ from pipelines.archives.containers import close_containers, is_parquet_row
 from pipelines.batches import BatchCaptioner, Result
 from pipelines.claims import Claim
 from pipelines.images import ReadImage, read_ahead
-from pipelines.kept import KEEP_ALL, Kept, partition_of
+from pipelines.kept import KEEP_ALL, Kept, check_planned, partition_of
 from pipelines.listing import read_batch
 from pipelines.records import ImageFile, Unit
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, check_no_nulls
@@ -153,6 +153,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         kept: what of its results becomes part of a row.
         engine: what computes the bundle.
         decoding: what is decoded otherwise than the bundle was exported with.
+        planned: the partition that its rows go to; None for that of whichever bundle is there.
     """
 
     def __init__(
@@ -163,11 +164,12 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
         kept: Kept = KEEP_ALL,
         engine: Engine = DEFAULT_ENGINE,
         decoding: Decoding = AS_EXPORTED,
+        planned: str | None = None,
     ) -> None:
         super().__init__()
         self.bundle, self.batch_size = bundle, batch_size
         self.read_timeout_sec, self.kept = read_timeout_sec, kept
-        self.engine, self.decoding = engine, decoding
+        self.engine, self.decoding, self.planned = engine, decoding, planned
 
     def load_model(self) -> LoadedModel:
         """Loads the bundle and makes it get ready for batches before the first unit."""
@@ -187,6 +189,7 @@ class UnitCaptioner(ModelHandler[Unit, UnitRows, LoadedModel]):
                     "train the model again"
                 )
         mark = partition_of(bundle.config, self.engine, self.kept)
+        check_planned(mark, self.planned, self.bundle)
         return LoadedModel(dataclasses.replace(bundle.config, model_fingerprint=mark), caption)
 
     def run_inference(

@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from model.bundle_folder import MOST_TAGS
 from model.config import BundleConfig
 from model.engine import Engine
+from model.errors import CaptionerError
+
+# As Hive, Spark and DuckDB name the folder of a partition.
+_PREFIX = "model="
 
 
 @dataclass(frozen=True)
@@ -47,3 +51,31 @@ def partition_of(bundle: BundleConfig, engine: Engine, kept: Kept) -> str:
     It names the folder ``model=...`` and stands in its rows.
     """
     return kept.of(bundle).fingerprint(engine.fingerprint(bundle.model_fingerprint))
+
+
+def partition_folder(output: str, partition: str) -> str:
+    """The folder of `output` with the rows of `partition`."""
+    return f"{output}/{_PREFIX}{partition}"
+
+
+def partition_in(folder: str) -> str | None:
+    """The partition that `folder` has the rows of; None if its name tells none."""
+    name = folder.rpartition("/")[2]
+    return name.removeprefix(_PREFIX) if name.startswith(_PREFIX) else None
+
+
+def check_planned(partition: str, planned: str | None, bundle: str) -> None:
+    """Checks that a worker's `bundle` is the one that its run was planned for.
+
+    Args:
+        partition: of the rows that it would make.
+        planned: of the rows that it is to make; None for any.
+
+    Raises:
+        CaptionerError: if they are not the same.
+    """
+    if planned not in (None, partition):
+        raise CaptionerError(
+            f"--bundle: got {partition} in {bundle} of a worker, expected {planned} as where the "
+            "command was started; give workers the same bundle, e.g. push their image again"
+        )

@@ -26,7 +26,7 @@ from pipeline_builders import (
     write_picture,
 )
 
-from pipelines import caption
+from pipelines import caption, inference
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED
 from pipelines.stages import STAGES
 
@@ -46,6 +46,23 @@ def test_every_picture_has_exactly_one_row(rows: list[dict[str, Any]], archive: 
     pictures = [str(path) for path in archive.rglob("*.*") if path.suffix != ".txt"]
     assert [row["image_uri"] for row in rows] == sorted(pictures)
     assert len(rows) == PICTURES
+
+
+def test_a_unit_that_is_committed_is_not_done_again_when_a_runner_repeats_it(
+    archive: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one does with all that it had given to a worker which is gone."""
+    units: list[int] = []
+    read_batch = inference.read_batch
+
+    def counted(uri: str, number: int, kind: type) -> list[Any]:
+        units.append(number)
+        return read_batch(uri, number, kind)
+
+    monkeypatch.setattr(inference, "read_batch", counted)
+    arguments = caption_arguments(tiny_bundle, archive, tmp_path / "captions")
+    assert captioner(*arguments, "--", "--direct_runner_bundle_repeat=2") == 0
+    assert sorted(units) == [0, 1, 2, 3]
 
 
 def test_broken_pictures_are_rejected_with_their_reason(

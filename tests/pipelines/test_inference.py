@@ -307,6 +307,12 @@ def test_rows_that_keep_less_have_a_fingerprint_of_their_own(tiny_bundle: Path) 
     assert handler.load_model().config.model_fingerprint == expected
 
 
+def test_a_worker_with_another_bundle_than_was_planned_for_makes_no_rows(tiny_bundle: Path) -> None:
+    handler = UnitCaptioner(str(tiny_bundle), 2, 60, planned="fedcba9876543210")
+    with pytest.raises(CaptionerError, match="of a worker, expected fedcba9876543210"):
+        handler.load_model()
+
+
 def test_a_bundle_that_fails_at_its_start_rejects_no_picture(
     tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,14 @@ import pytest
 from model.bundle_folder import MOST_TAGS
 from model.config import SamplerConfig
 from model.engine import DEFAULT_ENGINE, Engine
-from pipelines.kept import Kept, partition_of
+from model.errors import CaptionerError
+from pipelines.kept import (
+    Kept,
+    check_planned,
+    partition_folder,
+    partition_in,
+    partition_of,
+)
 
 SEVERAL = tuple(f"concept {number}" for number in range(MOST_TAGS + 5))
 BUNDLE = pipeline_builders.bundle_config()
@@ -54,3 +61,18 @@ def test_a_partition_is_of_the_model_the_engine_and_what_is_kept() -> None:
     assert partition_of(BUNDLE, DEFAULT_ENGINE, Kept(3, 0)) == mark
     found = partition_of(TAGGING, Engine("openvino"), Kept(1, 0))
     assert found == f"{mark}-openvino-captions1-tags0"
+
+
+def test_the_name_of_a_folder_tells_its_partition() -> None:
+    assert partition_folder("gs://a/model=1", "0123-tags1") == "gs://a/model=1/model=0123-tags1"
+    assert partition_in("gs://a/model=1/model=0123-tags1") == "0123-tags1"
+    assert partition_in("/a/model=1/captions") is None
+
+
+def test_a_worker_with_another_bundle_is_told() -> None:
+    check_planned("0123", "0123", "/bundle")
+    check_planned("0123", None, "/bundle")
+    with pytest.raises(
+        CaptionerError, match="got 0123 in /bundle of a worker, expected 0123-tags1 as where"
+    ):
+        check_planned("0123", "0123-tags1", "/bundle")
