@@ -61,10 +61,14 @@ class Committed:
         """Checks that `update` has found every unit.
 
         Raises:
-            RuntimeError: if a unit has no file.
+            CaptionerError: if a unit has no file.
         """
-        for unit_id in self._pending.values():
-            raise RuntimeError(f"unit {unit_id} was not committed; run again")
+        if self._pending:
+            raise CaptionerError(
+                f"{len(self._pending)} units were not committed, e.g. {min(self._pending)}, though "
+                "the runner says that it is done; run the command again, without options of Beam "
+                "such as --dry_run or --template_location, with which nothing is done"
+            )
 
 
 @dataclass(frozen=True)

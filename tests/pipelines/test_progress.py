@@ -60,7 +60,9 @@ def test_a_unit_that_was_not_committed_is_a_defect(tmp_path: Path) -> None:
     committed = Committed(str(tmp_path), UNITS[:2])
     commit(tmp_path, UNITS[0], 1)
     committed.update()
-    with pytest.raises(RuntimeError, match="unit def was not committed; run again"):
+    with pytest.raises(
+        CaptionerError, match=r"1 units were not committed, e\.g\. .*/part-def\.parquet, though"
+    ):
         committed.check_complete()
     commit(tmp_path, UNITS[1], 1)
     committed.update()
