@@ -215,10 +215,15 @@ def list_tree(folder: str) -> list[str]:
 
 
 def copy_tree(source: str, target: str) -> None:
-    """Copies all files below `source` to below `target`, each whole or not at all."""
-    for uri in list_tree(source):
-        goal = f"{target}/{os.path.relpath(uri, source)}"
-        with open_bytes(uri) as file, atomic_path(goal) as path, open(path, "wb") as copy:
+    """Copies all files below `source` but hidden ones to below `target`, each whole or not."""
+    for name in (os.path.relpath(uri, source) for uri in list_tree(source)):
+        if any(part.startswith(".") for part in name.split("/")):
+            continue
+        with (
+            open_bytes(f"{source}/{name}") as file,
+            atomic_path(f"{target}/{name}") as path,
+            open(path, "wb") as copy,
+        ):
             shutil.copyfileobj(file, copy)
 
 

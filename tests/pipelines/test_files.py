@@ -140,9 +140,11 @@ def test_a_move_that_fails_leaves_no_marker(
 
 def test_a_tree_is_copied_as_often_as_one_likes(tmp_path: Path, memory: dict[str, bytes]) -> None:
     tree = write_tree(tmp_path / "from")
+    for hidden in (".a", ".deep/a"):
+        files.write_text(str(tmp_path / "from" / hidden), "hidden")
     for _ in range(2):
         files.copy_tree(str(tmp_path / "from"), str(tmp_path / "to"))
-        assert files_of(tmp_path / "to") == files_of(tmp_path / "from") == tree
+        assert files_of(tmp_path / "to") == tree
         files.copy_tree(str(tmp_path / "from"), "memory://bucket/to")
         assert memory == {f"memory://bucket/to/{name}": data for name, data in tree.items()}
 
