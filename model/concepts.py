@@ -1,6 +1,6 @@
 """Concepts: the frequent content words of the captions, which a recogniser learns to see."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -93,25 +93,36 @@ def concept_shares(
     return tuple(round((count + 0.5) / (pictures + 1), 8) for count in known)
 
 
-def read_frequencies(path: Path) -> list[Frequency]:
-    """Reads a dataset's `vocabulary_frequencies.tsv`: lines ``TOKEN<TAB>COUNT<TAB>PICTURES``.
+def parse_frequencies(lines: Iterable[str]) -> Iterator[Frequency]:
+    """Reads lines ``TOKEN<TAB>COUNT<TAB>PICTURES`` of a dataset's `vocabulary_frequencies.tsv`.
 
     Datasets made before pictures were counted have lines without the last.
 
     Raises:
-        CaptionerError: if the file is absent, or a line is none of these.
+        CaptionerError: if a line is none of these; the message begins with its number.
     """
-    frequencies = []
-    for number, line in enumerate(_lines(path, "make the dataset again"), 1):
-        token, *counts = line.split("\t")
+    for number, line in enumerate(lines, 1):
+        token, *counts = line.removesuffix("\n").split("\t")
         whole = all(count.isascii() and count.isdigit() for count in counts)
         if not (token and whole and 1 <= len(counts) <= 2):
             raise CaptionerError(
-                f"{path}, line {number}: got {line[:80]!r}, expected TOKEN<TAB>COUNT<TAB>PICTURES; "
-                "make the dataset again"
+                f"line {number}: got {line[:80]!r}, expected TOKEN<TAB>COUNT<TAB>PICTURES"
             )
-        frequencies.append(Frequency(token, *map(int, counts)))
-    return frequencies
+        yield Frequency(token, *map(int, counts))
+
+
+def read_frequencies(path: Path) -> list[Frequency]:
+    """Reads a dataset's `vocabulary_frequencies.tsv`.
+
+    Raises:
+        CaptionerError: if the file is absent, or a line is none that `parse_frequencies` reads.
+    """
+    advice = "make the dataset again"
+    lines = _lines(path, advice)
+    try:
+        return list(parse_frequencies(lines))
+    except CaptionerError as error:
+        raise CaptionerError(f"{path}, {error}; {advice}") from error
 
 
 def read_stop_words(path: Path) -> frozenset[str]:

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from model.concepts import parse_frequencies
 from model.config import SPLITS
-from model.errors import CaptionerError
 from pipelines.describe.summaries import (
     OCTAVE,
     DuplicateSummary,
@@ -171,20 +171,17 @@ def count_duplicates(tables: Iterable[pa.Table]) -> DuplicateSummary:
 
 
 def count_words(lines: Iterable[str]) -> WordSummary:
-    """Reads lines ``TOKEN<TAB>COUNT``, the most frequent first.
+    """Reads the lines of `vocabulary_frequencies.tsv`, the most frequent word first.
 
     Raises:
-        CaptionerError: if a line is none of these; the message names its number.
+        CaptionerError: if one is none of these; the message names its number.
     """
     frequent: list[tuple[str, int]] = []
     rarest: deque[tuple[str, int]] = deque(maxlen=WORDS_SHOWN)
     counts = array("q")
-    for number, line in enumerate(lines, 1):
-        token, _, count = line.removesuffix("\n").partition("\t")
-        if not (count.isascii() and count.isdigit()):
-            raise CaptionerError(f"line {number}: got {line[:80]!r}, expected TOKEN<TAB>COUNT")
-        counts.append(int(count))
-        (frequent if number <= WORDS_SHOWN else rarest).append((token, int(count)))
+    for number, (token, count, _) in enumerate(parse_frequencies(lines), 1):
+        counts.append(count)
+        (frequent if number <= WORDS_SHOWN else rarest).append((token, count))
     ranks = np.unique(np.geomspace(1, max(1, len(counts)), _CURVE_POINTS).round().astype(int))
     curve = tuple((rank, counts[rank - 1]) for rank in ranks.tolist() if rank <= len(counts))
     return WordSummary(len(counts), tuple(frequent), tuple(reversed(rarest)), curve)

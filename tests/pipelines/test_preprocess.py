@@ -22,6 +22,7 @@ from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
 from model.image import decode_image
 from model.vocabulary import SPECIAL_TOKENS
 from pipelines import preprocess, shards
+from pipelines.describe.run import describe
 from pipelines.schemas import EXAMPLES, REJECTS
 from pipelines.splits import SplitRatios, split_by_hash
 
@@ -139,6 +140,12 @@ def test_the_frequencies_are_those_of_the_vocabulary(preprocessed: Path) -> None
     assert occurrences == sum(text.lower().split().count("a") for of in captions for text in of)
     assert pictures == sum(any("a" in text.lower().split() for text in of) for of in captions)
     assert occurrences > pictures > 0
+
+
+def test_what_was_made_is_described(preprocessed: Path) -> None:
+    words = describe(preprocessed).words
+    assert words.words == len((preprocessed / "vocabulary.txt").read_text().splitlines()) - 4
+    assert words.frequent[0][0] == "a"
 
 
 def test_nothing_else_is_left_in_the_folder(preprocessed: Path) -> None:
