@@ -10,6 +10,7 @@ from model.bundle_folder import BUNDLE_FILE, read_bundle_config
 from model.command import check_output_folder, local_path
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
+from model.decoding_options import Decoding, change_sampler
 from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.evaluate import (
@@ -21,7 +22,6 @@ from model.evaluate import (
     write_document,
 )
 from model.loading import load_model
-from model.options import from_options
 from model.tokenisers import SEPARATED
 
 COMPARISON_FILE = "comparison.json"
@@ -142,7 +142,9 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(output)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
-    asked = from_options(SamplerConfig, options)
+    # A weight of concepts is heeded by the one of the two that knows how usual its concepts are.
+    changes = dict(Decoding.of(vars(options)).changes)
+    asked = change_sampler(SamplerConfig(), changes, ordered=True)
     models = [load_model(folder, _sampler(folder, asked), engine) for folder in folders]
     for model in models:  # before the first captions
         check_image_size(model, dataset, info)

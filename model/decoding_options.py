@@ -66,18 +66,11 @@ class Decoding:
                 f"--max-length: got {max_length}, expected 2 to {exported.max_length}, for which "
                 "the bundle was trained; train with a larger --max-length for longer captions"
             )
-        sampler = dataclasses.replace(exported.sampler, **changes)
-        sampler.check_length(max_length)
-        _check_used(changes, sampler.sampler)
         ordered = bool(exported.concept_shares)
-        if "concept_weight" in changes and not ordered:
-            raise CaptionerError(
-                f"--concept-weight: got {sampler.concept_weight}, but the bundle does not know how "
-                "usual its concepts are; leave it out, or train with --concepts above 0 on a "
-                "dataset made by this version"
-            )
-        used = _used(sampler, max_length, ordered)
-        if used == _used(exported.sampler, exported.max_length, ordered):
+        sampler = change_sampler(exported.sampler, changes, ordered)
+        sampler.check_length(max_length)
+        used = used_settings(sampler, max_length, ordered)
+        if used == used_settings(exported.sampler, exported.max_length, ordered):
             return exported
         told = f"{exported.model_fingerprint} {json.dumps(used, sort_keys=True)}"
         fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -94,6 +87,28 @@ class Decoding:
 AS_EXPORTED = Decoding()
 
 
+def change_sampler(
+    sampler: SamplerConfig, changes: Mapping[str, Any], ordered: bool
+) -> SamplerConfig:
+    """`sampler` with `changes` that a person asked for.
+
+    Args:
+        ordered: whether the model knows how usual its concepts are.
+
+    Raises:
+        CaptionerError: if a value is senseless, or means nothing to the sampler or to the model.
+    """
+    changed = dataclasses.replace(sampler, **changes)
+    _check_used(changes, changed.sampler)
+    if "concept_weight" in changes and not ordered:
+        raise CaptionerError(
+            f"--concept-weight: got {changed.concept_weight}, but the model does not know how "
+            "usual its concepts are; leave it out, or train with --concepts above 0 on a "
+            "dataset made by this version"
+        )
+    return changed
+
+
 def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
     """Raises:
     CaptionerError: if one of `changes` means nothing to `sampler`.
@@ -107,11 +122,11 @@ def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
                 )
 
 
-def _used(sampler: SamplerConfig, max_length: int, ordered: bool) -> dict[str, Any]:
-    """What decides the captions: what two bundles decode alike, however they were asked to.
+def used_settings(sampler: SamplerConfig, max_length: int, ordered: bool) -> dict[str, Any]:
+    """What decides the captions: what two models decode alike, however they were asked to.
 
     Args:
-        ordered: whether the bundle knows how usual its concepts are.
+        ordered: whether the model knows how usual its concepts are.
     """
     others = {n for names in _OF_SAMPLER.values() for n in names} - {*_OF_SAMPLER[sampler.sampler]}
     if not ordered:

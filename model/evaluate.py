@@ -24,7 +24,8 @@ from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.loading import Model, load_model
 from model.metrics import CaptionScores, score_captions
-from model.options import from_options, with_options
+from model.options import with_options
+from model.run_folder import run_sampler
 from model.text import tokenise
 from model.whole_files import write_whole
 
@@ -230,9 +231,10 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(folder)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
-    sampler = from_options(SamplerConfig, options)
     if (model_folder / BUNDLE_FILE).exists():
         sampler = with_options(read_bundle_config(model_folder).sampler, options)
+    else:
+        sampler = run_sampler(model_folder, options)
     model = load_model(model_folder, sampler, engine)
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser

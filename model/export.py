@@ -25,12 +25,12 @@ from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.command import check_no_pattern, check_output_folder, local_path
 from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig, SamplerConfig
-from model.config_json import to_json
+from model.config_json import from_dict, to_json
+from model.decoding_options import used_settings
 from model.engine import ONNXRUNTIME, OPENVINO, TENSORFLOW, check_installed
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
-from model.options import from_options
-from model.run_folder import restore_captioner
+from model.run_folder import restore_captioner, run_sampler
 from model.vocabulary import read_vocabulary
 
 # What exporting for an engine takes.
@@ -92,11 +92,14 @@ def _read_metrics(run: Path, epoch: int) -> dict | None:
     return metrics
 
 
-def _low_score(metrics: dict | None, sampler: SamplerConfig) -> float | None:
+def _low_score(metrics: dict | None, sampler: SamplerConfig, config: RunConfig) -> float | None:
     """The score below which captions of `sampler` are flagged, if it was evaluated."""
     if metrics is None:
         return None
-    if metrics["sampler"] != dataclasses.asdict(sampler):
+    # Another version may have known fewer settings, of which these captions need none.
+    evaluated = from_dict(SamplerConfig, metrics["sampler"], METRICS_FILE)
+    length, ordered = config.train.max_length, bool(config.concept_shares)
+    if used_settings(evaluated, length, ordered) != used_settings(sampler, length, ordered):
         print(
             "note: evaluated with another sampler than exported: no caption will be flagged as "
             "low_score; give captioner evaluate the same options before",
@@ -136,7 +139,7 @@ def export(
         max_length=config.train.max_length,
         vocabulary_size=len(vocabulary),
         dataset_fingerprint=config.dataset_fingerprint,
-        low_score=_low_score(metrics, sampler),
+        low_score=_low_score(metrics, sampler, config),
         concepts=config.concepts,
         concept_shares=config.concept_shares,
     )
@@ -177,8 +180,8 @@ def _put_in_place(temporary: Path, output: Path) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     output = local_path("--output", options.output)
-    sampler = from_options(SamplerConfig, options)
-    bundle = export(local_path("--run", options.run), output, sampler, options.engine)
+    run_folder = local_path("--run", options.run)
+    bundle = export(run_folder, output, run_sampler(run_folder, options), options.engine)
     sampler_told = describe_sampler(bundle.sampler, bool(bundle.concept_shares))
     print(
         f"bundle {bundle.model_fingerprint} ({sampler_told}, pictures of "

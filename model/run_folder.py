@@ -1,5 +1,6 @@
 """The folder of a run: its configuration, and the captioner that it trained."""
 
+import argparse
 import contextlib
 import dataclasses
 import fcntl
@@ -20,8 +21,10 @@ from model.config import (
     BundleConfig,
     ModelConfig,
     RunConfig,
+    SamplerConfig,
 )
 from model.config_json import read_json, to_json
+from model.decoding_options import Decoding, change_sampler
 from model.errors import CaptionerError
 from model.image import check_decoder_version
 from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET
@@ -204,6 +207,17 @@ def _check_encoder(folder: Path, stored: list[np.ndarray], loaded: list[np.ndarr
             f"dataset's stored features come from (they differ by up to {far:.2g}); preprocess "
             "with that encoder's weights, or start without --init-from"
         )
+
+
+def run_sampler(folder: Path, options: argparse.Namespace) -> SamplerConfig:
+    """The sampler that the options of a command ask for of a run.
+
+    Raises:
+        CaptionerError: if `folder` is no run, or an option means nothing to the sampler or the run.
+    """
+    config = read_json(RunConfig, folder / RUN_FILE, "run")
+    changes = dict(Decoding.of(vars(options)).changes)
+    return change_sampler(SamplerConfig(), changes, bool(config.concept_shares))
 
 
 def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:

@@ -123,6 +123,14 @@ def test_a_bundle_keeps_its_sampler_beside_a_run_with_another(
     assert found["b"]["sampler"]["beam_width"] == SamplerConfig().beam_width
 
 
+def test_options_that_mean_nothing_to_the_sampler_are_refused(
+    hasty_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
+    assert run("--compare", hasty_run, hasty_run, *options, "--top-k", 5) == 2
+    assert "--top-k: got 5 for beam search" in capsys.readouterr().err
+
+
 def test_tags_are_compared_where_both_have_them(
     evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,7 +78,7 @@ def test_the_weight_of_concepts_counts_where_their_shares_are_known(bundle_folde
     weighed = Decoding((("concept_weight", 0.5),))
     assert weighed.apply(known).sampler.concept_weight == 0.5
     assert weighed.apply(known).model_fingerprint != known.model_fingerprint
-    with pytest.raises(CaptionerError, match=r"--concept-weight: got 0\.5, but the bundle does"):
+    with pytest.raises(CaptionerError, match=r"--concept-weight: got 0\.5, but the model does"):
         weighed.apply(plain)
     # One caption has no order, and neither has what nobody knows the shares of.
     light = dataclasses.replace(known.sampler, concept_weight=0.1)

@@ -199,6 +199,8 @@ def test_another_dataset_is_scored_with_a_note(
         (["--batch-size=0"], "--batch-size: got 0, expected 1 or more"),
         (["--split=test"], "has no test split"),
         (["--model=nowhere"], "nowhere is no run"),
+        (["--samples=5"], "--samples: got 5 for beam search, which makes no use of it"),
+        (["--concept-weight=0.3"], "--concept-weight: got 0.3, but the model does not know how"),
         (["--split=validation", "--tokeniser=java"], "install a Java runtime"),
     ],
 )

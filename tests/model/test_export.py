@@ -15,9 +15,11 @@ import numpy as np
 import pytest
 
 from model import export as exporter
+from model.arguments import export_parser
 from model.bundle import Bundle
 from model.bundle_folder import ImageCaptions, read_bundle_config
 from model.checkpoints import Checkpoints
+from model.command import run_command
 from model.config import SamplerConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
@@ -214,7 +216,12 @@ def test_metrics_of_the_run_go_into_the_bundle(
     (run / "metrics.json").write_text(json.dumps(metrics))
     monkeypatch.setattr(exporter, "write_saved_model", lambda _, folder, engine: folder.mkdir())
     assert export(run, tmp_path / "bundle", SamplerConfig()).low_score == -1.5
-    assert json.loads((tmp_path / "bundle" / "metrics.json").read_text()) == metrics
+    # What an earlier version evaluated knows nothing of an order that this run has not.
+    del metrics["sampler"]["concept_weight"]
+    (run / "metrics.json").write_text(json.dumps(metrics))
+    assert export(run, tmp_path / "old", SamplerConfig()).low_score == -1.5
+    assert "another sampler" not in capsys.readouterr().err
+    assert json.loads((tmp_path / "old" / "metrics.json").read_text()) == metrics
     assert "| cider | 0.5000 |" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text()
     # Scores of a beam say nothing of those of greedy search, nor an epoch's of another's.
     assert export(run, tmp_path / "greedy", SamplerConfig(beam_width=1)).low_score is None
@@ -224,6 +231,14 @@ def test_metrics_of_the_run_go_into_the_bundle(
     assert export(run, tmp_path / "later", SamplerConfig()).low_score is None
     assert not (tmp_path / "later" / "metrics.json").exists()
     assert "is of epoch 1, exported is epoch" in capsys.readouterr().err
+
+
+def test_options_that_mean_nothing_to_the_sampler_are_refused(
+    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [f"--run={trained_run}", f"--output={tmp_path}/bundle", "--temperature=0.5"]
+    assert run_command(export_parser(), exporter.run, options) == 2
+    assert "--temperature: got 0.5 for beam search" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["b[1]", "b*", "what?"])
