@@ -31,6 +31,9 @@ from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET
 from model.vocabulary import Vocabulary, read_vocabulary
 from model.whole_files import load_weights, write_whole
 
+# Of a value that differs from the one asked for.
+_SHOWN_CHARACTERS = 120
+
 
 def check_run(folder: Path, config: RunConfig, words: bytes) -> None:
     """Checks that the run's folder may be made, or is one of the same configuration.
@@ -45,6 +48,8 @@ def check_run(folder: Path, config: RunConfig, words: bytes) -> None:
     check_output_folder(folder)
     if (folder / RUN_FILE).exists():
         found = read_json(RunConfig, folder / RUN_FILE, "run")
+        # They follow from the dataset and the concepts; an earlier version wrote none.
+        config = dataclasses.replace(config, concept_shares=found.concept_shares)
         if found != config:
             raise CaptionerError(
                 f"--output {folder} already holds a run of another dataset or other options; "
@@ -107,8 +112,14 @@ def _differing(found: Any, wanted: Any) -> str:
         if old != new and dataclasses.is_dataclass(old):
             parts.append(_differing(old, new))
         elif old != new:
-            parts.append(f"{field.name}: got {old}, asked for {new}")
+            parts.append(f"{field.name}: got {_short(old)}, asked for {_short(new)}")
     return "; ".join(parts)
+
+
+def _short(value: Any) -> str:
+    """A value as a line of a message has room for it: not hundreds of concepts."""
+    text = str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
 
 
 def make_captioner(config: RunConfig, vocabulary: Vocabulary, weights: str | None) -> Captioner:
@@ -168,12 +179,18 @@ def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: byt
             f"dataset ({config.vocabulary_size}); train from the start"
         )
     length = made.max_length if isinstance(made, BundleConfig) else made.train.max_length
-    old = (_shape(made.model), made.image, made.concepts, length)
-    new = (_shape(config.model), config.image, config.concepts, config.train.max_length)
+    new = dataclasses.replace(config, model=_shape(config.model))
+    old = dataclasses.replace(
+        new,
+        model=_shape(made.model),
+        image=made.image,
+        concepts=made.concepts,
+        train=dataclasses.replace(config.train, max_length=length),
+    )
     if old != new:
         raise CaptionerError(
-            f"--init-from {folder} is of another architecture: got {old}, expected {new}; give the "
-            "same options, or train from the start"
+            f"--init-from {folder} is of another architecture; give the same options, or train "
+            f"from the start (differing: {_differing(old, new)})"
         )
     encoder = captioner.image_encoder.get_weights()
     _load_weights(captioner, folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import fcntl
 import json
@@ -22,13 +23,14 @@ import pytest
 
 from model import train as trainer
 from model.checkpoints import Checkpoints
-from model.config import RunConfig, SamplerConfig, TrainConfig
-from model.config_json import read_json
+from model.config import ModelConfig, RunConfig, SamplerConfig, TrainConfig
+from model.config_json import read_json, to_json
 from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
 from model.evaluate import predict
 from model.loading import load_model
-from model.run_folder import open_run, restore_captioner
+from model.run_config import make_run_config
+from model.run_folder import check_run, open_run, restore_captioner
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS_PER_EPOCH = builders.SPLITS["train"] // builders.TINY_RUN["batch_size"]
@@ -108,6 +110,29 @@ def test_other_options_for_the_same_run_are_refused(
     error = error_of(capsys)
     assert "already holds a run of another dataset or other options" in error
     assert "(differing: units: got 64, asked for 65)" in error
+
+
+def concepts_run(squares: Path, count: int) -> RunConfig:
+    """The configuration of a run that learns `count` concepts."""
+    words = tuple(f"concept{number}" for number in range(count))
+    made = make_run_config(read_dataset_info(squares), ModelConfig(), TrainConfig(), words)
+    return dataclasses.replace(made, concept_shares=(0.25,) * count)
+
+
+def test_a_run_from_before_shares_of_concepts_is_the_same_run(
+    squares: Path, tmp_path: Path
+) -> None:
+    asked = concepts_run(squares, 2)
+    (tmp_path / "config.json").write_text(to_json(dataclasses.replace(asked, concept_shares=())))
+    check_run(tmp_path, asked, b"words")
+
+
+def test_hundreds_of_other_concepts_are_told_in_short(squares: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(to_json(concepts_run(squares, 300)))
+    with pytest.raises(CaptionerError, match=r"concepts: got \('concept0', .*…, asked") as caught:
+        check_run(tmp_path, concepts_run(squares, 200), b"words")
+    assert len(str(caught.value)) < 600
+    assert "concept_shares" not in str(caught.value)
 
 
 def test_another_dataset_for_the_same_run_is_refused(
