@@ -97,6 +97,7 @@ def test_shares_are_those_of_the_pictures_and_never_certain() -> None:
     assert concept_shares(counted, ("dog", "a", "red"), 4) == (0.5, 0.9, 0.1)
     assert concept_shares([*counted, Frequency("cat", 1)], ("dog", "cat"), 4) == ()
     assert concept_shares(counted, ("bird",), 4) == ()
+    assert concept_shares(counted, ("dog",), 6000) == (pytest.approx(2.5 / 6001, rel=1e-4),)
 
 
 @pytest.mark.parametrize("line", ["dog", "dog 9", "dog\t-9", "dog\t9\t", "dog\t9\t9\t9", "\t9", ""])

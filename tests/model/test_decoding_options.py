@@ -12,7 +12,7 @@ import pytest
 
 from model.bundle import Bundle
 from model.bundle_folder import read_bundle_config
-from model.config import SamplerConfig
+from model.config import SAMPLERS, SamplerConfig
 from model.decoding_options import Decoding
 from model.errors import CaptionerError
 from model.loading import load_model
@@ -55,6 +55,8 @@ def test_other_captions_are_of_another_model_and_the_same_ones_are_not(bundle_fo
     assert Decoding((("beam_width", 5),)).apply(measured).low_score is None
     same = Decoding((("beam_width", 3), ("max_length", exported.max_length)))
     assert same.apply(exported) == exported
+    others = dataclasses.replace(exported, model_fingerprint="of other weights")
+    assert Decoding((("beam_width", 5),)).apply(others).model_fingerprint not in prints
 
 
 @pytest.mark.parametrize(
@@ -108,6 +110,44 @@ def test_options_of_another_sampler_are_refused(
 ) -> None:
     with pytest.raises(CaptionerError, match=words):
         Decoding(tuple(changes.items())).apply(read_bundle_config(bundle_folder))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "samplers"),
+    [
+        ("beam_width", 2, ["beam"]),
+        ("length_normalisation", 0.5, ["beam"]),
+        ("concept_weight", 0.5, ["beam", "nucleus"]),
+        ("samples", 2, ["nucleus"]),
+        ("temperature", 0.5, ["nucleus"]),
+        ("top_k", 5, ["nucleus"]),
+        ("top_p", 0.5, ["nucleus"]),
+        ("sampling_seed", 2, ["nucleus"]),
+        ("min_length", 2, SAMPLERS),
+        ("no_repeat_ngram", 2, SAMPLERS),
+        ("ban_words", "on", SAMPLERS),
+    ],
+)
+def test_an_option_makes_another_model_of_the_samplers_that_use_it(
+    bundle_folder: Path, name: str, value: object, samplers: list[str]
+) -> None:
+    plain = read_bundle_config(bundle_folder)
+    known = dataclasses.replace(plain, concepts=("red",), concept_shares=(0.25,))
+    for sampler in SAMPLERS:
+        without = Decoding((("sampler", sampler),))
+        asked = Decoding((*without.changes, (name, value)))
+        if sampler in samplers:
+            marks = {change.apply(known).model_fingerprint for change in (without, asked)}
+            assert len(marks) == 2
+        else:
+            option = f"--{name.replace('_', '-')}"
+            with pytest.raises(CaptionerError, match=f"{option}: got {value} for {sampler} search"):
+                asked.apply(known)
+            # Nor does it matter what it was when the bundle was exported.
+            changed = dataclasses.replace(known.sampler, **{name: value})
+            other = dataclasses.replace(known, sampler=changed)
+            told = {without.apply(config).model_fingerprint for config in (known, other)}
+            assert len(told) == 1
 
 
 @pytest.mark.parametrize("max_length", [1, 9])

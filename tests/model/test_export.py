@@ -20,7 +20,7 @@ from model.bundle import Bundle
 from model.bundle_folder import ImageCaptions, read_bundle_config
 from model.checkpoints import Checkpoints
 from model.command import run_command
-from model.config import SamplerConfig
+from model.config import ImageConfig, SamplerConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
 from model.export import export, fingerprint
@@ -303,6 +303,13 @@ def test_the_fingerprint_changes_with_whatever_decides_a_caption(restored: tuple
     marks.append(fingerprint(captioner, config, SamplerConfig(), b"other words"))
     longer = dataclasses.replace(config, train=dataclasses.replace(config.train, max_length=9))
     marks.append(fingerprint(captioner, longer, SamplerConfig(), b"words"))
+    known = dataclasses.replace(config, concepts=("red",), concept_shares=(0.25,))
+    for changes in ({}, {"concept_shares": (0.5,)}, {"concepts": ("green",)}):
+        other = dataclasses.replace(known, **changes)
+        marks.append(fingerprint(captioner, other, SamplerConfig(), b"words"))
+    for changes in ({"decoder_version": "pillow-0"}, {"image": ImageConfig(64)}):
+        other = dataclasses.replace(config, **changes)
+        marks.append(fingerprint(captioner, other, SamplerConfig(), b"words"))
     weight = captioner.decoder.logits.bias
     value = np.array(weight)
     weight.assign(value + 1e-3)
@@ -310,3 +317,7 @@ def test_the_fingerprint_changes_with_whatever_decides_a_caption(restored: tuple
     weight.assign(value)
     assert len(set(marks)) == len(marks)
     assert fingerprint(captioner, config, SamplerConfig(), b"words") == marks[0]
+    # Where the encoder's weights came from decides nothing.
+    model = dataclasses.replace(config.model, encoder_weights="elsewhere.weights.h5")
+    moved = dataclasses.replace(config, model=model)
+    assert fingerprint(captioner, moved, SamplerConfig(), b"words") == marks[0]

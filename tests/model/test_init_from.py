@@ -15,8 +15,15 @@ import pytest
 
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
-from model.config import BundleConfig, FeatureConfig, ModelConfig, SamplerConfig, TrainConfig
-from model.config_json import to_json
+from model.config import (
+    BundleConfig,
+    FeatureConfig,
+    ModelConfig,
+    RunConfig,
+    SamplerConfig,
+    TrainConfig,
+)
+from model.config_json import read_json, to_json
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET, make_run_config
@@ -128,6 +135,24 @@ def test_a_folder_that_is_neither_is_refused(
 ) -> None:
     assert builders.train(squares, tmp_path / "run", init_from=tmp_path) == 2
     assert "is no run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_what_other_pixels_were_learnt_from_is_refused(
+    kind: str, trained_run: Path, bundle_folder: Path, tmp_path: Path
+) -> None:
+    config = read_json(RunConfig, trained_run / RUN_FILE, "run")
+    made, name = (trained_run, RUN_FILE) if kind == "run" else (bundle_folder, "bundle.json")
+    words = (made / "vocabulary.txt").read_bytes()
+    (tmp_path / "vocabulary.txt").write_bytes(words)
+    told = json.loads((made / name).read_text())
+    (tmp_path / name).write_text(json.dumps({**told, "decoder_version": "pillow-0"}))
+    captioner: Any = None  # it is not asked for its weights
+    with pytest.raises(CaptionerError, match="'pillow-0'"):
+        start_from(captioner, config, tmp_path, words)
+    if kind == "run":
+        with pytest.raises(CaptionerError, match="'pillow-0'"):
+            restore_captioner(tmp_path)
 
 
 def of_stored_features(squares: Path) -> tuple[Captioner, Any]:

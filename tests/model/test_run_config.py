@@ -28,7 +28,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def info(fingerprint: str = "this", features: FeatureConfig | None = None) -> DatasetInfo:
     image = builders.ImageConfig(32)
-    examples = {"train": 19}
+    examples = {"train": 19, "test": 5}
     return DatasetInfo(fingerprint, "r", "d", image, 13, examples, {}, {}, 0, features=features)
 
 
@@ -47,6 +47,7 @@ def repeated(
 def test_all_is_as_it_was_but_what_is_asked_for(tmp_path: Path, dataset: Path) -> None:
     whole = repeated(tmp_path, dataset, info(), decoder="gru")
     assert (whole.model.decoder, whole.train.seed, whole.init_from) == ("gru", 7, "/start")
+    assert whole.model.encoder_weights == "imagenet"
     assert whole.concepts == ("red", "square")
     asked = ["--decoder", "lstm", "--epochs", "3", "--init-from", str(tmp_path)]
     part = repeated(tmp_path, dataset, info(), *asked, decoder="gru")
@@ -83,9 +84,11 @@ def test_concepts_are_chosen_anew_where_they_may_be_others(tmp_path: Path, datas
 def test_concepts_have_the_shares_of_the_datasets_pictures(tmp_path: Path, dataset: Path) -> None:
     shares = {word: (i + 0.5) / 20 for i, word in enumerate(builders.VOCABULARY)}
     chosen = repeated(tmp_path, dataset, info(), "--concepts", "3")
-    for config in (repeated(tmp_path, dataset, info()), chosen):
+    arguments = ["--dataset", str(dataset), "--output", "run", "--concepts", "2"]
+    new = configure(train_parser().parse_args(arguments), dataset, info())
+    for config in (repeated(tmp_path, dataset, info()), chosen, new):
         assert config.concept_shares == tuple(shares[word] for word in config.concepts)
-    assert len(set(chosen.concept_shares)) == 3
+    assert (len(set(chosen.concept_shares)), len(new.concept_shares)) == (3, 2)
     assert repeated(tmp_path, dataset, info(), "--concepts", "0").concept_shares == ()
 
 
@@ -102,6 +105,8 @@ def test_the_image_encoder_is_that_of_stored_features(tmp_path: Path, dataset: P
     with pytest.raises(CaptionerError, match=r"'VGG16', the dataset .*; give --encoder MobileNet,"):
         repeated(tmp_path, dataset, stored, encoder="VGG16")
     assert repeated(tmp_path, dataset, stored, "--encoder", "MobileNet", encoder="VGG16") == same
+    with pytest.raises(CaptionerError, match=r"--fine-tune-from: got 'conv_pw_13', but the data"):
+        repeated(tmp_path, dataset, stored, encoder="MobileNet", fine_tune_from="conv_pw_13")
 
 
 def test_weights_of_stored_features_need_some(tmp_path: Path, dataset: Path) -> None:
