@@ -59,6 +59,7 @@ TURN = "Transpose <perm = [0, 3, 1, 2]>"
         network(SCALED.replace("shift,", "means,")),  # a number for each channel
         network(f"{SCALED} again = {TURN} (scaled) both = Add (seen, again)", "both"),
         network(SCALED.replace(f"seen = {TURN} (shifted)", ""), "shifted", "N, 8, 4, 3"),
+        network(SCALED, "shifted", "N, 8, 4, 3"),  # a result keeps its layout
         network(f"turned = {TURN} (images) seen = Cast <to = 1> (turned)"),
     ],
 )
