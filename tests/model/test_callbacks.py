@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import math
 import time
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
-from model.callbacks import ShowSpeed, StopOnNaN, ValidateAndSave, check_finite
+from model import callbacks
+from model.callbacks import ShowCaptions, ShowSpeed, StopOnNaN, ValidateAndSave, check_finite
 from model.checkpoints import Progress
 from model.errors import CaptionerError
 from model.training import CrossEntropyTraining, SelfCriticalTraining
@@ -100,3 +105,88 @@ def test_patience_is_of_the_phase_and_not_of_a_start() -> None:
     assert epochs_until_the_end(interrupted, worse, first_epoch=0, patience=3).epoch == 4
     # A second phase gives what it starts from, which may be better, its own time.
     assert epochs_until_the_end(interrupted, worse, first_epoch=3, patience=3).epoch == 6
+
+
+def measured_epoch(quality: Quality, events: list[object]) -> dict[str, float]:
+    """The logs of a first epoch of this quality; what happens after it is added to `events`."""
+
+    @contextmanager
+    def in_place() -> Iterator[None]:
+        events.append("averages")
+        yield
+        events.append("weights")
+
+    def validate() -> Quality:
+        events.append("validation")
+        return quality
+
+    parts: dict[str, Any] = {
+        "training": SimpleNamespace(
+            averages=SimpleNamespace(in_place=in_place),
+            optimizer=SimpleNamespace(learning_rate=0.1),
+            rate_option="--learning-rate",
+            begin_epoch=lambda _: None,
+            end_epoch=lambda: events.append("end"),
+        ),
+        "checkpoints": SimpleNamespace(save=lambda _, progress: events.append(progress)),
+        "progress": Progress(),
+        "validator": validate,
+        "vocabulary": SimpleNamespace(words=lambda ids: ["a", "dog", "on"][: len(ids)]),
+    }
+    save = ValidateAndSave(**parts, captions=12, first_epoch=0, patience=3)
+    save.set_model(SimpleNamespace(stop_training=False))
+    logs: dict[str, float] = {}
+    save.on_epoch_begin(0)
+    save.on_epoch_end(0, logs)
+    return logs
+
+
+def test_the_averages_of_a_whole_epoch_are_measured_and_then_saved(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(perf_counter=iter([10.0, 14.0]).__next__)
+    monkeypatch.setattr(callbacks, "time", clock)
+    events: list[object] = []
+    logs = measured_epoch(Quality(2.0, 0.5, [[4, 5], [4, 5, 6]]), events)
+    saved = Progress(epoch=1, best_epoch=1, best_cider=0.5, best_loss=2.0)
+    assert events == ["end", "averages", "validation", "weights", saved]
+    assert logs == {
+        "val_loss": 2.0,
+        "val_cider": 0.5,
+        "val_dangling": 0.5,
+        "captions_per_sec": 3.0,
+        "learning_rate": 0.1,
+    }
+
+
+def test_an_epoch_whose_validation_is_no_number_is_not_saved() -> None:
+    events: list[object] = []
+    with pytest.raises(CaptionerError, match="the loss is nan at the validation of epoch 1; "):
+        measured_epoch(Quality(math.nan, 0.5, [[4]]), events)
+    assert events[-1] == "weights"
+
+
+def test_the_captions_shown_are_those_of_the_averages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weight, shown = tf.Variable("raw"), []
+
+    @contextmanager
+    def in_place() -> Iterator[None]:
+        weight.assign("mean")
+        yield
+        weight.assign("raw")
+
+    def attend(pictures: tf.Tensor) -> dict[str, tf.Tensor]:
+        words = tf.stack([weight.read_value(), "dog", ""])
+        return {"words": words[None], "attention": tf.zeros([1, 3, 2, 2])}
+
+    def figure(picture: np.ndarray, words: list[str], attention: np.ndarray, title: str) -> Any:
+        shown.append((words, attention.shape, title))
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr(callbacks, "attention_figure", figure)
+    training: Any = SimpleNamespace(averages=SimpleNamespace(in_place=in_place))
+    graph: Any = SimpleNamespace(attend_pixels=attend)
+    ShowCaptions(training, graph, np.zeros((1, 8, 8, 3), np.uint8), tmp_path).on_epoch_end(0)
+    assert shown == [(["mean", "dog"], (2, 2, 2), "mean dog")]

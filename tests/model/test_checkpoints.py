@@ -178,6 +178,13 @@ def test_a_disk_without_room_is_told_before_anything_is_written(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
     with pytest.raises(CaptionerError, match=r"1048576 bytes are free, .* wanted.*: make"):
         Checkpoints(tmp_path).save(training, Progress(2, 2, 2.5))
+    # Nor is room for the weights enough, without any for what the optimiser remembers of them.
+    training.optimizer.build(training.captioner.trainable_variables)
+    numbers = sum(weight.size for weight in weights(training.captioner) + weights(training))
+    free = (1 << 20) + 4 * numbers
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=free))
+    with pytest.raises(CaptionerError, match=rf"{free} bytes are free, {free + 4 * 18} wanted"):
+        Checkpoints(tmp_path).save(training, Progress(2, 2, 2.5))
     assert not written
     assert saved(tmp_path) == ["epoch-00001"]
     assert Checkpoints(tmp_path).progress() == Progress(1, 1, 1.0, 1.0)

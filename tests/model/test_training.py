@@ -13,7 +13,7 @@ import tensorflow as tf
 from model.captioner import Captioner, build_captioner
 from model.cider import CiderD
 from model.config import ImageConfig, ModelConfig, SamplerConfig, TrainConfig
-from model.losses import caption_crossentropy, doubly_stochastic
+from model.losses import caption_crossentropy, doubly_stochastic, tag_crossentropy
 from model.optimiser import make_optimiser
 from model.samplers import make_sampler
 from model.training import CrossEntropyTraining, SelfCriticalTraining
@@ -99,6 +99,32 @@ def test_cross_entropy_falls_and_the_averages_follow(decoder: str) -> None:
     with training.averages.in_place():
         averaged = float(caption_crossentropy(targets, captioner(inputs).logits))
     assert averaged == pytest.approx(losses[-1], abs=0.1)
+
+
+def test_what_is_differentiated_is_of_all_that_was_asked_for() -> None:
+    captioner = make_captioner("gru", concepts=(5, 8, 9))
+    config = TrainConfig(label_smoothing=0.3, attention_regularisation=0.5, averaging=0.75)
+    training, scaled = compiled(CrossEntropyTraining(captioner, config), 1, 0.02), []
+    training.run_eagerly = True
+    (inputs, targets), scale = batch(), training.scale
+    outputs, recogniser = captioner(inputs), captioner.recogniser
+    loss = float(caption_crossentropy(targets, outputs.logits, 0.3))
+    tags = tag_crossentropy(
+        recogniser.labels(targets), outputs.tag_logits, recogniser.learning(inputs["index"])
+    )
+    looked = doubly_stochastic(outputs.attention[..., :4], targets)
+
+    def spy(total: Any) -> Any:
+        scaled.append(float(total))
+        return scale(total)
+
+    training.scale = spy
+    (logs,) = step(training, 1)
+    assert scaled == [pytest.approx(loss + 0.1 * float(tags) + 0.5 * float(looked), rel=1e-4)]
+    assert training.averages.momentum == 0.75
+    assert SelfCriticalTraining(captioner, config, Wants(7)).averages.momentum == 0.75
+    # What is shown is of the captions alone.
+    assert logs["loss"] == pytest.approx(loss, rel=1e-4)
 
 
 def test_concepts_are_learnt_beside_captions() -> None:
@@ -255,7 +281,14 @@ def test_the_beams_captions_are_learnt_from_without_dropout(
         learnt.append({name: np.asarray(value) for name, value in memory.items()})
         return tell(memory, *rest)
 
+    weights: list[np.ndarray] = []
+
+    def loss(targets: Any, logits: Any, **options: Any) -> Any:
+        weights.append(np.asarray(options["weights"]))
+        return caption_crossentropy(targets, logits, **options)
+
     monkeypatch.setattr(captioner.decoder, "tell", spy)
+    monkeypatch.setattr("model.training.caption_crossentropy", loss)
     training = self_critical(captioner, reward, 1)
     training.run_eagerly = True
     step(training, 1)
@@ -264,3 +297,8 @@ def test_the_beams_captions_are_learnt_from_without_dropout(
     (used,) = learnt
     for name, value in memory.items():
         np.testing.assert_allclose(used[name], value, atol=1e-6)
+    # Each against the mean of the others.
+    rewards = np.array([[7 in row for row in picture] for picture in expected], float)
+    assert 0 < rewards.mean() < 1
+    baselines = (rewards.sum(axis=1, keepdims=True) - rewards) / 7
+    np.testing.assert_allclose(weights, [rewards - baselines], atol=1e-6)
