@@ -289,6 +289,7 @@ def test_concepts_that_no_caption_names_are_left_out_of_the_metrics(
     metrics = precision("elephant", "Elephant")
     assert "tag_mean_average_precision" not in metrics
     assert "no caption" in metrics["left_out"]["tag_mean_average_precision"]
+    assert {"meteor", "spice"} < set(metrics["left_out"])
     assert 0 < precision("square", "elephant")["tag_mean_average_precision"] <= 1
 
 
@@ -299,6 +300,8 @@ def test_concepts_with_capitals_are_looked_for_as_they_are() -> None:
     assert evaluator.tag_precision(("Hund", "Wald"), [row, other]) == 1.0
     assert evaluator.tag_precision(("hund", "wald"), [row, other]) == 0.75
     assert evaluator.tag_precision(("HUND", "Wald"), [row, other]) is None
+    assert evaluator.tag_precision(("Hund", "wald"), [row, other]) == 0.75
+    assert evaluator._words(["Ein Hund's Ball", ""]) == [["Ein", "Hund", "'s", "Ball"], []]
 
 
 def test_pictures_of_another_size_than_the_models_are_refused(squares: Path) -> None:

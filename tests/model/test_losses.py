@@ -60,8 +60,18 @@ def test_a_caption_counts_by_its_weight_and_may_be_pushed_away() -> None:
     logits = np.random.default_rng(5).normal(size=(1, 2, 2, 6)).astype("float32")
     targets = np.array([[[4, END], [5, PAD]]])
     one, other = (float(LOSS(targets[:, [i]], logits[:, [i]])) * (2, 1)[i] for i in range(2))
-    weighed = LOSS(targets, logits, weights=np.array([[2.0, -1.0]], "float32"))
-    assert float(weighed) == pytest.approx((2 * one - other) / 3, rel=1e-5)
+    weighed = LOSS(targets, logits, weights=np.array([[3.0, -1.0]], "float32"))
+    # Of the tokens that there are, whatever they weigh.
+    assert float(weighed) == pytest.approx((3 * one - other) / 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_logits_of_half_precision_are_taken_in_single(smoothing: float) -> None:
+    logits = tf.cast(np.random.default_rng(6).normal(size=(1, 2, 3, 7)), tf.bfloat16)
+    targets = np.random.default_rng(7).integers(1, 7, (1, 2, 3))
+    loss = LOSS(targets, logits, smoothing)
+    assert loss.dtype == tf.float32
+    assert float(loss) == float(LOSS(targets, tf.cast(logits, tf.float32), smoothing))
 
 
 def test_looking_everywhere_once_costs_nothing() -> None:
