@@ -129,7 +129,7 @@ def used_settings(sampler: SamplerConfig, max_length: int, ordered: bool) -> dic
         ordered: whether the model knows how usual its concepts are.
     """
     others = {n for names in _OF_SAMPLER.values() for n in names} - {*_OF_SAMPLER[sampler.sampler]}
-    if not ordered:
+    if not ordered or sampler.captions == 1:
         others.add("concept_weight")
     used = {n: v for n, v in dataclasses.asdict(sampler).items() if n not in others}
     return {**used, "ban_words": sorted(set(sampler.words_to_ban)), "max_length": max_length}

@@ -116,7 +116,7 @@ class _Watch:
         return (
             f"a worker process ended before its time: {self.death}. Most often the system kills "
             "one because memory is short: give fewer workers or a smaller --batch-size. Run the "
-            "command again: what is done stays done"
+            "command again: captions that were written stay"
         )
 
 

@@ -84,7 +84,8 @@ def test_the_weight_of_concepts_counts_where_their_shares_are_known(bundle_folde
         weighed.apply(plain)
     # One caption has no order, and neither has what nobody knows the shares of.
     light = dataclasses.replace(known.sampler, concept_weight=0.1)
-    for changes, config in (({"sampler": "greedy"}, known), ({"beam_width": 2}, plain)):
+    alone: tuple[dict[str, Any], ...] = ({"sampler": "greedy"}, {"beam_width": 1})
+    for changes, config in (*((one, known) for one in alone), ({"beam_width": 2}, plain)):
         made = Decoding(tuple(changes.items()))
         one, other = made.apply(config), made.apply(dataclasses.replace(config, sampler=light))
         assert one.model_fingerprint == other.model_fingerprint
