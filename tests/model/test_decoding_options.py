@@ -133,7 +133,8 @@ def test_an_option_makes_another_model_of_the_samplers_that_use_it(
     bundle_folder: Path, name: str, value: object, samplers: list[str]
 ) -> None:
     plain = read_bundle_config(bundle_folder)
-    known = dataclasses.replace(plain, concepts=("red",), concept_shares=(0.25,))
+    several = dataclasses.replace(plain.sampler, samples=3)  # one has no order
+    known = dataclasses.replace(plain, sampler=several, concepts=("red",), concept_shares=(0.25,))
     for sampler in SAMPLERS:
         without = Decoding((("sampler", sampler),))
         asked = Decoding((*without.changes, (name, value)))
