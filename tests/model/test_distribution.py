@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 # Devices must be made before TensorFlow first runs: a process of its own.
 PROGRAM = textwrap.dedent("""
+    import csv
     import sys
     from pathlib import Path
 
@@ -24,19 +25,14 @@ PROGRAM = textwrap.dedent("""
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
     import test_training as of_one
-    from model.training import CrossEntropyTraining, SelfCriticalTraining
+    from model.training import CrossEntropyTraining
     from model.config import TrainConfig
 
-    def trained(strategy, critical):
-        config = TrainConfig(
-            label_smoothing=0.0, averaging=0.5, self_critical_samples=2, max_length=6, seed=1
-        )
+    def trained(strategy):
+        config = TrainConfig(label_smoothing=0.0, averaging=0.5, max_length=6, seed=1)
         with strategy.scope():
             captioner = of_one.make_captioner()
-            if critical:
-                training = SelfCriticalTraining(captioner, config, of_one.Wants(7))
-            else:
-                training = CrossEntropyTraining(captioner, config)
+            training = CrossEntropyTraining(captioner, config)
             of_one.compiled(training, 20, 0.02)
         inputs, targets = of_one.batch()
         data = tf.data.Dataset.from_tensor_slices((inputs, targets)).batch(4).repeat(5)
@@ -46,16 +42,13 @@ PROGRAM = textwrap.dedent("""
     one = tf.distribute.get_strategy()
     two = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice())
     assert two.num_replicas_in_sync == 2
-    alone, alone_history = trained(one, critical=False)
-    together, together_history = trained(two, critical=False)
+    alone, alone_history = trained(one)
+    together, together_history = trained(two)
     # All captions of the batch are of one length, so that the mean of means is the mean. Adam
     # makes steps of what is rounding where the gradient is none.
     for left, right in zip(alone, together, strict=True):
         np.testing.assert_allclose(left, right, atol=2e-3)
     np.testing.assert_allclose(alone_history["loss"], together_history["loss"], rtol=1e-3)
-    weights, history = trained(two, critical=True)
-    assert all(np.isfinite(weight).all() for weight in weights)
-    assert 0 <= history["reward"][0] <= 1
 
     # Of a last batch, and of every other, both devices get as much.
     from model.dataset import fill_up, training_batches
@@ -83,13 +76,17 @@ PROGRAM = textwrap.dedent("""
     assert builders.train(folder / "dataset", folder / "odd", batch_size=3, **options) == 2
     assert not (folder / "odd").exists()
     assert builders.train(folder / "dataset", folder / "run", batch_size=4, **options) == 0
-    rows = (folder / "run" / "history_self_critical.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in rows] == ["epoch", "2", "3"]
+    with open(folder / "run" / "history_self_critical.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["2", "3"]
+    # Of CIDEr-D, which is ten times that of the metric; NaN is in no range.
+    assert all(0 <= float(row["reward"]) <= 10 for row in rows), rows
+    assert all(0 < float(row["val_loss"]) < 20 for row in rows), rows
     print("same weights on two devices")
 """)
 
 
-@pytest.mark.timeout(900)  # graphs of five trainings are traced, on a busy machine for minutes
+@pytest.mark.timeout(900)  # graphs of four trainings are traced, on a busy machine for minutes
 def test_two_devices_learn_what_one_does(tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "model"), str(ROOT / "tests")])
     done = subprocess.run(
