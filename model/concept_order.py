@@ -7,7 +7,6 @@ import numpy as np
 from keras import ops
 
 from model.config import SamplerConfig
-from model.constraints import NEVER, is_possible
 from model.decoding import Samples, length_of
 
 Tensor = Any
@@ -52,12 +51,12 @@ class ConceptOrder:
         """`samples` of K captions in their new order.
 
         Args:
-            logits: of the concepts in each picture, `[B, C]`.
+            logits: of the concepts in each picture, `float32[B, C]`.
         """
         lengths = length_of(samples.token_ids)
         ranks = samples.scores * lengths ** (1 - self.alpha)
+        # A place without a caption names nothing: it stays last.
         ranks = ranks + self.weight * self.lifts(samples.token_ids, logits)
-        ranks = ops.where(is_possible(samples.scores), ranks, NEVER)
         # Of equals the first.
         order = ops.top_k(ranks, samples.scores.shape[1])[1]
         token_ids = ops.take_along_axis(samples.token_ids, ops.expand_dims(order, -1), axis=1)
@@ -66,7 +65,7 @@ class ConceptOrder:
     def lifts(self, token_ids: Tensor, logits: Tensor) -> Tensor:
         """Sums `float32[B, K]` of the lifts of the concepts that captions `int[B, K, L]` name."""
         captions, length = token_ids.shape[1:]
-        lifts = ops.cast(logits, "float32") - self.usual_logits
+        lifts = logits - self.usual_logits
         lifts = ops.concatenate([lifts, ops.zeros_like(lifts[:, :1])], axis=1)
         places = ops.take(self.places, ops.reshape(token_ids, (-1, captions * length)))
         told = ops.reshape(ops.take_along_axis(lifts, places, axis=1), (-1, captions, length))

@@ -6,10 +6,8 @@ import hashlib
 import json
 import re
 import sys
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
@@ -53,6 +51,7 @@ from pipelines.shards import (
 )
 from pipelines.sources import SkippedFiles, check_sources, normalise_uri
 from pipelines.splits import shard_of
+from pipelines.tallies import WriteTallies, read_tallies
 from pipelines.transforms import (
     DropNearCopies,
     FindNearCopies,
@@ -124,35 +123,6 @@ def build(
     _ = (written, rejected, told) | WriteTallies(f"{staging}/{_TALLIES}")
 
 
-class WriteTallies(beam.PTransform):
-    """Adds tallies up and writes the sums as JSON.
-
-    Args:
-        uri: the file to write.
-    """
-
-    def __init__(self, uri: str) -> None:
-        super().__init__()
-        self.uri = uri
-
-    def expand(self, tallies: Any) -> beam.PCollection:
-        return (
-            tallies
-            | beam.Flatten()
-            | beam.Map(lambda tally: ((tally.what, tally.of), tally.number))
-            | beam.CombinePerKey(sum)
-            | beam.combiners.ToList()
-            | beam.Map(lambda pairs, uri: files.write_text(uri, json.dumps(pairs)), self.uri)
-        )
-
-
-def _read_tallies(staging: str) -> dict[str, dict[str, int]]:
-    tallies: dict[str, dict[str, int]] = defaultdict(dict)
-    for (what, of), count in json.loads(files.read_bytes(f"{staging}/{_TALLIES}")):
-        tallies[what][of] = count
-    return tallies
-
-
 def _write_vocabulary(staging: str, pictures: Mapping[str, int]) -> str:
     """Puts the vocabulary and its frequencies in place; returns the vocabulary's text.
 
@@ -182,7 +152,7 @@ def _finish(
     request: str,
 ) -> DatasetInfo:
     """Checks the sums, puts the vocabulary in place and writes `dataset.json`."""
-    tallies = _read_tallies(staging)
+    tallies = read_tallies(f"{staging}/{_TALLIES}")
     examples = {split: tallies["examples"].get(split, 0) for split in SPLITS}
     rejects = tallies["rejects"]
     check_sums(examples, rejects, listings.listed, tallies["unlisted"].get("", 0))
