@@ -59,6 +59,8 @@ class ImageConfig:
 
 DECODERS = ("transformer", "gru", "lstm")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+NO_AUGMENTATION, CROP, CROP_FLIP = "none", "crop", "crop_flip"
+AUGMENTATIONS = (NO_AUGMENTATION, CROP, CROP_FLIP)
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,11 @@ class TrainConfig:
         16,
         "batches whose pictures are sorted by their longest caption, to save padding; 1: none",
     )
+    augmentation: str = option(
+        NO_AUGMENTATION,
+        "of pictures that are learnt from as pixels: 'crop' shows another part in every epoch, of "
+        "7/8 to all of each side; 'crop_flip' mirror images too; 'none' always the whole",
+    )
     learning_rate: float = option(1e-3, "peak of the warm-up and cosine schedule (AdamW)")
     self_critical_learning_rate: float = option(7e-5, "peak in self-critical training")
     encoder_learning_rate: float = option(
@@ -164,6 +171,10 @@ class TrainConfig:
         _require(
             self.precision in PRECISIONS,
             f"--precision: got {self.precision!r}, expected one of {PRECISIONS}",
+        )
+        _require(
+            self.augmentation in AUGMENTATIONS,
+            f"--augmentation: got {self.augmentation!r}, expected one of {AUGMENTATIONS}",
         )
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from model.config import DATASET_FILE, VOCABULARY_FILE, DatasetInfo
+from model.augmentation import augment
+from model.config import DATASET_FILE, NO_AUGMENTATION, VOCABULARY_FILE, DatasetInfo
 from model.config_json import read_json
 from model.errors import CaptionerError
 from model.features import parse_cached_example, parse_example
@@ -67,13 +68,19 @@ def read_dataset_vocabulary(folder: Path, info: DatasetInfo) -> Vocabulary:
 
 
 def read_split(
-    folder: Path, split: str, info: DatasetInfo, cached: bool = False, seed: int = 0
+    folder: Path,
+    split: str,
+    info: DatasetInfo,
+    cached: bool = False,
+    seed: int = 0,
+    augmentation: str = NO_AUGMENTATION,
 ) -> tf.data.Dataset:
     """The Examples of `split` in the order of the shards, parsed by `model.features`.
 
     Args:
         cached: gives the stored features in place of the pixels.
         seed: of the views drawn of pictures that have several.
+        augmentation: of the pixels, see `model.augmentation`; stored features have their own.
 
     Raises:
         CaptionerError: if the split has no examples.
@@ -92,13 +99,22 @@ def read_split(
     )
     size_px, features = info.image.image_size_px, info.features
 
-    if not (cached and features):
+    stored = features if cached else None
+    if stored is None and augmentation == NO_AUGMENTATION:
         return records.map(lambda record: parse_example(record, size_px), tf.data.AUTOTUNE)
     # Not a random op: in parallel calls its numbers would fall to other pictures in every run.
     numbers = tf.data.Dataset.random(seed=seed, rerandomize_each_iteration=True)
-    return tf.data.Dataset.zip(records, numbers).map(
-        lambda record, number: parse_cached_example(record, features, number), tf.data.AUTOTUNE
-    )
+    numbered = tf.data.Dataset.zip(records, numbers)
+    if stored is not None:
+        return numbered.map(
+            lambda record, number: parse_cached_example(record, stored, number), tf.data.AUTOTUNE
+        )
+
+    def parse_augmented(record: tf.Tensor, number: tf.Tensor) -> dict:
+        example = parse_example(record, size_px)
+        return {**example, "image": augment(example["image"], number, augmentation)}
+
+    return numbered.map(parse_augmented, tf.data.AUTOTUNE)
 
 
 def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Tensor]:

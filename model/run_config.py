@@ -16,6 +16,7 @@ from model.concepts import (
 from model.config import (
     ENCODER_WEIGHTS_FILE,
     FREQUENCIES_FILE,
+    NO_AUGMENTATION,
     DatasetInfo,
     ModelConfig,
     RunConfig,
@@ -103,14 +104,15 @@ def make_run_config(
 ) -> RunConfig:
     """The configuration of a run of `model` on a dataset.
 
-    A dataset with stored features brings its image encoder along.
+    A dataset with stored features brings its image encoder along. One that is fine-tuned learns
+    from the pixels beside them.
 
     Args:
         given: fields of `model` that were asked for; the others have their defaults.
 
     Raises:
         CaptionerError: if `model` asks for another encoder than the one of the stored features, or
-            to fine-tune it.
+            `train` to augment them.
     """
     if info.features:
         stored = info.features.encoder
@@ -124,10 +126,12 @@ def make_run_config(
                 f"--encoder-weights: got {model.encoder_weights!r}, but the dataset holds features "
                 "and the weights that made them; leave the option out"
             )
-        if model.fine_tune_from:
+        if not model.fine_tune_from and train.augmentation != NO_AUGMENTATION:
             raise CaptionerError(
-                f"--fine-tune-from: got {model.fine_tune_from!r}, but the dataset holds features "
-                "of the frozen encoder; preprocess without --encoder, or give --fine-tune-from none"
+                f"--augmentation: got {train.augmentation!r}, but what is learnt from are the "
+                "features that the dataset holds, of the views that preprocessing chose by "
+                f"--crops; give --augmentation {NO_AUGMENTATION}, or --fine-tune-from a layer of "
+                "the encoder, which learns from pixels"
             )
         model = dataclasses.replace(model, encoder=stored, encoder_weights=WEIGHTS_OF_DATASET)
     elif model.encoder_weights == WEIGHTS_OF_DATASET:
@@ -160,6 +164,11 @@ def dataset_concepts(dataset: Path, count: int, stop_words: str | None) -> tuple
     if stop_words:
         words = read_stop_words(local_path("--stop-words", stop_words))
     return choose_concepts(read_frequencies(dataset / FREQUENCIES_FILE), count, words)
+
+
+def learns_from_features(config: RunConfig, info: DatasetInfo) -> bool:
+    """Whether a run looks at the dataset's stored features: a fine-tuned encoder makes its own."""
+    return info.features is not None and not config.model.fine_tune_from
 
 
 def encoder_weights(config: RunConfig, dataset: Path) -> str | None:

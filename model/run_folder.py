@@ -194,7 +194,7 @@ def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: byt
         )
     encoder = captioner.image_encoder.get_weights()
     _load_weights(captioner, folder)
-    if config.model.encoder_weights == WEIGHTS_OF_DATASET:
+    if config.model.encoder_weights == WEIGHTS_OF_DATASET and not config.model.fine_tune_from:
         _check_encoder(folder, encoder, captioner.image_encoder.get_weights())
 
 

@@ -35,7 +35,7 @@ from model.dataset import (
 )
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
-from model.run_config import configure, encoder_weights
+from model.run_config import configure, encoder_weights, learns_from_features
 from model.run_folder import check_run, make_captioner, open_run, start_from
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
 from model.validation import Validator
@@ -76,8 +76,11 @@ class Trainer:
         self.steps = math.ceil(info.examples["train"] / train.batch_size)
         # Another seed for each start: a resumed run sees other views than its first epochs.
         seed = train.seed + self.checkpoints.progress().epoch
-        self.examples = number(read_split(dataset, "train", info, cached=True, seed=seed))
-        validation = read_split(dataset, "validation", info, cached=True)
+        cached = learns_from_features(config, info)
+        self.examples = number(
+            read_split(dataset, "train", info, cached, seed=seed, augmentation=train.augmentation)
+        )
+        validation = read_split(dataset, "validation", info, cached)
         self.validator = Validator(
             captioner,
             training_batches(validation, train.batch_size, train.max_length, shuffle_seed=None),
@@ -267,7 +270,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _print_start(captioner: Captioner, config: RunConfig, info: DatasetInfo) -> None:
     trainable = sum(math.prod(weight.shape) for weight in captioner.trainable_weights)
-    stored = ", its stored features" if info.features else ""
+    stored = ", its stored features" if learns_from_features(config, info) else ""
     concepts = f", {len(config.concepts)} concepts" if config.concepts else ""
     devices = len(tf.config.list_physical_devices("GPU")) or "no"
     print(

@@ -129,6 +129,22 @@ def test_the_run_knows_its_encoder_and_keeps_its_weights(
     np.testing.assert_array_equal(captioner_.image_encoder(pixels), expected)
 
 
+def test_a_fine_tuned_encoder_learns_from_the_pixels_beside_the_features(
+    dataset: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tuning = ["--init-from", run, "--fine-tune-from", "block_16", "--augmentation", "crop_flip"]
+    arguments = ["--dataset", dataset, "--output", tmp_path / "tuned", *TINY]
+    arguments += ["--self-critical-epochs", "0"]
+    assert captioner("train", *arguments, *tuning) == 0
+    assert "stored features" not in capsys.readouterr().out
+    before, after = (restore_captioner(folder)[0] for folder in (run, tmp_path / "tuned"))
+    pairs = zip(before.image_encoder.weights, after.image_encoder.weights, strict=True)
+    # Paths begin with the network's name, which Keras numbers by how many it made before.
+    changed = {new.path.split("/")[-2] for old, new in pairs if not np.array_equal(old, new)}
+    assert {"block_16_expand", "block_16_project", "Conv_1"} <= changed
+    assert all(layer.startswith(("block_16", "Conv_1")) for layer in changed)
+
+
 def test_a_bundle_of_it_captions_pixels(run: Path, tmp_path: Path) -> None:
     assert captioner("export", "--run", run, "--output", tmp_path / "bundle") == 0
     captions = Bundle(tmp_path / "bundle").caption(

@@ -197,6 +197,8 @@ def test_stored_features_need_the_image_encoder_that_made_them(
     with pytest.raises(CaptionerError, match=r"other: its image encoder .*differ by up to 0\.001"):
         start_from(captioner, config, tmp_path / "other", b"words")
     # Where pictures are encoded in every step, the start's encoder is what training uses.
-    model = dataclasses.replace(config.model, encoder_weights=None)
-    config = dataclasses.replace(config, model=model)
-    start_from(captioner, config, tmp_path / "other", b"words")
+    for changes in ({"encoder_weights": None}, {"fine_tune_from": "conv_pw_13"}):
+        model = dataclasses.replace(config.model, **changes)
+        start_from(
+            captioner, dataclasses.replace(config, model=model), tmp_path / "other", b"words"
+        )

@@ -13,7 +13,12 @@ from model.arguments import train_parser
 from model.config import DatasetInfo, FeatureConfig, ModelConfig, RunConfig, TrainConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
-from model.run_config import WEIGHTS_OF_DATASET, configure, make_run_config
+from model.run_config import (
+    WEIGHTS_OF_DATASET,
+    configure,
+    learns_from_features,
+    make_run_config,
+)
 
 FEATURES = FeatureConfig("MobileNet", "", views=1, patches=1, channels=1024)
 
@@ -105,8 +110,18 @@ def test_the_image_encoder_is_that_of_stored_features(tmp_path: Path, dataset: P
     with pytest.raises(CaptionerError, match=r"'VGG16', the dataset .*; give --encoder MobileNet,"):
         repeated(tmp_path, dataset, stored, encoder="VGG16")
     assert repeated(tmp_path, dataset, stored, "--encoder", "MobileNet", encoder="VGG16") == same
-    with pytest.raises(CaptionerError, match=r"--fine-tune-from: got 'conv_pw_13', but the data"):
-        repeated(tmp_path, dataset, stored, encoder="MobileNet", fine_tune_from="conv_pw_13")
+    assert learns_from_features(same, stored)
+    assert not learns_from_features(same, info())
+
+
+def test_an_encoder_that_learns_looks_at_pixels(tmp_path: Path, dataset: Path) -> None:
+    stored = info(features=FEATURES)
+    asked = {"encoder": "MobileNet", "fine_tune_from": "conv_pw_13"}
+    tuned = repeated(tmp_path, dataset, stored, "--augmentation", "crop_flip", **asked)
+    assert (tuned.model.encoder_weights, tuned.train.augmentation) == ("dataset", "crop_flip")
+    assert not learns_from_features(tuned, stored)
+    with pytest.raises(CaptionerError, match=r"--augmentation: got 'crop', but .*--crops; give"):
+        repeated(tmp_path, dataset, stored, "--augmentation", "crop", encoder="MobileNet")
 
 
 def test_weights_of_stored_features_need_some(tmp_path: Path, dataset: Path) -> None:

@@ -1,4 +1,4 @@
-"""Tests of `captioner train`'s options: fine-tuning, precision, and a seed that repeats a run."""
+"""Tests of `captioner train`'s options: precision, and a seed that repeats a run."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import builders
 import keras
-import numpy as np
 import pytest
 
 from model import train as trainer
@@ -16,7 +15,6 @@ from model.command import run_command
 from model.config import FeatureConfig, ModelConfig, TrainConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
-from model.image_encoder import ImageEncoder
 from model.run_config import make_run_config
 from model.run_folder import restore_captioner
 
@@ -48,26 +46,6 @@ def test_an_encoder_asked_for_is_the_one_of_the_stored_features(squares: Path) -
         make_run_config(info, ModelConfig(), TrainConfig(), given=["encoder_weights"])
     model = ModelConfig(encoder="MobileNet")
     assert make_run_config(info, model, TrainConfig(), given=["encoder"]) == config
-
-
-def test_fine_tuning_moves_the_encoder_from_the_layer_on(tmp_path: Path, squares: Path) -> None:
-    weights = tmp_path / "mobilenet.weights.h5"
-    ImageEncoder("MobileNet", None, 32).network.save_weights(weights)
-    changes = {"encoder": "MobileNet", "encoder_weights": weights, "epochs": 1}
-    run = tmp_path / "run"
-    assert builders.train(squares, run, fine_tune_from="conv_pw_13", **changes) == 0
-    trained, config, _ = restore_captioner(run)
-    assert config.model.fine_tune_from == "conv_pw_13"
-    before = ImageEncoder("MobileNet", str(weights), 32).network
-    after = trained.image_encoder.network
-    changed = {
-        old.path
-        for old, new in zip(before.weights, after.weights, strict=True)
-        if not np.array_equal(old, new)
-    }
-    # Paths begin with the network's name, which Keras numbers by how many it made before.
-    layers = {path.split("/")[-2] for path in changed}
-    assert layers == {"conv_pw_13", "conv_pw_13_bn"}
 
 
 @pytest.mark.parametrize(
