@@ -86,7 +86,7 @@ class ShowCaptions(keras.callbacks.Callback):
     ) -> None:
         super().__init__()
         self.training, self.pictures = training, pictures
-        self.attend = tf.function(graph.attend_pixels, jit_compile=False)
+        self.attend = tf.function(graph.attend_pixels, jit_compile=False, autograph=False)
         self.writer = tf.summary.create_file_writer(str(folder))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

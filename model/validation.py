@@ -52,7 +52,7 @@ class Validator:
         self.batches, self.cider = batches, CiderD(references)
         sampler = make_sampler(SamplerConfig(beam_width=1), max_length)
 
-        @tf.function(reduce_retracing=True, jit_compile=False)
+        @tf.function(reduce_retracing=True, jit_compile=False, autograph=False)
         def measure(inputs: dict, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
             if "grid" in inputs:
                 grid = tf.cast(inputs["grid"], captioner.compute_dtype)

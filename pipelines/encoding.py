@@ -81,7 +81,9 @@ class FeatureExtractor:
         size_px = image.image_size_px
         # Traced once for batches of every size.
         spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)
-        self._encode = tf.function(encoder, input_signature=[spec], jit_compile=False)
+        self._encode = tf.function(
+            encoder, input_signature=[spec], jit_compile=False, autograph=False
+        )
 
     def __call__(self, views: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Views of pictures, `uint8[N, H, W, 3]` each, to their grids, `float16[N, P, C]` each."""
