@@ -32,8 +32,15 @@ def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = 
             type=_parser_of(hints[field.name]),
             default=argparse.SUPPRESS,
             metavar=field.name.rsplit("_", 1)[-1].upper(),
-            help=f"{field.metadata['help']} (default: {unset or field.default})",
+            help=f"{field.metadata['help']} (default: {unset or _typed(field.default)})",
         )
+
+
+def _typed(default: Any) -> Any:
+    """A default as it would be given on the line."""
+    if default is None:
+        return "none"
+    return default if default != "" else "''"
 
 
 def _parser_of(annotation: Any) -> Any:

@@ -109,7 +109,8 @@ def test_help_tells_every_default() -> None:
     text = " ".join(parser.format_help().split())
     for cls in CONFIGS:
         for field in dataclasses.fields(cls):
-            assert f"{field.metadata['help']} (default: {field.default})" in text
+            default = {None: "none", "": "''"}.get(field.default, field.default)
+            assert f"{field.metadata['help']} (default: {default})" in text
 
 
 def test_none_is_read_as_no_weights() -> None:
