@@ -13,14 +13,38 @@ from model.errors import CaptionerError
 Config = TypeVar("Config")
 
 
+# What a JSON document has for values of a type, and what people call it.
+_IN_JSON: dict[Any, tuple[Any, str]] = {
+    int: ((int,), "a whole number"),
+    float: ((float, int), "a number"),
+    str: ((str,), "a text in quotes"),
+    tuple: ((list, tuple), "a list"),
+    dict: ((dict,), "an object"),
+}
+
+
 def _as_type(annotation: Any, value: Any, where: str) -> Any:
-    """`value` of a parsed JSON document as the type that a dataclass field is annotated with."""
-    if isinstance(annotation, types.UnionType) and value is not None:
+    """`value` of a parsed JSON document as the type that a dataclass field is annotated with.
+
+    Raises:
+        CaptionerError: if it is of another type, as people write it by hand (``"32"``).
+    """
+    if isinstance(annotation, types.UnionType):
+        if value is None:
+            return None
         (annotation,) = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
-    if dataclasses.is_dataclass(annotation) and value is not None:
+    nested = dataclasses.is_dataclass(annotation)
+    kind = dict if nested else typing.get_origin(annotation) or annotation
+    taken, called = _IN_JSON[kind]
+    if not isinstance(value, taken):
+        raise CaptionerError(
+            f"{where}: got {value!r}, expected {called}; correct it, or make the file again"
+        )
+    if nested:
         return from_dict(typing.cast(type, annotation), value, where)
-    if typing.get_origin(annotation) is tuple:
-        return tuple(value)
+    if kind is tuple:
+        item, *_ = typing.get_args(annotation)
+        return tuple(_as_type(item, each, where) for each in value)
     return value
 
 
@@ -31,7 +55,8 @@ def from_dict(cls: type[Config], document: Mapping[str, Any], where: str) -> Con
     a new field's default is what that version did.
 
     Raises:
-        CaptionerError: if another key is missing, or one is unknown; the message names `where`.
+        CaptionerError: if another key is missing, one is unknown, or a value is of another type;
+            the message names `where`, and the key.
     """
     hints = typing.get_type_hints(cls)
     optional = {
@@ -45,7 +70,10 @@ def from_dict(cls: type[Config], document: Mapping[str, Any], where: str) -> Con
             f"{where}: got keys {sorted(document)}, unknown {sorted(unknown)}, missing "
             f"{sorted(missing)}; it was written by another version: make it again with this one"
         )
-    return cls(**{name: _as_type(hints[name], value, where) for name, value in document.items()})
+    values = {
+        name: _as_type(hints[name], value, f"{where}, {name}") for name, value in document.items()
+    }
+    return cls(**values)
 
 
 def to_json(config: Any) -> str:

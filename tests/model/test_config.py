@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from model.config import (
 from model.config_json import from_dict, read_json, to_json
 from model.errors import CaptionerError
 from model.options import add_options, from_options
+from model.run_config import make_run_config
 
 SIZES = st.integers(1, 10_000)
 SHARES = st.floats(0, 0.999)
@@ -227,8 +229,30 @@ def test_a_field_that_an_earlier_version_did_not_have_has_its_default() -> None:
 
 def test_a_key_unknown_further_in_is_named() -> None:
     document = {**dataclasses.asdict(INFO), "image": {"image_size_px": 64, "depth": 3}}
-    with pytest.raises(CaptionerError, match=r"where: .*unknown \['depth'\]"):
+    with pytest.raises(CaptionerError, match=r"where, image: .*unknown \['depth'\]"):
         from_dict(DatasetInfo, document, "where")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"train": {"batch_size": "32"}}, "train, batch_size: got '32', expected a whole number"),
+        ({"train": {"epochs": 2.5}}, "train, epochs: got 2.5, expected a whole number"),
+        ({"train": {"epochs": None}}, "train, epochs: got None, expected a whole number"),
+        ({"model": {"encoder": 7}}, "model, encoder: got 7, expected a text in quotes"),
+        ({"image": 64}, "image: got 64, expected an object"),
+        ({"concepts": "dog"}, "concepts: got 'dog', expected a list"),
+        ({"concepts": [1]}, "concepts: got 1, expected a text in quotes"),
+    ],
+)
+def test_a_value_of_another_type_is_named(change: dict, message: str) -> None:
+    made = make_run_config(INFO, ModelConfig(), TrainConfig())
+    with pytest.raises(CaptionerError, match=re.escape(f"run, {message}")):
+        from_dict(RunConfig, {**json.loads(to_json(made)), **change}, "run")
+
+
+def test_whole_numbers_in_json_are_numbers_too() -> None:
+    assert from_dict(SamplerConfig, {"temperature": 1}, "x") == SamplerConfig(temperature=1.0)
 
 
 def test_an_absent_file_says_what_the_folder_is_not(tmp_path: Path) -> None:
