@@ -18,10 +18,10 @@ from model.evaluate import (
     check_image_size,
     describe_captions,
     evaluate,
-    settings,
     write_document,
 )
 from model.loading import load_model
+from model.model_card import describe_sampler
 from model.tokenisers import SEPARATED
 
 COMPARISON_FILE = "comparison.json"
@@ -150,7 +150,7 @@ def run(options: argparse.Namespace) -> int:
         check_image_size(model, dataset, info)
     evaluations = []
     for name, folder, model in zip("AB", folders, models, strict=True):
-        print(f"{name}: {folder}, {settings(model.sampler)}")
+        print(f"{name}: {folder}, {describe_sampler(model.sampler, model.ordered)}")
         evaluations.append(
             evaluate(model, dataset, info, options.split, options.batch_size, options.tokeniser)
         )

@@ -122,8 +122,8 @@ def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
                 )
 
 
-def used_settings(sampler: SamplerConfig, max_length: int, ordered: bool) -> dict[str, Any]:
-    """What decides the captions: what two models decode alike, however they were asked to.
+def heeded_settings(sampler: SamplerConfig, ordered: bool) -> dict[str, Any]:
+    """The settings of `sampler` that change anything.
 
     Args:
         ordered: whether the model knows how usual its concepts are.
@@ -131,5 +131,14 @@ def used_settings(sampler: SamplerConfig, max_length: int, ordered: bool) -> dic
     others = {n for names in _OF_SAMPLER.values() for n in names} - {*_OF_SAMPLER[sampler.sampler]}
     if not ordered or sampler.captions == 1:
         others.add("concept_weight")
-    used = {n: v for n, v in dataclasses.asdict(sampler).items() if n not in others}
+    return {n: v for n, v in dataclasses.asdict(sampler).items() if n not in others}
+
+
+def used_settings(sampler: SamplerConfig, max_length: int, ordered: bool) -> dict[str, Any]:
+    """What decides the captions: what two models decode alike, however they were asked to.
+
+    Args:
+        ordered: whether the model knows how usual its concepts are.
+    """
+    used = heeded_settings(sampler, ordered)
     return {**used, "ban_words": sorted(set(sampler.words_to_ban)), "max_length": max_length}

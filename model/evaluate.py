@@ -18,12 +18,14 @@ from model.average_precision import mean_average_precision
 from model.bundle_folder import BUNDLE_FILE, METRICS_FILE, NO_CAPTION, read_bundle_config
 from model.caption_statistics import caption_statistics
 from model.command import check_output_folder, local_path
-from model.config import DatasetInfo, SamplerConfig
+from model.config import DatasetInfo
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split, whole_shards
+from model.decoding_options import heeded_settings
 from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.loading import Model, load_model
 from model.metrics import CaptionScores, score_captions
+from model.model_card import describe_sampler
 from model.options import with_options
 from model.run_folder import run_sampler
 from model.text import tokenise
@@ -129,7 +131,7 @@ def evaluate(
         "images": len(rows),
         "epoch": model.epoch,
         "dataset_fingerprint": info.fingerprint,
-        "sampler": asdict(model.sampler),
+        "sampler": heeded_settings(model.sampler, model.ordered),
         "engine": asdict(model.engine),
         "tokeniser": scores.tokeniser,
         "scores": scores.values(),
@@ -188,11 +190,6 @@ def write_document(path: Path, document: dict[str, Any]) -> None:
     write_whole(path, (json.dumps(document, indent=2) + "\n").encode())
 
 
-def settings(sampler: SamplerConfig) -> str:
-    """A sampler's settings in one line."""
-    return ", ".join(f"{name} {value}" for name, value in asdict(sampler).items())
-
-
 def _print_metrics(metrics: dict[str, Any], split: str, sampler: str) -> None:
     print(f"{metrics['images']} images of the {split} split, {sampler}")
     print(f"tokeniser: {metrics['tokeniser']}; 95% intervals over images")
@@ -242,7 +239,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         write_results(folder, evaluation)
     finally:  # a disk may be full
-        _print_metrics(evaluation.metrics, options.split, settings(model.sampler))
+        sampler_told = describe_sampler(model.sampler, model.ordered)
+        _print_metrics(evaluation.metrics, options.split, sampler_told)
     print(f"{folder / METRICS_FILE} and {folder / PREDICTIONS_FILE}")
     return 0
 

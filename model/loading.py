@@ -31,6 +31,7 @@ class Model:
         image: size of its pictures.
         concepts: the words that its recogniser knows; none without one.
         tag: `uint8[B, H, W, 3]` to the concepts' probabilities `float32[B, K]`.
+        ordered: whether it knows how usual its concepts are, and may order captions by them.
     """
 
     caption: Callable[[np.ndarray], list[ImageCaptions]]
@@ -41,6 +42,7 @@ class Model:
     image: ImageConfig
     concepts: tuple[str, ...]
     tag: Callable[[np.ndarray], np.ndarray]
+    ordered: bool = False
 
 
 def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_ENGINE) -> Model:
@@ -67,6 +69,7 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
             made.image,
             made.concepts,
             bundle.tag,
+            bool(made.concept_shares),
         )
     if engine != DEFAULT_ENGINE:
         raise CaptionerError(
@@ -95,4 +98,5 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
         config.image,
         config.concepts,
         lambda images: tags(images).numpy(),
+        bool(shares),
     )

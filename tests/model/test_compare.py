@@ -70,7 +70,7 @@ def test_the_better_model_is_seen(
     assert 1 <= len(gaps) <= 5
 
     printed = capsys.readouterr().out
-    assert f"A: {hasty_run}, beam_width 1" in printed
+    assert f"A: {hasty_run}, greedy search\n" in printed
     worst = found["most_different"][0]
     for part in (worst["image_id"], worst["a"]["caption"], worst["b"]["caption"]):
         assert part in printed

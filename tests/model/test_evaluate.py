@@ -64,7 +64,10 @@ def test_metrics_say_what_they_were_taken_over(
     assert metrics["split"] == "test"
     assert metrics["images"] == builders.SPLITS["test"]
     assert metrics["tokeniser"].startswith("model.ptb")
-    assert metrics["sampler"] == dataclasses.asdict(SamplerConfig())
+    settings = dataclasses.asdict(SamplerConfig())
+    heeded = ("beam_width", "length_normalisation", "min_length", "no_repeat_ngram", "ban_words")
+    # Without a recogniser no order follows from concepts.
+    assert metrics["sampler"] == {name: settings[name] for name in ("sampler", *heeded)}
     assert metrics["engine"] == {"name": "tensorflow", "bfloat16": False}
     assert metrics["epoch"] == Checkpoints(trained_run).progress().best_epoch
     assert metrics["dataset_fingerprint"] == "squares"
@@ -144,13 +147,17 @@ def test_run_and_bundle_caption_and_score_alike(
 
 
 def test_the_split_and_the_sampler_asked_for_are_used(
-    trained_run: Path, squares: Path, tmp_path: Path
+    trained_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     metrics, predictions = evaluate(
-        trained_run, squares, tmp_path, "--split=validation", "--beam-width=1"
+        trained_run, squares, tmp_path, "--split=validation", "--sampler=greedy", "--min-length=2"
     )
     assert metrics["split"] == "validation"
-    assert metrics["sampler"]["beam_width"] == 1
+    # What a greedy search has no use for would read as if it had been used.
+    heeded = {"sampler": "greedy", "min_length": 2, "no_repeat_ngram": 0, "ban_words": ""}
+    assert metrics["sampler"] == heeded
+    told = "8 images of the validation split, greedy search, at least 2 words\n"
+    assert capsys.readouterr().out.startswith(told)
     assert all(row["image_id"].startswith("validation-") for row in predictions)
 
 
@@ -162,7 +169,7 @@ def test_a_bundle_keeps_its_sampler_unless_another_is_asked_for(
     config["sampler"]["no_repeat_ngram"] = 7
     (tmp_path / "bundle" / "bundle.json").write_text(json.dumps(config))
     metrics, _ = evaluate(tmp_path / "bundle", squares, tmp_path / "out", "--beam-width=3")
-    assert metrics["sampler"] == config["sampler"]
+    assert metrics["sampler"]["no_repeat_ngram"] == 7
     options = [f"--model={tmp_path}/bundle", f"--dataset={squares}", "--beam-width=4"]
     assert run_command(evaluate_parser(), evaluator.run, options) == 2
     assert "was exported with" in capsys.readouterr().err
