@@ -18,6 +18,7 @@ from model.bundle_folder import (
     Scored,
     read_bundle_config,
 )
+from model.command import keras_imported
 from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
@@ -55,7 +56,8 @@ def _load(folder: Path) -> Any:
 def _rebuilt(folder: Path, config: BundleConfig, trained_length: int, exported: Any) -> Any:
     """A signature that takes what `exported` takes and decodes as `config` says."""
     # Here alone: who captions as exported needs none of the model's code.
-    from model.rebuild import rebuild_graph
+    with keras_imported():
+        from model.rebuild import rebuild_graph
 
     graph = rebuild_graph(folder, config, trained_length)
     (spec,) = exported.structured_input_signature[1].values()

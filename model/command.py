@@ -46,6 +46,24 @@ def quiet_imports() -> Iterator[None]:
         os.close(saved)
 
 
+@contextlib.contextmanager
+def keras_imported() -> Iterator[None]:
+    """Within, Keras may be imported, which imports what ``KERAS_BACKEND`` names.
+
+    Raises:
+        CaptionerError: if that cannot be imported.
+    """
+    try:
+        yield
+    except (ImportError, ValueError) as error:
+        backend = os.environ.get("KERAS_BACKEND") or "tensorflow"
+        if backend == "tensorflow":
+            raise
+        raise CaptionerError(
+            f"KERAS_BACKEND: got {backend}, expected tensorflow ({error}); leave the variable out"
+        ) from error
+
+
 def local_path(option: str, path: str) -> Path:
     """The path of this machine that `option` names, ``~`` at its start being the home.
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NamedTuple, NoReturn
 
 from model import arguments as model_arguments
-from model.command import USER_ERROR, quiet_imports, run_command
+from model.command import USER_ERROR, keras_imported, quiet_imports, run_command
 from pipelines import arguments
 
 
@@ -106,7 +106,7 @@ def leave(status: int) -> NoReturn:
 
 
 def _load(module: str) -> ModuleType:
-    with quiet_imports():
+    with quiet_imports(), keras_imported():
         return importlib.import_module(module)
 
 

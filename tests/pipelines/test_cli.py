@@ -39,6 +39,30 @@ for command in {COMMANDS!r}:
 """
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        ModuleNotFoundError("No module named 'jax'"),
+        ValueError("Unable to import backend : jax"),  # as Keras has it of one that is none
+    ],
+)
+def test_a_backend_of_keras_that_is_not_installed_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: Exception
+) -> None:
+    def fail(name: str) -> None:
+        raise error
+
+    monkeypatch.setattr(importlib, "import_module", fail)
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    arguments = ["train", "--dataset=d", "--output=o"]
+    with pytest.raises(type(error)):
+        cli.main(arguments)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert cli.main(arguments) == 2
+    told = f"KERAS_BACKEND: got jax, expected tensorflow ({error}); leave the variable out\n"
+    assert capsys.readouterr().err == f"captioner train: error: {told}"
+
+
 @pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
     """The options of every command that is run from now on; none does its work."""
