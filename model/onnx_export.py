@@ -95,8 +95,21 @@ def _refused(engine: str) -> Iterator[None]:
 def _convert(function: Any, spec: tf.TensorSpec) -> dict[str, onnx.ModelProto]:
     """A function of one input as ONNX models by the names of their files."""
     model, _ = tf2onnx.convert.from_function(function, [spec], opset=_OPSET)
+    _hold_constants(model.graph, function.get_concrete_function(spec))
     free_invariants(model.graph)
     put_channels_first(model.graph)
     *looks, (rest, _) = split(model)
     files = {ENCODER_FILE if rounded else STEM_FILE: part for part, rounded in looks}
     return {**files, ONNX_FILE: rest}
+
+
+def _hold_constants(graph: onnx.GraphProto, function: Any) -> None:
+    """Puts into the graph what the function holds beside its variables.
+
+    The mean and the variance of an EfficientNet's `Normalization` are such tensors. To the
+    converter they are inputs, like the pictures.
+    """
+    held = {inner.name: outer for outer, inner in function.graph.captures}
+    for value in [value for value in graph.input if value.name in held]:
+        graph.initializer.append(onnx.numpy_helper.from_array(held[value.name].numpy(), value.name))
+        graph.input.remove(value)

@@ -297,6 +297,30 @@ def test_stages_compute_the_network_in_either_precision(
         assert (grid != exact.run([SCORES], pictures)[0]).any()
 
 
+def test_tensors_that_a_network_holds_are_no_inputs(engine: Engine, tmp_path: Path) -> None:
+    import onnx
+
+    from model.onnx_export import _convert
+
+    # What a `Normalization` holds is no variable: EfficientNet begins with one.
+    network = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            keras.layers.Normalization(mean=[1.0, 2.0, 3.0], variance=[4.0, 5.0, 6.0]),
+            keras.layers.Conv2D(2, 3, 4),
+        ]
+    )
+    spec = tf.TensorSpec([None, 16, 16, 3], tf.uint8, "images")
+    function = tf.function(
+        lambda images: {"scores": network(tf.cast(images, tf.float32))}, input_signature=[spec]
+    )
+    for name, part in _convert(function, spec).items():
+        onnx.save(part, tmp_path / name)
+    pictures = np.random.default_rng(1).integers(0, 256, (2, 16, 16, 3), np.uint8)
+    (found,) = OnnxGraph(tmp_path, engine).run([SCORES], pictures)
+    np.testing.assert_allclose(found, network(pictures.astype("float32")), rtol=1e-4, atol=1e-3)
+
+
 def test_what_it_cannot_compute_is_not_exported(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
