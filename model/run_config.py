@@ -176,3 +176,14 @@ def encoder_weights(config: RunConfig, dataset: Path) -> str | None:
     if config.model.encoder_weights == WEIGHTS_OF_DATASET:
         return str(dataset / ENCODER_WEIGHTS_FILE)
     return config.model.encoder_weights
+
+
+def note_random_encoder(config: RunConfig) -> None:
+    """Says so where the image encoder neither knows anything nor learns it."""
+    model = config.model
+    learns = model.encoder == "cnn" or model.fine_tune_from is not None
+    if not (learns or model.encoder_weights or config.init_from):
+        print(
+            f"note: {model.encoder} has random weights and stays as it is, so that captions can "
+            "hardly follow the pictures; give --encoder-weights, or --encoder cnn, which learns"
+        )

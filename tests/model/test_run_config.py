@@ -18,6 +18,7 @@ from model.run_config import (
     configure,
     learns_from_features,
     make_run_config,
+    note_random_encoder,
 )
 
 FEATURES = FeatureConfig("MobileNet", "", views=1, patches=1, channels=1024)
@@ -140,3 +141,22 @@ def test_what_is_no_run_is_refused(tmp_path: Path, dataset: Path) -> None:
     for path in (tmp_path, tmp_path / "absent" / "config.json"):
         with pytest.raises(CaptionerError, match=r"is no run: it has no config\.json"):
             configure(train_parser().parse_args([*arguments, str(path)]), dataset, info())
+
+
+@pytest.mark.parametrize(
+    ("changes", "init_from", "noted"),
+    [
+        ({"encoder_weights": None}, None, True),
+        ({"encoder_weights": None}, "run", False),
+        ({"encoder_weights": None, "fine_tune_from": "block_1"}, None, False),
+        ({"encoder_weights": None, "encoder": "cnn"}, None, False),
+        ({}, None, False),
+    ],
+)
+def test_an_encoder_that_neither_knows_nor_learns_is_told(
+    capsys: pytest.CaptureFixture[str], changes: dict[str, Any], init_from: str | None, noted: bool
+) -> None:
+    model = ModelConfig(**changes)
+    note_random_encoder(make_run_config(info(), model, TrainConfig(), (), init_from))
+    told = "note: MobileNetV2 has random weights and stays as it is" in capsys.readouterr().out
+    assert told == noted
