@@ -1,8 +1,9 @@
 """Whatever captions pixels, loaded: the best epoch of a run, or a bundle."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -45,6 +46,21 @@ class Model:
     ordered: bool = False
 
 
+def _check_sampler(folder: Path, exported: dict[str, Any], asked: dict[str, Any]) -> None:
+    """Raises:
+    CaptionerError: if a setting that is asked for is not the one that the bundle has.
+    """
+    others = [
+        f"--{name.replace('_', '-')}: got {asked[name]!r}, {folder} was exported with {value!r}"
+        for name, value in exported.items()
+        if asked[name] != value
+    ]
+    if others:
+        raise CaptionerError(
+            f"{'; '.join(others)}; leave the option out, or export the run with it"
+        )
+
+
 def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_ENGINE) -> Model:
     """A bundle, with the sampler that it was exported with, or the best epoch of a run.
 
@@ -54,11 +70,7 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
     """
     if (folder / BUNDLE_FILE).exists():
         bundle = open_bundle(folder, engine)
-        if bundle.config.sampler != sampler:
-            raise CaptionerError(
-                f"{folder} was exported with {bundle.config.sampler}, asked for {sampler}; "
-                "give the same options, or export the run with others"
-            )
+        _check_sampler(folder, asdict(bundle.config.sampler), asdict(sampler))
         made = bundle.config
         return Model(
             bundle.caption,
