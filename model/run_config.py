@@ -117,9 +117,11 @@ def make_run_config(
     if info.features:
         stored = info.features.encoder
         if "encoder" in given and model.encoder != stored:
+            # What learns from scratch has no features to store.
+            other = "out --encoder" if model.encoder == "cnn" else f" --encoder {model.encoder}"
             raise CaptionerError(
                 f"--encoder: got {model.encoder!r}, the dataset holds features of {stored!r}; "
-                f"give --encoder {stored}, or preprocess with --encoder {model.encoder}"
+                f"give --encoder {stored}, or preprocess with{other}"
             )
         if "encoder_weights" in given:
             raise CaptionerError(

@@ -108,8 +108,11 @@ def test_the_image_encoder_is_that_of_stored_features(tmp_path: Path, dataset: P
     stored = info(features=FEATURES)
     same = repeated(tmp_path, dataset, stored, encoder="MobileNet")
     assert same.model.encoder_weights == WEIGHTS_OF_DATASET
-    with pytest.raises(CaptionerError, match=r"'VGG16', the dataset .*; give --encoder MobileNet,"):
+    with pytest.raises(CaptionerError, match="got 'VGG16', the dataset holds") as error:
         repeated(tmp_path, dataset, stored, encoder="VGG16")
+    assert str(error.value).endswith("MobileNet, or preprocess with --encoder VGG16")
+    with pytest.raises(CaptionerError, match=r"'cnn', the dataset .*, or preprocess without --enc"):
+        repeated(tmp_path, dataset, stored, encoder="cnn")
     assert repeated(tmp_path, dataset, stored, "--encoder", "MobileNet", encoder="VGG16") == same
     assert learns_from_features(same, stored)
     assert not learns_from_features(same, info())
