@@ -118,10 +118,12 @@ def make_run_config(
         stored = info.features.encoder
         if "encoder" in given and model.encoder != stored:
             # What learns from scratch has no features to store.
-            other = "out --encoder" if model.encoder == "cnn" else f" --encoder {model.encoder}"
+            of_other = (
+                "without --encoder" if model.encoder == "cnn" else f"with --encoder {model.encoder}"
+            )
             raise CaptionerError(
                 f"--encoder: got {model.encoder!r}, the dataset holds features of {stored!r}; "
-                f"give --encoder {stored}, or preprocess with{other}"
+                f"give --encoder {stored}, or preprocess {of_other}"
             )
         if "encoder_weights" in given:
             raise CaptionerError(
