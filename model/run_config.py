@@ -29,6 +29,19 @@ from model.options import from_options, with_options
 RUN_FILE = "config.json"
 # Stands for a file when the weights are those that the dataset's features were made with.
 WEIGHTS_OF_DATASET = "dataset"
+# Options that mean nothing to the other decoders, or without that phase.
+_OF_TRANSFORMER: tuple[str, ...] = ("heads", "encoder_layers", "decoder_layers")
+_OF_RECURRENT: tuple[str, ...] = (
+    "units",
+    "attention_units",
+    "glance_dim",
+    "attention_regularisation",
+)
+_OF_SELF_CRITICAL = (
+    "self_critical_passes",
+    "self_critical_learning_rate",
+    "self_critical_samples",
+)
 
 
 def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> RunConfig:
@@ -180,6 +193,23 @@ def encoder_weights(config: RunConfig, dataset: Path) -> str | None:
     if config.model.encoder_weights == WEIGHTS_OF_DATASET:
         return str(dataset / ENCODER_WEIGHTS_FILE)
     return config.model.encoder_weights
+
+
+def unused_options(config: RunConfig, given: Collection[str]) -> list[str]:
+    """Options of ``captioner train`` that were given and change nothing in this run.
+
+    Args:
+        given: names of the fields of `ModelConfig` and `TrainConfig` that were asked for.
+    """
+    model, train = config.model, config.train
+    unused = _OF_RECURRENT if model.decoder == "transformer" else _OF_TRANSFORMER
+    if not model.fine_tune_from:
+        unused += ("encoder_learning_rate",)
+    if not model.concepts:
+        unused += ("concept_memory", "concept_folds")
+    if not train.self_critical_epochs:
+        unused += _OF_SELF_CRITICAL
+    return ["--" + name.replace("_", "-") for name in unused if name in given]
 
 
 def note_random_encoder(config: RunConfig) -> None:

@@ -40,6 +40,7 @@ from model.run_config import (
     encoder_weights,
     learns_from_features,
     note_random_encoder,
+    unused_options,
 )
 from model.run_folder import check_run, make_captioner, open_run, start_from
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
@@ -257,6 +258,9 @@ def run(options: argparse.Namespace) -> int:
         start_from(captioner, config, Path(init_from), words)
     _print_start(captioner, config, info)
     note_random_encoder(config)
+    unused = unused_options(config, vars(options))
+    if unused:
+        print(f"note: {', '.join(unused)} change nothing in this run")
     with whole_shards(dataset):
         trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
         with open_run(folder, config, words):

@@ -19,6 +19,7 @@ from model.run_config import (
     learns_from_features,
     make_run_config,
     note_random_encoder,
+    unused_options,
 )
 
 FEATURES = FeatureConfig("MobileNet", "", views=1, patches=1, channels=1024)
@@ -163,3 +164,41 @@ def test_an_encoder_that_neither_knows_nor_learns_is_told(
     note_random_encoder(make_run_config(info(), model, TrainConfig(), (), init_from))
     told = "note: MobileNetV2 has random weights and stays as it is" in capsys.readouterr().out
     assert told == noted
+
+
+@pytest.mark.parametrize(
+    ("model", "train", "used", "unused"),
+    [
+        ({}, {}, ["heads", "self_critical_passes", "concept_folds"], ["--units", "--glance-dim"]),
+        ({"decoder": "gru"}, {}, ["units", "hidden_dim"], ["--heads", "--encoder-layers"]),
+        ({}, {"self_critical_epochs": 0}, ["patience"], ["--self-critical-passes"]),
+        ({"concepts": 0}, {}, ["concepts"], ["--concept-memory", "--concept-folds"]),
+        ({}, {}, ["learning_rate"], ["--encoder-learning-rate"]),
+        ({"fine_tune_from": "block_1"}, {}, ["encoder_learning_rate"], []),
+    ],
+)
+def test_options_that_change_nothing_are_known(
+    model: dict[str, Any], train: dict[str, Any], used: list[str], unused: list[str]
+) -> None:
+    config = make_run_config(info(), ModelConfig(**model), TrainConfig(**train))
+    names = [option.removeprefix("--").replace("-", "_") for option in unused]
+    assert sorted(unused_options(config, [*used, *names])) == sorted(unused)
+
+
+@pytest.mark.parametrize(
+    ("decoder", "others"),
+    [
+        (
+            "transformer",
+            ["--units", "--attention-units", "--glance-dim", "--attention-regularisation"],
+        ),
+        ("lstm", ["--heads", "--encoder-layers", "--decoder-layers"]),
+    ],
+)
+def test_all_that_changes_nothing_is_told(decoder: str, others: list[str]) -> None:
+    model = ModelConfig(decoder=decoder, concepts=0)
+    config = make_run_config(info(), model, TrainConfig(self_critical_epochs=0))
+    fields = {field.name for cls in (ModelConfig, TrainConfig) for field in dataclasses.fields(cls)}
+    others = [*others, "--encoder-learning-rate", "--concept-memory", "--concept-folds"]
+    others += [f"--self-critical-{name}" for name in ("passes", "learning-rate", "samples")]
+    assert unused_options(config, fields) == others
