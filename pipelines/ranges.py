@@ -36,12 +36,9 @@ class _SharedFile:
             self._lock.release()
 
     def close(self) -> None:
-        """Closes the file; the next `read` opens it anew. One that is hung is left alone."""
-        if self._lock.acquire(blocking=False):
-            if self._file:
-                self._file.close()
-            self._file = None
-            self._lock.release()
+        """Closes the file, which no thread reads any more."""
+        if self._file:
+            self._file.close()
 
 
 _far: OpenFiles[_SharedFile] = OpenFiles(limit=16)
