@@ -65,7 +65,7 @@ def draw(sampler: Sampler, table: np.ndarray) -> list[list[tuple[list[int], floa
     """The captions of each picture, best first, as `(tokens with END, score)`; all padding cut."""
     tokens, scores = (np.asarray(part) for part in sample(sampler, table))
     # A beam may have more places than there are captions; these are empty.
-    assert ((tokens != PAD).any(-1) == (scores > -1e5)).all()
+    assert ((tokens == PAD).all(-1) == (scores < -1e5)).all()
     rows = zip(tokens, scores, strict=True)
     return [[(trim(t), float(s)) for t, s in zip(*row, strict=True) if s > -1e5] for row in rows]
 

@@ -26,7 +26,7 @@ R, L = 40, 7
 
 seeds = st.integers(0, 10**6)
 places = st.integers(0, L - 1)
-lengths = st.integers(1, L + 1)
+lengths = st.integers(1, L + 3)
 
 
 def some_log_probs(seed: int) -> np.ndarray:

@@ -272,6 +272,17 @@ def test_draws_have_their_shares_and_are_never_forbidden(seed: int) -> None:
     assert (counts[[0, 4, 8]] == 0).all()
 
 
+def test_a_sum_that_rounds_up_where_nothing_was_added_lets_nothing_forbidden_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a GPU's may, which adds in parallel."""
+    cumsum, rounding = samplers.ops.cumsum, np.arange(5, dtype="float32") / 100
+    monkeypatch.setattr(samplers.ops, "cumsum", lambda x, axis: cumsum(x, axis) + rounding)
+    log_probs = np.tile(np.float32([NEVER, 0, NEVER, 0, NEVER]), (1000, 1))
+    tokens = samplers.draw(log_probs, np.linspace(0, 0.999, 1000, dtype="float32"))
+    assert set(np.asarray(tokens).tolist()) == {1, 3}
+
+
 def test_the_sampler_asked_for_is_made() -> None:
     assert isinstance(make_sampler(SamplerConfig(beam_width=1), 9), GreedySampler)
     assert isinstance(make_sampler(SamplerConfig(sampler="greedy"), 9), GreedySampler)

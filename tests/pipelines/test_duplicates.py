@@ -208,5 +208,6 @@ def test_a_dropped_picture_says_what_it_is_like() -> None:
     pair = DuplicatePair("a", "train", "b", "test", 3, "dropped")
     reject = drop_near_copy(image, {"a": pair})
     assert isinstance(reject, Reject)
+    assert (reject.image_id, reject.image_uri) == ("a", image.image.uri)
     assert "nearly the same as b of test (3 of 64 bits differ)" in reject.error
     assert drop_near_copy(image, {}) == image

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -60,6 +61,12 @@ def test_it_is_read_like_any_other_file(
             assert far.tell() == plain.tell()
 
 
+def test_files_that_share_their_blocks_have_their_own_bytes() -> None:
+    blocks = Blocks(4)
+    one, other = (FarFile("far", io.BytesIO(data), blocks, 10) for data in (DATA, DATA[::-1]))
+    assert (one.read(10), other.read(10)) == (DATA[:10], DATA[:-11:-1])
+
+
 @pytest.mark.parametrize(("blocks", "fetched"), [(2, 10), (1, 20)])
 def test_places_that_are_read_in_turns_are_fetched_once(blocks: int, fetched: int) -> None:
     file = Fetched(DATA)
@@ -85,8 +92,10 @@ def test_a_place_that_is_read_time_and_again_stays_while_others_pass_by() -> Non
 def test_the_rest_is_fetched_at_once() -> None:
     file = Fetched(DATA)
     far = io.BufferedReader(FarFile("far", file, Blocks(1), block_bytes=10))
-    assert far.read() == DATA
-    assert file.reads == [(0, -1)]
+    for place in (0, 60):
+        far.seek(place)
+        assert far.read() == DATA[place:]
+    assert file.reads == [(0, -1), (60, -1)]
 
 
 def test_it_is_closed_with_its_file_and_its_blocks_go() -> None:
@@ -102,20 +111,43 @@ class Broken(io.BytesIO):
     def read(self, size: int | None = -1) -> bytes:
         raise ForeignError("503: try later")
 
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        return self.read() if whence == os.SEEK_END else super().seek(offset, whence)
 
-@pytest.mark.parametrize("size", [-1, 5])
+
+@pytest.mark.parametrize(
+    "use",
+    [lambda file: file.read(), lambda file: file.read(5), lambda file: file.seek(0, os.SEEK_END)],
+)
 def test_a_client_that_fails_to_read_is_an_error_of_reading(
-    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type, size: int
+    memory: dict[str, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    cloud: type,
+    use: Callable[[Any], Any],
 ) -> None:
     memory["memory://bucket/a"] = DATA
     monkeypatch.setattr(cloud, "open", lambda *_, **__: Broken())
     with files.open_bytes("memory://bucket/a") as file:
+        memory.clear()  # it was there when it was opened
         with pytest.raises(
             OSError, match="memory://bucket/a: ForeignError: 503: try later"
         ) as told:
-            file.read(size)
+            use(file)
         assert isinstance(told.value.__cause__, ForeignError)
         assert not isinstance(told.value, FileNotFoundError)
+
+
+@pytest.mark.parametrize("error", [PermissionError("denied"), ValueError("no such scheme")])
+def test_what_all_else_understands_is_told_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, cloud: type, error: Exception
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(cloud, "open", fail)
+    with pytest.raises(type(error)) as told:
+        files.open_bytes("memory://bucket/a")
+    assert told.value is error
 
 
 def test_a_client_that_fails_to_open_what_is_not_there_says_so(

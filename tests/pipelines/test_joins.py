@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_builders import captioned_image, prepared_image
 
-from pipelines.joins import check_sums, drop_empty_captions, join_image
+from pipelines.joins import check_sums, drop_empty_captions, join_image, main_reason
 from pipelines.records import (
     Caption,
     CaptionedImage,
@@ -183,6 +183,12 @@ def test_an_image_without_any_word_is_rejected_itself() -> None:
     assert isinstance(reject, Reject)
     assert (reject.reason, reject.caption) == ("empty_caption", None)
     assert "2 captions" in reject.error
+
+
+def test_the_main_reason_is_that_of_most_captioned_pictures() -> None:
+    assert main_reason({"no_caption": 9, "missing": 1, "unreadable": 3, "no_split": 2}) == (
+        "unreadable"
+    )
 
 
 def test_sums_that_hold_pass() -> None:

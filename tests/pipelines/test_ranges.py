@@ -80,9 +80,11 @@ def test_a_far_file_is_opened_once_until_it_is_closed(
     memory: dict[str, bytes], opened: list[str]
 ) -> None:
     memory["memory://bucket/file"] = DATA
+    memory["memory://bucket/other"] = DATA[::-1]
     for at in range(5):
-        read_range("memory://bucket/file", at, 10)
-    assert opened == ["memory://bucket/file"]
+        assert read_range("memory://bucket/file", at, 10) == DATA[at : at + 10]
+        assert read_range("memory://bucket/other", at, 10) == DATA[::-1][at : at + 10]
+    assert opened == ["memory://bucket/file", "memory://bucket/other"]
     memory["memory://bucket/file"] = b"another"
     close_ranges()
     assert read_range("memory://bucket/file", 0, 7) == b"another"

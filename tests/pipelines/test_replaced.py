@@ -10,7 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from container_builders import caption_row, hub_images, listed, parquet_bytes, write, write_part
+from container_builders import (
+    caption_row,
+    hub_images,
+    listed,
+    parquet_bytes,
+    tar_bytes,
+    write,
+    write_part,
+)
 
 from pipelines.ledger import read_ledger
 from pipelines.replaced import find_replaced
@@ -51,15 +59,16 @@ def test_pictures_tell_whether_a_file_is_the_one_that_was_captioned(
 
 
 def test_a_file_says_nothing_of_another_nor_of_one_that_is_gone_by_now(tmp_path: Path) -> None:
-    names, pictures = "abc", (PICTURES, PICTURES[::-1], PICTURES[::-1])
+    names, pictures = "abc", (PICTURES[::-1], PICTURES, PICTURES[::-1])
+    digests = [digest(0)] * 40 + [digest(number) for number in range(40)] * 2
     images = [
         image
         for name, some in zip(names, pictures, strict=True)
         for image in listed(shard(tmp_path / f"{name}.parquet", some))
     ]
     (tmp_path / "c.parquet").unlink()
-    found = find_replaced(images, np.zeros(120), lambda number: digest(number % 40))
-    assert found.tolist() == [False] * 40 + [True] * 40 + [False] * 40
+    found = find_replaced(images, np.zeros(120), digests.__getitem__)
+    assert found.tolist() == [True] * 40 + [False] * 80
 
 
 def test_rows_that_are_newer_than_the_file_stay(tmp_path: Path) -> None:
@@ -76,6 +85,9 @@ def test_few_pictures_are_looked_at_and_rejected_ones_tell_nothing(tmp_path: Pat
 
     assert not find_replaced(images, np.zeros(40), of_a_reject).any()
     assert asked == [0, 5, 10, 15, 20, 25, 30, 35]
+    # Of the members of a tar the listing knows sizes and times.
+    members = listed(write(tmp_path / "a.tar", tar_bytes(PICTURES)))
+    assert not find_replaced(members[:-1], np.zeros(39), lambda number: digest(number + 1)).any()
     assert find_replaced([], np.zeros(0), of_a_reject).tolist() == []
 
 

@@ -45,6 +45,7 @@ def test_fractions_are_shares(image_id: str) -> None:
 
 def test_an_id_that_is_no_utf8_has_a_split() -> None:
     assert split_by_hash("bad\udcff.jpg", SplitRatios()) in SPLITS
+    assert hash_fraction("bad\udcff.jpg") != hash_fraction("bad\udcfe.jpg")
 
 
 @pytest.mark.parametrize(
