@@ -45,10 +45,11 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
 
     replace = tf.strings.regex_replace
     text = replace(captions, _NO_TEXT, "")
+    text = replace(text, "\u00b4", "'")  # in NFKC it is a space with a mark
     text = tensorflow_text.normalize_utf8(text, "NFKC")
     if lower_case:
         text = tf.strings.lower(text, encoding="utf-8")
-    text = replace(text, "[\u2018\u2019\u02bc`\u00b4]", "'")
+    text = replace(text, "[\u2018\u2019\u02bc`]", "'")
     text = replace(text, _DIRECTION_MARKS, "")
     text = separate(text)
     for sign, hidden in ((r"\.", _POINT), (",", _COMMA)):

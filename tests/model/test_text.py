@@ -19,6 +19,7 @@ EXAMPLES = {
     "Two  dogs,one brown;play!": "two dogs one brown play",
     "The dog's tail": "the dog 's tail",
     "the dog\u2019s tail, the cat`s": "the dog 's tail the cat 's",
+    "the dog\u2018s tail, a cat\u00b4s": "the dog 's tail a cat 's",
     "a well-known t-shirt": "a well-known t-shirt",
     "dogs - and -- cats-": "dogs and cats",
     "the 'quoted' word": "the quoted word",
@@ -27,6 +28,7 @@ EXAMPLES = {
     "don't can\u2019t": "don't can't",
     "the boys' ball": "the boys ball",
     "player 42 of 3.5, or 1,000.25. 7, 8": "player 42 of 3.5 or 1,000.25 7 8",
+    "version 1.2.3": "version 1.2.3",
     "Ein M\u00e4dchen \u00dcBER der Stra\u00dfe": "ein m\u00e4dchen \u00fcber der stra\u00dfe",
     "\u0414\u0412\u0415 \u0441\u043e\u0431\u0430\u043a\u0438": (
         "\u0434\u0432\u0435 \u0441\u043e\u0431\u0430\u043a\u0438"
@@ -46,12 +48,15 @@ EXAMPLES = {
     ),
     # Korean, as decomposed syllables: spaces make the words.
     "\u1100\u1162\u1100\u1161 \u1104\u1171\u11ab\u1103\u1161.": "\uac1c\uac00 \ub6f4\ub2e4",
-    # Arabic with vowel marks and a direction mark; Persian with its non-joiner; Hebrew geresh.
+    # Arabic with vowel marks and a direction mark; Persian with its non-joiner; Hebrew geresh and
+    # gershayim; marks of direction within words.
     "\u200f\u0643\u064e\u0644\u0652\u0628\u060c \u064a\u062c\u0631\u064a": (
         "\u0643\u064e\u0644\u0652\u0628 \u064a\u062c\u0631\u064a"
     ),
     "\u0645\u06cc\u200c\u062f\u0648\u062f": "\u0645\u06cc\u200c\u062f\u0648\u062f",
     "\u05e6\u05f3\u05d9\u05e4\u05e1": "\u05e6\u05f3\u05d9\u05e4\u05e1",
+    "\u05e6\u05d4\u05f4\u05dc": "\u05e6\u05d4\u05f4\u05dc",
+    "wo\u200erd\u061cs \u2066one\u2069": "words one",
     "man's.": "man 's",
     "'s": "'s",
     "-'-": "",
