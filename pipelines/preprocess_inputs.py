@@ -141,11 +141,6 @@ def _captions(config: PreprocessConfig, seen: _Seen) -> Iterator[Caption]:
         seen.image_ids.add(caption.image_id)
         seen.gives_splits = seen.gives_splits or caption.split is not None
         yield caption
-    if not seen.image_ids:
-        raise CaptionerError(
-            f"no captions in {', '.join(source.uri for source in config.captions)}"
-            + (f" with --min-score {config.min_score}" if config.min_score is not None else "")
-        )
 
 
 def _find_pictures(
