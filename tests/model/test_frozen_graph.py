@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from builders import strided_network
 
+from model import frozen_graph
 from model.cuts import Cuts
 from model.engine import AUTO, read_cpu_info, wants_bfloat16
 from model.frozen_graph import FrozenGraph, _find_cuts
@@ -106,6 +107,14 @@ def test_a_result_that_needs_the_picture_keeps_it_from_being_small() -> None:
     np.testing.assert_allclose(FrozenGraph(both, True)(pictures)["out"], expected, rtol=0.02)
 
 
+def test_without_a_cut_nothing_is_rounded(signature: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frozen_graph, "_find_cuts", lambda *_: Cuts(None, None))
+    rough, exact = (
+        FrozenGraph(signature, bfloat16)(PICTURES)["grid"] for bfloat16 in (True, False)
+    )
+    np.testing.assert_array_equal(rough, exact)
+
+
 def test_each_has_its_own_precision(signature: Any) -> None:
     rough, exact = FrozenGraph(signature, True), FrozenGraph(signature, False)
     before = exact(PICTURES)["grid"]
@@ -113,5 +122,6 @@ def test_each_has_its_own_precision(signature: Any) -> None:
     differs = bool((rough(PICTURES)["grid"] != before).any())
     assert differs or not wants_bfloat16(AUTO, read_cpu_info())
     np.testing.assert_array_equal(exact(PICTURES)["grid"], before)
+    np.testing.assert_array_equal(rough._looks[0](PICTURES), exact._looks[0](PICTURES))
     options = tf.config.optimizer.get_experimental_options()
     assert not options.get("auto_mixed_precision_onednn_bfloat16")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pipeline_builders
 import pytest
+from PIL import Image
 from pipeline_builders import FINGERPRINT, captioner
 from preprocess_builders import (
     PICTURES,
@@ -61,34 +62,48 @@ def test_a_picture_that_is_not_the_captioned_one_any_more_is_no_training_data(
 
 
 def test_copies_are_moved_together_and_near_copies_reported_or_dropped(
-    pictures: Path, tmp_path: Path
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = tmp_path / "images"
-    folder.mkdir()
-    for seed in range(PICTURES):
-        (folder / name_of(seed)).write_bytes((pictures / name_of(seed)).read_bytes())
-    (folder / "copy.png").write_bytes((pictures / name_of(0)).read_bytes())
+    folder, copied = tmp_path / "images", {f"copy-{name_of(seed)}": seed for seed in (0, 4)}
+    shutil.copytree(pictures, folder, ignore=shutil.ignore_patterns("*.txt", "*.csv"))
+    for name, seed in copied.items():
+        shutil.copy(pictures / name_of(seed), folder / name)
+    with Image.open(pictures / name_of(1)) as picture:
+        picture.putpixel((0, 0), (0, 0, 0))
+        picture.save(folder / "near.png")
     lines = [f"{name_of(seed)}\t{caption_of(seed)}\ttrain" for seed in range(PICTURES)]
-    lines += ["copy.png\ta copy in test\ttest"]
+    lines += [f"{name}\tin test\ttest" for name in (*copied, "near.png")]
     (tmp_path / "captions.tsv").write_text(
         "\n".join(["image\tcaption\tsplit", *lines]), encoding="utf-8"
     )
     inputs = ["--captions", tmp_path / "captions.tsv", "--images", folder]
     info = preprocess(tmp_path / "dataset", *inputs)
-    assert info.duplicates["moved"] == 1
+    assert info.duplicates == {"moved": 2, "reported": 1}
     rows = table_of(tmp_path / "dataset", "examples")
+    moved = set(map(name_of, copied.values()))
     assert {row["image_id"] for row in rows if row["split"] == "test"} == {
-        "copy.png",
-        name_of(0),
+        *copied,
+        *moved,
+        "near.png",
     }
-    (pair,) = [r for r in table_of(tmp_path / "dataset", "duplicates.parquet") if not r["distance"]]
-    assert (pair["image_id"], pair["other_image_id"]) == (name_of(0), "copy.png")
-    # Squares on grey are like each other: some near copies are there, and are gone if asked.
-    near = info.duplicates.get("reported", 0)
+    near = (name_of(1), "near.png", "reported")
+    assert pairs_of(tmp_path / "dataset") == {
+        near,
+        *((name_of(seed), name, "moved") for name, seed in copied.items()),
+    }
     dropped = preprocess(tmp_path / "strict", *inputs, "--near-duplicates", "drop")
-    rejected = dropped.rejects.get("duplicate_across_splits", 0)
-    assert bool(near) == bool(rejected)
-    assert sum(dropped.examples.values()) == PICTURES + 1 - rejected
+    assert dropped.duplicates == {"moved": 2, "dropped": 1}
+    assert dropped.rejects == {"duplicate_across_splits": 1}
+    assert sum(dropped.examples.values()) == PICTURES + 2
+    (reject,) = table_of(tmp_path / "strict", "rejects")
+    assert reject["image_id"] == name_of(1)
+    assert (*near[:2], "dropped") in pairs_of(tmp_path / "strict")
+    assert "2 moved" in capsys.readouterr().out
+
+
+def pairs_of(dataset: Path) -> set[tuple[str, str, str]]:
+    rows = table_of(dataset, "duplicates.parquet")
+    return {(row["image_id"], row["other_image_id"], row["action"]) for row in rows}
 
 
 def test_pictures_that_changed_or_came_since_make_another_dataset(

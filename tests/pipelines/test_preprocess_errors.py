@@ -149,6 +149,23 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(
     assert files_of(output) == {name: b"precious"}
 
 
+def test_a_folder_whose_name_is_a_pattern_is_refused(
+    inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert "pattern; choose a name without" in refused(capfd, inputs, tmp_path / "data*")
+    assert [path.name for path in tmp_path.iterdir()] == ["inputs"]
+
+
+def test_a_source_that_is_not_there_takes_no_folder_from_a_run_at_work(
+    inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    claim = tmp_path / "dataset" / "_incomplete" / "another" / "claim"
+    claim.parent.mkdir(parents=True)
+    claim.touch()
+    refused(capfd, inputs, tmp_path / "dataset", "--images", "absent")
+    assert claim.exists()
+
+
 def test_a_file_in_place_of_the_output_is_refused(
     inputs: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -104,14 +104,17 @@ def test_it_is_told_which_pictures_have_one_name_if_none_is_left(
 
 def test_a_later_member_of_a_name_is_not_told_as_another_picture(tmp_path: Path) -> None:
     (tmp_path / "captions.csv").write_text("image,caption\na.jpg,A\nb.jpg,B\n", encoding="utf-8")
+    members = [(name, b"") for name in ("a.jpg", "a.jpg", "b.jpg", "c.jpg", "c.jpg")]
     tars = [
-        write(tmp_path / "0.tar", tar_bytes([("a.jpg", b""), ("a.jpg", b""), ("b.jpg", b"")])),
+        write(tmp_path / "0.tar", tar_bytes(members)),
         write(tmp_path / "1.tar", tar_bytes([("b.jpg", b"")])),
     ]
     sources = [part for tar in tars for part in ("--images", tar)]
     listings = name(tmp_path, "--captions", tmp_path / "captions.csv", *sources).listings
     said = listings.why_none_is_left({"ambiguous": 2, "duplicate_name": 1})
     assert f"e.g. 'b.jpg': {tars[0]}!/b.jpg and {tars[1]}!/b.jpg" in said
+    flaws = [image.flaw or "" for image in _images(listings, 0) if image.image_id == "c.jpg"]
+    assert [flaw.split(":")[0] for flaw in flaws] == ["no_caption", "duplicate_name"]
 
 
 def test_captions_may_name_a_folder_that_is_given(tmp_path: Path) -> None:
@@ -163,6 +166,16 @@ def test_the_columns_of_images_and_of_captions_are_named_apart(
     assert list(named.pictures.values()) == [f"{column}.jpg"]
 
 
+@pytest.mark.parametrize("column", ["left", "right"])
+def test_captions_may_hold_their_pictures_in_one_of_several_columns(
+    tmp_path: Path, column: str
+) -> None:
+    images = {name: hub_images([(f"{name}.jpg", b"")]) for name in ("left", "right")}
+    table = write(tmp_path / "both.parquet", parquet_bytes({**images, "caption": ["A dog"]}))
+    named = name(tmp_path, "--captions", table, "--image-column", column)
+    assert list(named.pictures.values()) == named.captions == [f"{column}.jpg"]
+
+
 def test_the_column_of_images_is_part_of_the_request(tmp_path: Path) -> None:
     write_tables(tmp_path)
     inputs = ["--captions", tmp_path / "captions.csv", "--images", tmp_path / "paths.csv"]
@@ -190,6 +203,22 @@ def write_pictures(folder: Path, *names: str) -> list[str | Path]:
         write(folder / picture, b"")
     (folder / "captions.csv").write_text("image,caption\na.jpg,A\nb.jpg,B\n", encoding="utf-8")
     return ["--captions", folder / "captions.csv"]
+
+
+def test_a_picture_that_two_sources_list_is_one(tmp_path: Path) -> None:
+    captions = write_pictures(tmp_path, "images/a.jpg", "images/b.jpg")
+    sources = ["--images", tmp_path / "images", "--images", tmp_path / "images" / "*.jpg"]
+    assert name(tmp_path, *captions, *sources).listings.listed == 2
+
+
+def test_the_digest_is_of_names_and_sizes(tmp_path: Path) -> None:
+    captions, images = write_pictures(tmp_path, "images/a.jpg"), tmp_path / "images"
+    config = config_of(*captions, "--images", images)
+    digests = {digest_pictures(config, None)}
+    (images / "a.jpg").rename(images / "b.jpg")
+    digests.add(digest_pictures(config, None))
+    write(images / "b.jpg", b"longer")
+    assert len(digests | {digest_pictures(config, None)}) == 3
 
 
 def test_captions_may_name_pictures_by_their_whole_path(tmp_path: Path) -> None:
