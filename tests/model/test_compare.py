@@ -147,6 +147,26 @@ def test_tags_are_compared_where_both_have_them(
     assert "tags mAP" not in capsys.readouterr().out
 
 
+def test_what_is_printed_is_of_each_model(
+    evaluation: Evaluation, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = compare(evaluation, evaluation)
+    for name, number in (("a", 1), ("b", 2)):
+        scores = {**found[name]["scores"], "cider": number / 10}
+        ends = {**found[name]["intervals_95"], "cider": (number / 100, number / 5)}
+        left_out = {f"measure {name}": f"reason {name}"}
+        found[name] |= {"scores": scores, "intervals_95": ends, "left_out": left_out}
+    sides = {name: {"caption": f"of {name}", "cider": 0.25} for name in "ab"}
+    found["most_different"] = [{"image_id": "7.jpg", **sides}]
+    print_comparison(found)
+    printed = capsys.readouterr().out
+    (line,) = [line for line in printed.split("\n") if line.startswith("  cider ")]
+    assert line.split()[1:7] == ["10.0", "[1.0,", "20.0]", "20.0", "[2.0,", "40.0]"]
+    for name in "ab":
+        assert f"measure {name} left out: reason {name}" in printed
+        assert f"{name.upper()}   25.0  of {name}" in printed
+
+
 def test_the_largest_differences_come_first_and_equals_do_not() -> None:
     ciders = [(0.5, 0.5), (0.0, 1.0), (2.0, 0.0), *[(0.1, 0.2)] * 5]
     rows = [
@@ -199,6 +219,31 @@ def test_comparison_needs_a_folder_to_write_into(
 ) -> None:
     assert run("--compare", "a", "b", "--dataset", squares) == 2
     assert "--compare needs --output" in capsys.readouterr().err
+
+
+def test_an_output_that_is_a_file_is_told_before_anything_is_read(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out").touch()
+    options = ["--dataset", squares, "--output", tmp_path / "out"]
+    assert run("--compare", "a", "b", *options) == 2
+    assert str(tmp_path / "out") in capsys.readouterr().err
+
+
+def test_both_are_checked_before_the_split_asked_for_is_captioned(
+    trained_run: Path, squares: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    def evaluate(model: object, dataset: Path, info: object, split: str, *_: object) -> None:
+        calls.append(split)
+        raise CaptionerError("enough")
+
+    monkeypatch.setattr(comparer, "check_image_size", lambda *_: calls.append("checked"))
+    monkeypatch.setattr(comparer, "evaluate", evaluate)
+    options = ["--dataset", squares, "--output", tmp_path / "out", "--split", "validation"]
+    assert run("--compare", trained_run, trained_run, *options) == 2
+    assert calls == ["checked", "checked", "validation"]
 
 
 def test_a_second_model_that_is_none_is_told_before_the_first_is_captioned(
