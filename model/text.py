@@ -67,9 +67,13 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
 
 
 def has_word(caption: str) -> bool:
-    """Whether `tokenise` finds a token in `caption`, told without TensorFlow: a letter or digit."""
+    """Whether `tokenise` finds a token in `caption`, told in its stead: a letter or digit."""
     normal = unicodedata.normalize("NFKC", caption).replace("\u02bc", "'")
-    return any(unicodedata.category(character)[0] in "LN" for character in normal)
+    kinds = {unicodedata.category(character) for character in normal}
+    if any(kind[0] in "LN" for kind in kinds):
+        return True
+    # TensorFlow knows of letters that came after this Python, as some rare Han characters.
+    return "Cn" in kinds and bool(tf.size(tokenise(tf.constant([caption])).values))
 
 
 def tokenise(captions: tf.Tensor, lower_case: bool = True) -> tf.RaggedTensor:

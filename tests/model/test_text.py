@@ -137,6 +137,8 @@ def test_a_caption_has_a_word_if_it_has_a_token(captions: list[str]) -> None:
         "...",
         "\u05f3",
         "\u02bc",
+        "\U00031350",  # a Han character of Unicode 15
+        "\u0378",  # no character at all
     ]
     tokens = tokenise(tf.constant(captions)).row_lengths().numpy()
     assert [has_word(caption) for caption in captions] == (tokens > 0).tolist()
