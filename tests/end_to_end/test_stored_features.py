@@ -24,7 +24,7 @@ from pipelines.splits import hash_fraction
 
 ENCODER, VIEWS, SIZE = "MobileNet", 3, ImageConfig(32)
 TINY = ["--hidden-dim", "32", "--embedding-dim", "16", "--concepts", "3", "--epochs", "1"]
-TINY += ["--self-critical-passes", "1", "--decoder-layers", "1"]
+TINY += ["--self-critical-epochs", "0", "--decoder-layers", "1"]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,6 @@ def test_a_fine_tuned_encoder_learns_from_the_pixels_beside_the_features(
 ) -> None:
     tuning = ["--init-from", run, "--fine-tune-from", "conv_pw_13", "--augmentation", "crop_flip"]
     arguments = ["--dataset", dataset, "--output", tmp_path / "tuned", *TINY]
-    arguments += ["--self-critical-epochs", "0"]
     assert captioner("train", *arguments, *tuning) == 0
     assert "stored features" not in capsys.readouterr().out
     before, after = (restore_captioner(folder)[0] for folder in (run, tmp_path / "tuned"))
