@@ -359,3 +359,13 @@ def test_what_scores_otherwise_is_not_exported(
     monkeypatch.setattr(onnx_export, "OnnxGraph", Drifting)
     with pytest.raises(CaptionerError, match=rf"{name} of 3 .* TensorFlow's by up to {far:.3g}"):
         onnx_export.write_onnx(graph, tmp_path, engines[0].name)
+
+
+def test_a_wrong_number_of_threads_is_not_the_models_fault(
+    engines: list[Engine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model.onnx_export import write_onnx
+
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "all")
+    with pytest.raises(CaptionerError, match=r"^TF_NUM_INTRAOP_THREADS: got 'all', expected"):
+        write_onnx(tiny_graph("gru", SAMPLERS["greedy"]), tmp_path, engines[0].name)
