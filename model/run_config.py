@@ -212,12 +212,20 @@ def unused_options(config: RunConfig, given: Collection[str]) -> list[str]:
     return ["--" + name.replace("_", "-") for name in unused if name in given]
 
 
-def note_random_encoder(config: RunConfig) -> None:
-    """Says so where the image encoder neither knows anything nor learns it."""
-    model = config.model
+def notes(config: RunConfig, given: Collection[str]) -> list[str]:
+    """What is to be told of a run before it is trained.
+
+    Args:
+        given: names of the fields of `ModelConfig` and `TrainConfig` that were asked for.
+    """
+    told, model = [], config.model
     learns = model.encoder == "cnn" or model.fine_tune_from is not None
     if not (learns or model.encoder_weights or config.init_from):
-        print(
-            f"note: {model.encoder} has random weights and stays as it is, so that captions can "
-            "hardly follow the pictures; give --encoder-weights, or --encoder cnn, which learns"
+        told.append(
+            f"{model.encoder} has random weights and stays as it is, so that captions can hardly "
+            "follow the pictures; give --encoder-weights, or --encoder cnn, which learns"
         )
+    unused = unused_options(config, given)
+    if unused:
+        told.append(f"without effect in this run: {', '.join(unused)}")
+    return told

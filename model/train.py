@@ -35,13 +35,7 @@ from model.dataset import (
 )
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
-from model.run_config import (
-    configure,
-    encoder_weights,
-    learns_from_features,
-    note_random_encoder,
-    unused_options,
-)
+from model.run_config import configure, encoder_weights, learns_from_features, notes
 from model.run_folder import check_run, make_captioner, open_run, start_from
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
 from model.validation import Validator
@@ -257,10 +251,8 @@ def run(options: argparse.Namespace) -> int:
     if init_from and not progress.epoch:
         start_from(captioner, config, Path(init_from), words)
     _print_start(captioner, config, info)
-    note_random_encoder(config)
-    unused = unused_options(config, vars(options))
-    if unused:
-        print(f"note: {', '.join(unused)} change nothing in this run")
+    for note in notes(config, vars(options)):
+        print(f"note: {note}")
     with whole_shards(dataset):
         trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
         with open_run(folder, config, words):

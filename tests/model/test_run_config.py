@@ -18,7 +18,7 @@ from model.run_config import (
     configure,
     learns_from_features,
     make_run_config,
-    note_random_encoder,
+    notes,
     unused_options,
 )
 
@@ -158,12 +158,13 @@ def test_what_is_no_run_is_refused(tmp_path: Path, dataset: Path) -> None:
     ],
 )
 def test_an_encoder_that_neither_knows_nor_learns_is_told(
-    capsys: pytest.CaptureFixture[str], changes: dict[str, Any], init_from: str | None, noted: bool
+    changes: dict[str, Any], init_from: str | None, noted: bool
 ) -> None:
     model = ModelConfig(**changes)
-    note_random_encoder(make_run_config(info(), model, TrainConfig(), (), init_from))
-    told = "note: MobileNetV2 has random weights and stays as it is" in capsys.readouterr().out
-    assert told == noted
+    told = notes(make_run_config(info(), model, TrainConfig(), (), init_from), ())
+    assert [note.startswith("MobileNetV2 has random weights and stays") for note in told] == (
+        [True] * noted
+    )
 
 
 @pytest.mark.parametrize(
@@ -202,3 +203,4 @@ def test_all_that_changes_nothing_is_told(decoder: str, others: list[str]) -> No
     others = [*others, "--encoder-learning-rate", "--concept-memory", "--concept-folds"]
     others += [f"--self-critical-{name}" for name in ("passes", "learning-rate", "samples")]
     assert unused_options(config, fields) == others
+    assert notes(config, fields) == [f"without effect in this run: {', '.join(others)}"]
