@@ -5,7 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from model.config import CROP_FLIP
-from model.views import CROP
+from model.views import CROP_SHARE
 
 Tensor = Any
 
@@ -24,7 +24,7 @@ def augment(image: Tensor, number: Tensor, augmentation: str) -> Tensor:
         the view, `uint8[H, W, 3]`.
     """
     drawn = tf.random.stateless_uniform([4], seed=tf.stack([number, 0]))
-    side = CROP + (1.0 - CROP) * drawn[0]
+    side = CROP_SHARE + (1.0 - CROP_SHARE) * drawn[0]
     top, left = (1.0 - side) * drawn[1], (1.0 - side) * drawn[2]
     mirrored = augmentation == CROP_FLIP and drawn[3] < 0.5
     first, last = left, left + side

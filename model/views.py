@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 # Side of a shifted crop, as a share of the picture's: enough to move what is seen by a grid cell.
-CROP = 0.875
+CROP_SHARE = 0.875
 
 
 def make_views(pixels: np.ndarray, count: int, seed: int) -> np.ndarray:
@@ -29,7 +29,7 @@ def make_views(pixels: np.ndarray, count: int, seed: int) -> np.ndarray:
 
 def _shifted_crop(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = pixels.shape[:2]
-    rows, columns = round(CROP * height), round(CROP * width)
+    rows, columns = round(CROP_SHARE * height), round(CROP_SHARE * width)
     top, left = rng.integers(0, height - rows + 1), rng.integers(0, width - columns + 1)
     picture = Image.fromarray(pixels)
     box = (left, top, left + columns, top + rows)
