@@ -20,7 +20,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.measure import peak_memory
-from model.config import BundleConfig, ImageConfig, ModelConfig, SamplerConfig
+from model.artifacts import BundleConfig
+from model.config import ImageConfig, ModelConfig, SamplerConfig
 from model.config_json import to_json
 from model.image import DECODER_VERSION
 from pipelines.records import ImageFile, Unit

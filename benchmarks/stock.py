@@ -7,7 +7,8 @@ One row a caption, its picture's features repeated, all padded to the longest ca
 import keras
 import tensorflow as tf
 
-from model.config import DatasetInfo, ModelConfig
+from model.artifacts import DatasetInfo
+from model.config import ModelConfig
 from model.vocabulary import PAD
 
 

@@ -23,8 +23,9 @@ import tensorflow as tf
 
 from benchmarks.measure import alternate
 from benchmarks.stock import build_stock, one_row_a_caption
+from model.artifacts import ENCODER_WEIGHTS_FILE, DatasetInfo
 from model.captioner import Captioner, build_captioner
-from model.config import ENCODER_WEIGHTS_FILE, DatasetInfo, ModelConfig, TrainConfig
+from model.config import ModelConfig, TrainConfig
 from model.dataset import number, read_dataset_info, read_split, training_batches
 from model.optimiser import make_optimiser
 from model.training import CrossEntropyTraining

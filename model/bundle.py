@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from model.artifacts import BundleConfig
 from model.bundle_folder import (
     NO_SCORE,
     SIGNATURE,
@@ -19,7 +20,6 @@ from model.bundle_folder import (
     read_bundle_config,
 )
 from model.command import keras_imported
-from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError

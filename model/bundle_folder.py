@@ -5,8 +5,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from model.artifacts import BundleConfig
 from model.command import check_no_pattern
-from model.config import BundleConfig
 from model.config_json import read_json
 from model.errors import CaptionerError
 from model.image import check_decoder_version

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from model.artifacts import DATASET_FILE, VOCABULARY_FILE, DatasetInfo
 from model.augmentation import augment
-from model.config import DATASET_FILE, NO_AUGMENTATION, VOCABULARY_FILE, DatasetInfo
+from model.config import NO_AUGMENTATION
 from model.config_json import read_json
 from model.errors import CaptionerError
 from model.features import parse_cached_example, parse_example

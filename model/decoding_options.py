@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, SamplerConfig
+from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
+from model.config import SamplerConfig
 from model.errors import CaptionerError
 from model.vocabulary import read_vocabulary
 

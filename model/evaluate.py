@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
+from model.artifacts import DatasetInfo
 from model.average_precision import mean_average_precision
 from model.bundle_folder import BUNDLE_FILE, METRICS_FILE, NO_CAPTION, read_bundle_config
 from model.caption_statistics import caption_statistics
 from model.command import check_output_folder, local_path
-from model.config import DatasetInfo
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split, whole_shards
 from model.decoding_options import heeded_settings
 from model.engine import choose_engine

@@ -13,6 +13,7 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig
 from model.bundle_folder import (
     ATTENTION_SIGNATURE,
     BUNDLE_FILE,
@@ -24,7 +25,7 @@ from model.bundle_folder import (
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.command import check_no_pattern, check_output_folder, local_path
-from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig, SamplerConfig
+from model.config import SamplerConfig
 from model.config_json import from_dict, to_json
 from model.decoding_options import used_settings
 from model.engine import ONNXRUNTIME, OPENVINO, TENSORFLOW, check_installed

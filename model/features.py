@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.config import FeatureConfig
+from model.artifacts import FeatureConfig
 
 
 def encode_example(

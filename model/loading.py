@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from model.artifacts import VOCABULARY_FILE
 from model.bundle import to_captions
 from model.bundle_folder import BUNDLE_FILE, ImageCaptions
 from model.caption_graph import CaptionGraph
-from model.config import VOCABULARY_FILE, ImageConfig, SamplerConfig
+from model.config import ImageConfig, SamplerConfig
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
 from model.open_bundle import open_bundle

@@ -3,7 +3,8 @@
 import json
 from typing import Any
 
-from model.config import BundleConfig, ModelConfig, RunConfig, SamplerConfig
+from model.artifacts import BundleConfig, RunConfig
+from model.config import ModelConfig, SamplerConfig
 
 _CARD = """# Model card: captioner {fingerprint}
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from model.artifacts import VOCABULARY_FILE
 from model.bundle_folder import MOST_TAGS, NO_SCORE, ImageCaptions, Scored, read_bundle_config
-from model.config import VOCABULARY_FILE
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import Engine
 from model.onnx_graph import JOINED, SCORES, TAG_SCORES, TOKEN_IDS, OnnxGraph

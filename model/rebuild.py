@@ -3,9 +3,9 @@
 import dataclasses
 from pathlib import Path
 
+from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
 from model.caption_graph import CaptionGraph
 from model.captioner import build_captioner
-from model.config import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
 from model.vocabulary import read_vocabulary
 from model.whole_files import load_weights
 

@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Collection
 from pathlib import Path
 
+from model.artifacts import ENCODER_WEIGHTS_FILE, FREQUENCIES_FILE, DatasetInfo, RunConfig
 from model.command import local_path
 from model.concepts import (
     ENGLISH_STOP_WORDS,
@@ -13,15 +14,7 @@ from model.concepts import (
     read_frequencies,
     read_stop_words,
 )
-from model.config import (
-    ENCODER_WEIGHTS_FILE,
-    FREQUENCIES_FILE,
-    NO_AUGMENTATION,
-    DatasetInfo,
-    ModelConfig,
-    RunConfig,
-    TrainConfig,
-)
+from model.config import NO_AUGMENTATION, ModelConfig, TrainConfig
 from model.config_json import read_json
 from model.errors import CaptionerError
 from model.options import from_options, with_options

@@ -11,18 +11,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig
 from model.bundle_folder import BUNDLE_FILE
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints
 from model.command import check_output_folder
-from model.config import (
-    VOCABULARY_FILE,
-    WEIGHTS_FILE,
-    BundleConfig,
-    ModelConfig,
-    RunConfig,
-    SamplerConfig,
-)
+from model.config import ModelConfig, SamplerConfig
 from model.config_json import read_json, to_json
 from model.decoding_options import Decoding, change_sampler
 from model.errors import CaptionerError

@@ -10,19 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from model.artifacts import VOCABULARY_FILE, DatasetInfo, RunConfig
 from model.callbacks import ShowCaptions, ShowSpeed, StopOnNaN, ValidateAndSave, WriteHistory
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
 from model.cider import CiderD
 from model.command import local_path
-from model.config import (
-    VOCABULARY_FILE,
-    DatasetInfo,
-    RunConfig,
-    SamplerConfig,
-    TrainConfig,
-)
+from model.config import SamplerConfig, TrainConfig
 from model.dataset import (
     fill_up,
     number,

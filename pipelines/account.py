@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from model.config import BundleConfig
+from model.artifacts import BundleConfig
 from pipelines.caption_config import CaptionConfig
 from pipelines.sources import SkippedFiles, normalise_uri
 from pipelines.stages import stage_lines

@@ -12,7 +12,7 @@ import pyarrow as pa
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from model.config import BundleConfig
+from model.artifacts import BundleConfig
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.account import Account, Outcome, Unlisted, forecast, run_record, summary

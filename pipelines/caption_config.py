@@ -10,9 +10,9 @@ from typing import Any
 
 from apache_beam.io.localfilesystem import LocalFileSystem
 
+from model.artifacts import BundleConfig
 from model.bundle_folder import read_bundle_config
 from model.command import check_no_pattern, check_output_folder, local_path
-from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, choose_engine
 from model.errors import CaptionerError

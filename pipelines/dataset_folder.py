@@ -13,8 +13,8 @@ from pathlib import Path
 
 from apache_beam.io.filesystems import FileSystems
 
+from model.artifacts import DATASET_FILE
 from model.command import check_output_folder
-from model.config import DATASET_FILE
 from model.errors import CaptionerError
 from pipelines import files
 

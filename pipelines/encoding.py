@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from model.config import ENCODER_WEIGHTS_FILE, FeatureConfig, ImageConfig
+from model.artifacts import ENCODER_WEIGHTS_FILE, FeatureConfig
+from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.image_encoder import CNN, ImageEncoder
 from pipelines import files

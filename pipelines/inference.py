@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler
 
+from model.artifacts import BundleConfig
 from model.bundle_folder import NO_CAPTION, ModelError
-from model.config import BundleConfig
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 
-from model.config import SPLITS
+from model.artifacts import SPLITS
 from model.text import has_word
 from pipelines.records import (
     Caption,

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
+from model.artifacts import BundleConfig
 from model.bundle_folder import MOST_TAGS
-from model.config import BundleConfig
 from model.engine import Engine
 from model.errors import CaptionerError
 

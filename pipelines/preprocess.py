@@ -13,8 +13,7 @@ import apache_beam as beam
 import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
-from model.command import check_no_pattern
-from model.config import (
+from model.artifacts import (
     DATASET_FILE,
     FREQUENCIES_FILE,
     SPLITS,
@@ -22,6 +21,7 @@ from model.config import (
     DatasetInfo,
     FeatureConfig,
 )
+from model.command import check_no_pattern
 from model.config_json import to_json
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION

@@ -6,7 +6,8 @@ import hashlib
 import json
 import os
 
-from model.config import SPLITS, ImageConfig
+from model.artifacts import SPLITS
+from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION
 from model.options import from_options

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
 
-from model.config import FeatureConfig, ImageConfig
+from model.artifacts import FeatureConfig
+from model.config import ImageConfig
 from model.features import encode_example
 from model.views import make_views
 from model.vocabulary import OOV

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 
-from model.config import SPLITS
+from model.artifacts import SPLITS
 from model.errors import CaptionerError
 
 

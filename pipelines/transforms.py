@@ -5,7 +5,8 @@ from typing import Any
 import apache_beam as beam
 import tensorflow_transform.beam as tft_beam
 
-from model.config import SPLITS, FeatureConfig, ImageConfig
+from model.artifacts import SPLITS, FeatureConfig
+from model.config import ImageConfig
 from pipelines.duplicates import banded, drop_near_copy, near_pairs, nearest, unite_copies
 from pipelines.joins import join_image
 from pipelines.pixel_store import StorePixels

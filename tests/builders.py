@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.artifacts import DatasetInfo
 from model.bundle_folder import ImageCaptions
-from model.config import DatasetInfo, ImageConfig
+from model.config import ImageConfig
 from model.config_json import to_json
 from model.image import DECODER_VERSION, encode_png
 from model.vocabulary import SPECIAL_TOKENS

@@ -20,7 +20,8 @@ import pyarrow.dataset as pads
 import pytest
 from PIL import Image
 
-from model.config import BundleConfig, ImageConfig, ModelConfig, SamplerConfig
+from model.artifacts import BundleConfig
+from model.config import ImageConfig, ModelConfig, SamplerConfig
 from model.config_json import to_json
 from model.image import DECODER_VERSION
 from model.vocabulary import SPECIAL_TOKENS, Vocabulary

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from pipeline_builders import captioner
 
-from model.config import DatasetInfo
+from model.artifacts import DatasetInfo
 from model.dataset import read_dataset_info
 
 PICTURES = 12

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from model.artifacts import SPLITS
 from model.concepts import parse_frequencies
-from model.config import SPLITS
 from pipelines.describe.summaries import (
     OCTAVE,
     DuplicateSummary,

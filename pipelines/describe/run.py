@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from model.artifacts import DATASET_FILE, FREQUENCIES_FILE, DatasetInfo
 from model.command import local_path
-from model.config import DATASET_FILE, FREQUENCIES_FILE, DatasetInfo
 from model.config_json import read_json
 from model.errors import CaptionerError
 from pipelines import files

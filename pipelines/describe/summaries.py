@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from model.config import DatasetInfo
+from model.artifacts import DatasetInfo
 
 # Sizes of pictures are counted in eighths of an octave: 9 % from one to the next.
 OCTAVE = 8

@@ -13,8 +13,9 @@ import pytest
 import tensorflow as tf
 from pipeline_builders import captioner, preprocess_arguments
 
+from model.artifacts import DatasetInfo, FeatureConfig
 from model.bundle import Bundle
-from model.config import DatasetInfo, FeatureConfig, ImageConfig
+from model.config import ImageConfig
 from model.dataset import read_dataset_info, read_split, training_batches
 from model.features import encode_example, parse_cached_example
 from model.image_encoder import ImageEncoder

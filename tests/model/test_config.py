@@ -13,14 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model.config import (
-    DatasetInfo,
-    ImageConfig,
-    ModelConfig,
-    RunConfig,
-    SamplerConfig,
-    TrainConfig,
-)
+from model.artifacts import DatasetInfo, RunConfig
+from model.config import ImageConfig, ModelConfig, SamplerConfig, TrainConfig
 from model.config_json import from_dict, read_json, to_json
 from model.errors import CaptionerError
 from model.options import add_options, from_options

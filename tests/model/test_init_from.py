@@ -13,16 +13,10 @@ import builders
 import numpy as np
 import pytest
 
+from model.artifacts import BundleConfig, FeatureConfig, RunConfig
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
-from model.config import (
-    BundleConfig,
-    FeatureConfig,
-    ModelConfig,
-    RunConfig,
-    SamplerConfig,
-    TrainConfig,
-)
+from model.config import ModelConfig, SamplerConfig, TrainConfig
 from model.config_json import read_json, to_json
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError

@@ -10,7 +10,8 @@ import builders
 import pytest
 
 from model.arguments import train_parser
-from model.config import DatasetInfo, FeatureConfig, ModelConfig, RunConfig, TrainConfig
+from model.artifacts import DatasetInfo, FeatureConfig, RunConfig
+from model.config import ModelConfig, TrainConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
 from model.run_config import (

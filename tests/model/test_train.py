@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 
 from model import train as trainer
+from model.artifacts import RunConfig
 from model.checkpoints import Checkpoints
-from model.config import ModelConfig, RunConfig, SamplerConfig, TrainConfig
+from model.config import ModelConfig, SamplerConfig, TrainConfig
 from model.config_json import read_json, to_json
 from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError

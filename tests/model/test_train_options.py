@@ -11,8 +11,9 @@ import pytest
 
 from model import train as trainer
 from model.arguments import train_parser
+from model.artifacts import FeatureConfig
 from model.command import run_command
-from model.config import FeatureConfig, ModelConfig, TrainConfig
+from model.config import ModelConfig, TrainConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.run_config import make_run_config

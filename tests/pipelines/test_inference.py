@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.artifacts import BundleConfig
 from model.bundle import Bundle
 from model.bundle_folder import (
     ImageCaptions,
@@ -25,7 +26,6 @@ from model.bundle_folder import (
     Scored,
     read_bundle_config,
 )
-from model.config import BundleConfig
 from model.decoding_options import Decoding
 from model.engine import Engine
 from model.errors import CaptionerError

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from pipeline_builders import LISTS, captioner, files_of, preprocess_arguments
 
-from model.config import SPLITS, DatasetInfo
+from model.artifacts import SPLITS, DatasetInfo
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split
 from model.image import decode_image
 from model.vocabulary import SPECIAL_TOKENS

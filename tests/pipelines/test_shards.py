@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_builders import captioned_image
 
-from model.config import FeatureConfig, ImageConfig
+from model.artifacts import FeatureConfig
+from model.config import ImageConfig
 from model.features import encode_example, parse_example
 from model.vocabulary import OOV
 from pipelines.pixel_store import store_pixels

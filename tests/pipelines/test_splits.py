@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import SPLITS
+from model.artifacts import SPLITS
 from model.errors import CaptionerError
 from pipelines.splits import SplitRatios, hash_fraction, parse_split_ratios, shard_of, split_by_hash
 

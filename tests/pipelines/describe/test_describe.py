@@ -21,7 +21,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.config import DatasetInfo, ImageConfig
+from model.artifacts import DatasetInfo
+from model.config import ImageConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
 from pipelines.describe.counts import count_duplicates, count_examples, count_rejects, count_words
