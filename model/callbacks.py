@@ -71,6 +71,13 @@ class WriteHistory(keras.callbacks.CSVLogger):
         super().on_epoch_end(epoch + 1, logs)
 
 
+class WriteScalars(keras.callbacks.TensorBoard):
+    """TensorBoard's curves of epochs, counted from 1 as in the table."""
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        super().on_epoch_end(epoch + 1, logs)
+
+
 class ShowCaptions(keras.callbacks.Callback):
     """Writes some validation pictures with captions and attention maps for TensorBoard.
 
@@ -92,7 +99,7 @@ class ShowCaptions(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         with self.training.averages.in_place():
             seen = self.attend(tf.constant(self.pictures))
-        with self.writer.as_default(step=epoch):
+        with self.writer.as_default(step=epoch + 1):
             for number, (words, attention) in enumerate(
                 zip(seen["words"].numpy(), seen["attention"].numpy(), strict=True)
             ):

@@ -11,7 +11,14 @@ import numpy as np
 import tensorflow as tf
 
 from model.artifacts import VOCABULARY_FILE, DatasetInfo, RunConfig
-from model.callbacks import ShowCaptions, ShowSpeed, StopOnNaN, ValidateAndSave, WriteHistory
+from model.callbacks import (
+    ShowCaptions,
+    ShowSpeed,
+    StopOnNaN,
+    ValidateAndSave,
+    WriteHistory,
+    WriteScalars,
+)
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
@@ -177,7 +184,7 @@ class Trainer:
             ShowSpeed(save.captions / self.steps),
             save,
             WriteHistory(str(self.folder / history), append=True),
-            keras.callbacks.TensorBoard(str(self.folder / "logs"), write_graph=False),
+            WriteScalars(str(self.folder / "logs"), write_graph=False),
             # Last: it takes long, and a run killed in it would lack the row.
             ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),
         ]

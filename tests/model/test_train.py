@@ -20,6 +20,7 @@ import builders
 import h5py
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from model import train as trainer
 from model.artifacts import RunConfig
@@ -73,8 +74,14 @@ def test_every_epoch_is_in_the_history_and_the_logs(trained_run: Path) -> None:
     assert history(trained_run) == list(range(1, builders.TINY_RUN["epochs"] + 1))
     losses = validation_losses(trained_run)
     assert losses[-1] < losses[0] / 2
-    for kind in ("train", "validation"):
-        assert list((trained_run / "logs" / kind).glob("events.out.tfevents.*"))
+    for kind in ("train", "validation", "captions"):
+        (events,) = (trained_run / "logs" / kind).glob("events.out.tfevents.*")
+        steps = {
+            e.step
+            for e in tf.compat.v1.train.summary_iterator(str(events))
+            if e.HasField("summary")
+        }
+        assert steps == set(history(trained_run))
 
 
 def test_the_run_keeps_what_the_next_steps_need(trained_run: Path, squares: Path) -> None:
