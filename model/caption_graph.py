@@ -139,8 +139,8 @@ class CaptionGraph(keras.Model):
         token_ids, scores = recogniser.likeliest(recogniser.together(tag_logits), count)
         return {"tags": tf.gather(self.words, token_ids), "tag_scores": scores}
 
-    def caption_bytes(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Files (JPEG, PNG, GIF, BMP), `string[B]`, to what `caption_pixels` returns.
+    def decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+        """Files (JPEG, PNG, GIF, BMP), `string[B]`, to pictures, `uint8[B, H, W, 3]`.
 
         Decoded by TensorFlow for the sake of serving: no EXIF orientation, other rounding than
         `model.image`. The pipeline never uses it.
@@ -154,4 +154,4 @@ class CaptionGraph(keras.Model):
             return tf.cast(tf.clip_by_value(tf.round(image), 0, 255), tf.uint8)
 
         spec = tf.TensorSpec((*size, 3), tf.uint8)
-        return self.caption_pixels(tf.map_fn(decode, image_bytes, fn_output_signature=spec))
+        return tf.map_fn(decode, image_bytes, fn_output_signature=spec)

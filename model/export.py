@@ -9,6 +9,7 @@ import shutil
 import sys
 import uuid
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -55,23 +56,24 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
 
 def write_saved_model(graph: CaptionGraph, folder: Path, engine: str = TENSORFLOW) -> None:
     """Writes the SavedModel with its signatures, and what another engine takes in its place."""
-    archive = keras.export.ExportArchive()
-    archive.track(graph.captioner)
-    archive.add_endpoint(
-        "serving_default", graph.caption_bytes, [tf.TensorSpec([None], tf.string, "image_bytes")]
-    )
-    shape = [None, graph.size_px, graph.size_px, 3]
-    archive.add_endpoint(
-        SIGNATURE, graph.caption_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
-    )
-    archive.add_endpoint(
-        ATTENTION_SIGNATURE, graph.attend_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
-    )
+    files = tf.TensorSpec([None], tf.string, "image_bytes")
+    images = tf.TensorSpec([None, graph.size_px, graph.size_px, 3], tf.uint8, "images")
+
+    def trace(call: Any, spec: tf.TensorSpec) -> Any:
+        return tf.function(call, autograph=False).get_concrete_function(spec)
+
+    caption = trace(graph.caption_pixels, images)
+    signatures = {
+        SIGNATURE: caption,
+        "serving_default": trace(lambda image_bytes: caption(graph.decode(image_bytes)), files),
+        ATTENTION_SIGNATURE: trace(graph.attend_pixels, images),
+    }
     if graph.captioner.recogniser is not None:
-        archive.add_endpoint(
-            TAGS_SIGNATURE, graph.tag_pixels, [tf.TensorSpec(shape, tf.uint8, "images")]
-        )
-    archive.write_out(str(folder), verbose=False)
+        signatures[TAGS_SIGNATURE] = trace(graph.tag_pixels, images)
+    saved = tf.Module()
+    saved.weights = [variable.value for variable in graph.captioner.variables]
+    # Not Keras's ExportArchive, which traces each function twice and writes each weight twice.
+    tf.saved_model.save(saved, str(folder), signatures)
     if engine != TENSORFLOW:
         # Here alone: the converter is part of an extra.
         from model.onnx_export import write_onnx

@@ -13,6 +13,7 @@ from pathlib import Path
 import builders
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from model import export as exporter
 from model.arguments import export_parser
@@ -128,6 +129,15 @@ def test_the_loaded_bundle_captions_alike(bundle_folder: Path, of_run: list[Imag
         "scores": [[caption.score for caption in result.captions] for result in results],
     }
     assert_says(outputs, of_run)
+
+
+def test_a_bundle_has_each_weight_once(bundle_folder: Path, trained_run: Path) -> None:
+    saved = tf.train.list_variables(str(bundle_folder / "variables" / "variables"))
+    shapes = sorted(shape for name, shape in saved if name.startswith("weights/"))
+    captioner, _, _ = restore_captioner(trained_run)
+    assert shapes == sorted(list(weight.shape) for weight in captioner.variables)
+    others = {name.split("/")[0] for name, _ in saved} - {"weights"}
+    assert others == {"_CHECKPOINTABLE_OBJECT_GRAPH"}
 
 
 def test_a_bundle_draws_at_random_what_the_run_draws(trained_run: Path, tmp_path: Path) -> None:
