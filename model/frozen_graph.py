@@ -59,8 +59,8 @@ class FrozenGraph:
 def _freeze(signature: Any) -> Any:
     """The graph of `signature` without functions or variables, a `GraphDef`.
 
-    It is what `convert_variables_to_constants_v2` makes a function of again, which takes seconds:
-    four times as long as all before.
+    As by `convert_variables_to_constants_v2`, which then makes a function of the graph again: that
+    takes seconds, three times as long as all before.
     """
     data = convert_to_constants._FunctionConverterDataInEager(
         signature, lower_control_flow=True, aggressive_inlining=False
