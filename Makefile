@@ -54,6 +54,7 @@ bench: setup
 	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET))
 	$(if $(DATASET),$(BIN)/python -m benchmarks.training features --dataset $(DATASET) --as-if VGG19 --steps 2)
 	$(if $(DATASET),$(BIN)/python -m benchmarks.training stock --dataset $(DATASET))
+	$(if $(DATASET),$(BIN)/python -m benchmarks.training precision --dataset $(DATASET))
 	$(if $(RUN),$(BIN)/python -m benchmarks.generation --run $(RUN))
 	$(if $(WEIGHTS),$(BIN)/python -m benchmarks.pixels --images "$(IMAGES)" --encoder-weights $(WEIGHTS))
 

@@ -1,7 +1,8 @@
-"""Training: stored features against the encoder inside, and against the stock arrangement.
+"""Training: stored features against the encoder inside, the stock arrangement, other precisions.
 
     python -m benchmarks.training features --dataset work/dataset
     python -m benchmarks.training stock --dataset work/dataset
+    python -m benchmarks.training precision --dataset work/dataset
     python -m benchmarks.training features --dataset work/dataset --as-if ResNet101
 
 The dataset must hold features (captioner preprocess --encoder …). Contenders train in turn, for
@@ -18,6 +19,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,7 +27,7 @@ from benchmarks.measure import alternate
 from benchmarks.stock import build_stock, one_row_a_caption
 from model.artifacts import ENCODER_WEIGHTS_FILE, DatasetInfo
 from model.captioner import Captioner, build_captioner
-from model.config import ModelConfig, TrainConfig
+from model.config import PRECISIONS, ModelConfig, TrainConfig
 from model.dataset import number, read_dataset_info, read_split, training_batches
 from model.optimiser import make_optimiser
 from model.training import CrossEntropyTraining
@@ -123,9 +125,32 @@ def measure_stock(options: argparse.Namespace, info: DatasetInfo, train: TrainCo
         print(f"  {name:<20} {captions / value:8.1f} captions/s  {ratio:5.2f} x")
 
 
+def measure_precision(options: argparse.Namespace, info: DatasetInfo, train: TrainConfig) -> None:
+    assert info.features
+    model, contenders = ModelConfig(decoder=options.decoder, concepts=0), {}
+    for precision in PRECISIONS:
+        keras.mixed_precision.set_global_policy(precision)  # of layers that are made from here on
+        captioner = build(options.dataset, info, model, info.features.encoder)
+        training = train_function(captioner, dataclasses.replace(train, precision=precision))
+        data = iter(batches(options.dataset, info, train, cached=True))
+        contenders[precision] = steps_of(training, data, options.steps)
+    seconds = alternate(contenders, options.rounds)
+    print(f"{options.decoder}, a step, medians of {options.rounds}")
+    for name, value in seconds.items():
+        ratio = seconds["float32"] / value
+        print(f"  {name:<20} {1000 * value / options.steps:8.0f} ms  {ratio:5.2f} x")
+
+
+MEASURES = {
+    "features": measure_features,
+    "stock": measure_stock,
+    "precision": measure_precision,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("features", "stock"))
+    parser.add_argument("what", choices=tuple(MEASURES))
     parser.add_argument("--dataset", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--rounds", type=int, default=3)
@@ -133,8 +158,7 @@ def main() -> None:
     parser.add_argument("--as-if", help="another network of keras.applications")
     options = parser.parse_args()
     info, train = read_dataset_info(options.dataset), TrainConfig()
-    measure = measure_features if options.what == "features" else measure_stock
-    measure(options, info, train)
+    MEASURES[options.what](options, info, train)
 
 
 if __name__ == "__main__":
