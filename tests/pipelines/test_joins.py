@@ -79,6 +79,8 @@ def test_two_pictures_of_one_name_are_both_rejected() -> None:
         ("ambiguous", "/a.tar!/a.jpg"),
         ("ambiguous", "/b.tar!/a.jpg"),
     ]
+    told = "2 pictures have this name: /a.tar!/a.jpg, /b.tar!/a.jpg"
+    assert {r.error for r in rejects if isinstance(r, Reject)} == {told}
 
 
 def test_copies_and_later_members_of_one_name_cost_only_themselves() -> None:
@@ -176,12 +178,15 @@ def test_a_caption_without_words_is_rejected_alone() -> None:
         ("empty_caption", "text", "!"),
         ("empty_caption", "text", ""),
     ]
+    assert {r.image_uri for r in rejects if isinstance(r, Reject)} == {kept.image.uri}
 
 
 def test_an_image_without_any_word_is_rejected_itself() -> None:
-    (reject,) = drop_empty_captions(captioned("!", ""))
+    image = captioned("!", "")
+    (reject,) = drop_empty_captions(image)
     assert isinstance(reject, Reject)
     assert (reject.reason, reject.caption) == ("empty_caption", None)
+    assert reject.image_uri == image.image.uri
     assert "2 captions" in reject.error
 
 
