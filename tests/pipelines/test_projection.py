@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -37,9 +39,9 @@ archives = st.builds(
 worker_counts = st.integers(1, 10**4)
 
 
-def measured(**stages: float) -> Measured:
+def measured(decoders: int = 4, **stages: float) -> Measured:
     seconds = {stage: stages.get(stage, 0.0) for stage in STAGES}
-    return Measured(10, seconds, readers=4, decoders=4, busy_sec=1.0, start_up_sec=0.0, byte_size=0)
+    return Measured(10, seconds, 4, decoders, busy_sec=1.0, start_up_sec=0.0, byte_size=0)
 
 
 def test_the_hours_of_one_worker_are_listing_start_up_and_work() -> None:
@@ -84,6 +86,19 @@ def test_the_bottleneck_is_the_stage_that_the_others_wait_for() -> None:
     assert measured(caption=1.0, write=1.5).bottleneck == "write"
     # Each of them is faster than the model, but the same threads do both.
     assert measured(read=3.5, decode=3.0, caption=1.0).bottleneck == "read"
+    assert measured(decode=6.0, caption=1.0, write=0.9).bottleneck == "caption"
+
+
+def test_more_threads_may_read_than_decode_at_a_time() -> None:
+    assert measured(decoders=2, read=8.0, decode=8.0).stage_sec == {
+        **dict.fromkeys(STAGES, 0.0),
+        "read": 2.0,
+        "decode": 4.0,
+    }
+
+
+def test_a_part_of_a_byte_of_each_image_counts() -> None:
+    assert projected_bytes(MILLION, replace(MEASURED, byte_size=5050)) == 50_500_000
 
 
 def test_the_stages_are_told_as_one_worker_does_them() -> None:
@@ -129,5 +144,5 @@ def test_workers_without_work_are_told() -> None:
     small = Archive(600, 0.0, 256)
     last = list(projection_table(small, MEASURED, [1, 3], None))[-1]
     assert "would work" not in last
-    last = list(projection_table(small, MEASURED, [1, 4], None))[-1]
+    last = list(projection_table(small, MEASURED, [4, 1], None))[-1]
     assert last == "  no more than 3 of them would work: the archive is 3 units of work"

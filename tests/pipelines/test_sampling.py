@@ -34,6 +34,11 @@ def test_a_sample_comes_from_all_over_the_archive_the_same_in_any_order() -> Non
         assert 15 < len(set(images[start : start + 1000]) & set(sample)) < 80
 
 
+def test_names_that_all_shards_share_are_each_taken_for_themselves() -> None:
+    images = [ImageFile(f"/{n // 10}.tar!/{n % 10}.jpg", f"{n % 10}.jpg", 1) for n in range(1000)]
+    assert len({image.image_id for image in spread_sample(images, 50).images}) == 10
+
+
 def test_a_larger_sample_holds_the_smaller_one() -> None:
     images = [image(number) for number in range(500)]
     assert set(spread_sample(images, 20).images) < set(spread_sample(images, 50).images)
