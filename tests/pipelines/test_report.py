@@ -23,7 +23,16 @@ from PIL import Image
 
 from model.errors import CaptionerError
 from pipelines.captions_table import read_captions
-from pipelines.report import MAX_BINS, histogram, median, render, run, summarise
+from pipelines.report import (
+    MAX_BINS,
+    histogram,
+    median,
+    render,
+    run,
+    smallest,
+    summarise,
+    with_spread,
+)
 from pipelines.schemas import CAPTIONED, CAPTIONS, REJECTED, REJECTS
 
 BROWSER, DRIVER = Path("/usr/bin/chromium"), Path("/usr/bin/chromedriver")
@@ -41,13 +50,17 @@ def row(uri: str, score: float | None = -0.5, model: str = "m1", **more: Any) ->
     return {**fixed, **lists, **filled, **more}
 
 
+def table_of(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, CAPTIONS)
+
+
 def write(folder: Path, rows: list[dict[str, Any]], name: str = "part-0.parquet") -> Path:
     """Writes `rows` as the captioning command would, a partition for each model."""
     for model in {row["model_fingerprint"] for row in rows}:
         part = folder / f"model={model}" / name
         part.parent.mkdir(parents=True, exist_ok=True)
         of_model = [row for row in rows if row["model_fingerprint"] == model]
-        pq.write_table(pa.Table.from_pylist(of_model, CAPTIONS), part)
+        pq.write_table(table_of(of_model), part)
     return folder
 
 
@@ -210,6 +223,18 @@ def test_odd_uris_do_no_harm(tmp_path: Path, uri: str) -> None:
     assert "no score" in page.text
 
 
+def test_a_reject_of_another_program_may_lack_its_reason(tmp_path: Path) -> None:
+    text = make(write(tmp_path / "captions", [row("/a.jpg", reason=None)])).text
+    assert text.count("unknown") == 2, "in the counts and in the list"
+
+
+def test_a_picture_that_cannot_be_decoded_here_is_not_shown(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"of a format that was known there")
+    sha256 = hashlib.sha256(b"of a format that was known there").hexdigest()
+    page = make(write(tmp_path / "captions", [row(str(tmp_path / "a.jpg"), sha256=sha256)]))
+    assert "picture not found" in page.text
+
+
 def test_surrogates_are_written_as_escapes() -> None:
     summary, shown = summarise(iter([]), 1)
     assert r"caf\udce9" in render("caf\udce9", summary, shown)
@@ -224,15 +249,60 @@ def test_models_are_counted_apart(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("limit", [1, 3, 8, 40])
 def test_choice_is_bounded_and_does_not_depend_on_files(limit: int) -> None:
-    rows = [row(f"/{i}.jpg", -i / 100) for i in range(100)]
+    times = [TIME + datetime.timedelta(hours=(7 * i) % 100) for i in range(100)]
+    rows = [row(f"/{i}.jpg", -i / 100, captioned_at=times[i]) for i in range(100)]
     rows += [row(f"/{i}.png", reason="empty") for i in range(100)]
-    table = pa.Table.from_pylist(rows, CAPTIONS)
+    table = table_of(rows)
     parts = [table.slice(start, 7) for start in range(0, 200, 7)]
     summary, shown = summarise(iter([table]), limit)
     assert (summary, shown) == summarise(iter(parts[::-1]), limit)
+    assert summary.times == (min(times), max(times))
     assert [r["image_uri"] for r in shown.lowest] == [f"/{99 - i}.jpg" for i in range(limit // 4)]
     uris = {r["image_uri"] for r in shown.lowest + shown.others}
     assert len(uris) == len(shown.lowest) + len(shown.others) == len(shown.rejects) == limit
+
+
+def test_a_quarter_of_a_small_archive_is_its_lowest_scores() -> None:
+    rows = [row(f"/{i}.jpg", -i / 100) for i in range(5)]
+    _, shown = summarise(iter([table_of(rows)]), 200)
+    assert [r["image_uri"] for r in shown.lowest] == ["/4.jpg", "/3.jpg"]
+    assert [r["image_uri"] for r in shown.others] == ["/0.jpg", "/1.jpg", "/2.jpg"]
+
+
+def test_what_has_no_finite_score_is_shown_but_is_none_of_the_lowest() -> None:
+    scores = [None, float("nan"), -float("inf"), -1.0, -2.0]
+    rows = [row(f"/{score}.jpg", score) for score in scores]
+    summary, shown = summarise(iter([table_of(rows)]), 4)
+    assert [r["image_uri"] for r in shown.lowest] == ["/-2.0.jpg"]
+    assert len(shown.others) == 3
+    assert summary.scores == {-1000: 1, -2000: 1}
+
+
+def test_scores_are_counted_in_thousandths_within_bounds() -> None:
+    rows = [row(f"/{score}.jpg", score) for score in (-0.7, -0.0006, -50.0, -1e30)]
+    summary, _ = summarise(iter([table_of(rows)]), 1)
+    assert summary.scores == {-700: 1, -1: 1, -50_000: 1, -100_000: 1}
+
+
+def test_a_picture_that_two_models_captioned_is_shown_with_both_captions() -> None:
+    rows = [row("/a.jpg", -0.5 * i, model) for i, model in enumerate("mn")]
+    _, shown = summarise(iter([table_of(rows)]), 4)
+    assert [r["model_fingerprint"] for r in shown.lowest + shown.others] == ["n", "m"]
+
+
+def test_of_equal_rows_the_same_are_chosen_whatever_their_order() -> None:
+    rows = with_spread(table_of([row("/a.jpg", model=str(model)) for model in range(9)]))
+    for number in range(9):
+        turned = pa.concat_tables([rows.slice(number), rows.slice(0, number)])
+        assert smallest(turned, "score", 1)["model_fingerprint"].to_pylist() == ["0"]
+
+
+def test_what_is_shown_comes_from_all_over_the_archive() -> None:
+    rows = table_of([row(f"/{i:05d}.jpg") for i in range(4000)])
+    _, shown = summarise(iter([rows]), 40)
+    for some in (shown.lowest, shown.others):
+        names = sorted(r["image_uri"] for r in some)
+        assert names[0] < "/01000.jpg" < "/03000.jpg" < names[-1]
 
 
 @given(SCORES)
