@@ -26,7 +26,7 @@ from model.config import ImageConfig
 from model.config_json import to_json
 from model.errors import CaptionerError
 from pipelines.describe.counts import count_duplicates, count_examples, count_rejects, count_words
-from pipelines.describe.findings import LONGEST_UNCUT, find
+from pipelines.describe.findings import LONGEST_UNCUT, find, tiny_limit_px
 from pipelines.describe.formats import byte_size, share
 from pipelines.describe.plots import MAX_BINS, histogram, length_bins, plots
 from pipelines.describe.run import describe, render, run
@@ -194,6 +194,24 @@ def test_the_page_tells_the_truth(tmp_path: Path, examples: Rows) -> None:
         assert (unknown["unknown"], unknown["share"]) == ("100", f"{100 / sum(lengths):.1%}")
 
 
+def test_the_page_tells_the_truth_of_rejects_and_pairs(tmp_path: Path) -> None:
+    rejects = [reject(0), reject(1), reject(2, "empty_caption", caption="...")]
+    page = make(write(tmp_path / "data", [example(n) for n in range(6)], rejects, [pair(1)]))
+    assert [(row["reason"], row["images"], row["share"]) for row in page.rows("reasons")] == [
+        ("missing", "2", "25.0%"),
+        ("empty_caption", "0", "0.0%"),
+    ]
+    (shown,) = page.rows("pair-list")
+    assert shown == {
+        "image": "test/0001.jpg",
+        "split": "test",
+        "other image": "train/0001.jpg",
+        "other split": "train",
+        "distance": "0",
+        "action": "reported",
+    }
+
+
 def spread(row: dict[str, str]) -> list[float]:
     """The numbers of a row: min, median, mean, 95th percentile, max."""
     names = ("min", "median", "mean", "p95", "max")
@@ -225,6 +243,18 @@ def test_the_page_tells_the_truth_of_pictures(tmp_path: Path, examples: Rows) ->
     assert kinds["below 64 px"] == sum(min(pair) < 64 for pair in sides)
     assert kinds["below 32 px: tiny"] == sum(min(pair) < 32 for pair in sides)
     assert f"The files take {byte_size(sum(row['byte_size'] for row in examples))}" in page.text
+
+
+def test_pictures_are_landscapes_portraits_or_squares(tmp_path: Path) -> None:
+    sides = [(3, 2)] * 3 + [(2, 3)] * 2 + [(2, 2)]
+    rows = [example(n, width_px=width, height_px=height) for n, (width, height) in enumerate(sides)]
+    tables = [t for s in sections(describe(write(tmp_path, rows))) for t in s.tables]
+    (kinds,) = (table for table in tables if table.id == "kinds")
+    assert [row[1:] for row in kinds.rows if row[0] == "shape"] == [
+        ("landscape", "3", "50.0%"),
+        ("portrait", "2", "33.3%"),
+        ("square", "1", "16.7%"),
+    ]
 
 
 def test_the_terminal_shows_what_the_page_shows(
@@ -332,6 +362,38 @@ def test_what_is_remarkable_is_told(
     assert warning in " ".join(as_text(describe(folder)).split()), "printed in lines of its own"
 
 
+@pytest.mark.parametrize(
+    ("most", "of", "split", "flaw", "warning"),
+    [
+        (1, 50, "train", {"lengths": (20, 9)}, "of the captions have more than 19 tokens"),
+        (1, 100, "train", {"width_px": 31}, "of the images are tiny"),
+        (3, 10, "test", {"unknown_counts": [2, 0]}, "tokens are not in the vocabulary"),
+    ],
+)
+def test_a_flaw_is_remarkable_from_its_share_on(
+    tmp_path: Path, most: int, of: int, split: str, flaw: dict[str, Any], warning: str
+) -> None:
+    for count in (most, most + 1):
+        flaws = [flaw if number < count else {} for number in range(of)]
+        rows = [example(n, split, **{"unknown_counts": [0, 0], **f}) for n, f in enumerate(flaws)]
+        assert (warning in findings(write(tmp_path, rows))) == (count > most)
+
+
+def test_rejects_are_remarkable_from_their_share_of_the_inputs_on(tmp_path: Path) -> None:
+    for count in (5, 6):
+        rejects = [reject(number) for number in range(count)]
+        folder = write(tmp_path, [example(n) for n in range(95)], rejects)
+        assert ("of the inputs are rejected" in findings(folder)) == (count > 5)
+
+
+def test_the_number_of_training_pictures_is_no_matter_of_luck(tmp_path: Path) -> None:
+    assert "The train split" not in findings(write(tmp_path, [example(1)]))
+
+
+def test_a_picture_is_tiny_that_is_enlarged_more_than_twice() -> None:
+    assert (tiny_limit_px(64), tiny_limit_px(65)) == (32, 33)
+
+
 def test_a_good_dataset_has_no_findings(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     rows = [example(n, split, (19, 19)) for split in SPLITS for n in range(100)]
     moved = [pair(n, "moved") for n in range(3)]
@@ -354,6 +416,18 @@ def test_rejects_are_grouped_with_some_of_each() -> None:
     ]
     assert [row["error"] for row in groups[1].examples] == [f"no file {n}" for n in range(5)]
     assert groups == count_rejects([table])
+
+
+def test_some_of_each_reason_are_of_its_stage_too() -> None:
+    kinds = [("decode", "bomb"), ("decode", "duplicate_name"), ("join", "duplicate_name")]
+    rows = [reject(n, kinds[n % 3][1], stage=kinds[n % 3][0]) for n in range(9)]
+    groups = count_rejects([pa.Table.from_pylist(rows, REJECTS)])
+    assert [(g.stage, g.reason) for g in groups] == kinds
+    for group in groups:
+        assert len(group.examples) == 3
+        assert {(row["stage"], row["reason"]) for row in group.examples} == {
+            (group.stage, group.reason)
+        }
 
 
 def test_pairs_that_are_still_there_are_shown_first() -> None:
@@ -381,6 +455,25 @@ def test_batches_do_not_matter(examples: Rows) -> None:
     assert summary == count_examples(parts[::-1]) == count_examples([pa.concat_tables(parts)])
     assert summary.longest[0]["tokens"] == max(n for r in examples for n in r["token_counts"])
     assert all(len(row["caption"].split()) == row["tokens"] for row in summary.longest)
+
+
+def test_sizes_are_counted_in_eighths_of_an_octave_the_width_first() -> None:
+    sizes = [(256, 64), (278, 64), (280, 64), (64, 256)]
+    rows = [example(1, width_px=width, height_px=height) for width, height in sizes]
+    pictures = count_examples([pa.Table.from_pylist(rows, EXAMPLES)]).pictures
+    assert pictures.sizes == {(64, 48): 2, (65, 48): 1, (48, 64): 1}
+
+
+def test_a_split_of_another_name_is_counted_after_the_usual_ones() -> None:
+    rows = [example(1, split) for split in ("odd", "train", "even")]
+    splits = count_examples([pa.Table.from_pylist(rows, EXAMPLES)]).splits
+    assert [(split.name, split.images) for split in splits] == [
+        ("train", 1),
+        ("validation", 0),
+        ("test", 0),
+        ("even", 1),
+        ("odd", 1),
+    ]
 
 
 def test_both_ends_of_the_words_are_shown_once() -> None:
@@ -421,10 +514,12 @@ def test_quantiles_are_those_of_all_numbers(values: list[int], quantile: float) 
         (share(0, 0), "\N{EN DASH}"),
         (share(0, 9), "0.0%"),
         (share(1, 10**6), "<0.1%"),
+        (share(1, 1000), "0.1%"),
         (share(1, 8), "12.5%"),
         (byte_size(1), "1 byte"),
         (byte_size(1023), "1,023 bytes"),
         (byte_size(1024), "1.0 KiB"),
+        (byte_size(1 << 19), "512.0 KiB"),
         (byte_size(3 << 50), "3,072.0 TiB"),
     ],
 )
@@ -461,6 +556,14 @@ def test_what_is_no_dataset_is_told(
     with pytest.raises(CaptionerError, match=message):
         make(folder)
     assert not (folder / "description.html").exists()
+
+
+def test_what_others_leave_beside_the_tables_is_not_read(tmp_path: Path) -> None:
+    folder = write(tmp_path, [example(1)], [reject(1)])
+    before = describe(folder)
+    for name in ("examples/._train-00000.parquet", "rejects/_part-0.parquet"):
+        (folder / name).write_bytes(b"what macOS or a run cut short leaves")
+    assert describe(folder) == before
 
 
 def test_a_null_is_told(tmp_path: Path) -> None:
