@@ -105,6 +105,19 @@ def test_the_pipeline_unites_copies_by_their_pixels() -> None:
         assert_that(moved, equal_to([("a", "moved")]), "moved")
 
 
+def test_the_pipeline_unites_copies_in_the_shares_of_a_split_by_hash() -> None:
+    images = [
+        captioned_image(name, split, pixel_sha256="1")
+        for name, split in zip("abc", SPLITS, strict=True)
+    ]
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        united, pairs = pipeline | beam.Create(images) | UniteCopies(SplitRatios(1, 0, 0))
+        splits = united | beam.Map(lambda image: image.split)
+        assert_that(splits, equal_to(["train"] * 3), "united")
+        moved = pairs | beam.Map(lambda pair: pair.image_id)
+        assert_that(moved, equal_to(["b", "c"]), "moved")
+
+
 def flip(value: int, bits: set[int]) -> int:
     return value ^ sum(1 << bit for bit in bits)
 

@@ -192,9 +192,9 @@ def test_captions_that_changed_are_another_dataset(
 
 
 def coco(captioned: Path) -> str:
-    """The token file as COCO captions JSON."""
+    """The token file and one picture more as COCO captions JSON."""
     lines = (captioned / pipeline_builders.CAPTIONS_NAME).read_text(encoding="utf-8").splitlines()
-    rows = [line.split("\t") for line in lines]
+    rows = [line.split("\t") for line in [*lines, "copy.png#0\tA copy"]]
     annotations = [{"image_id": key.split("#")[0], "caption": text} for key, text in rows]
     names = dict.fromkeys(row["image_id"] for row in annotations)
     images = [{"id": name, "file_name": name} for name in names]
@@ -205,16 +205,21 @@ def test_splits_by_ratio_of_coco_captions(
     captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "coco.json").write_text(coco(captioned), encoding="utf-8")
+    shutil.copyfile(captioned / "images" / "01.png", tmp_path / "copy.png")
     arguments = ["--captions", tmp_path / "coco.json", "--images", captioned / "images" / "*.png"]
-    arguments += ["--image-size-px", "16", "--split-ratios", "0.5,0.3,0.2"]
+    arguments += ["--images", tmp_path / "*.png", "--image-size-px", "16"]
+    arguments += ["--split-ratios", "0.5,0.3,0.2"]
     assert captioner("preprocess", *arguments, "--output", tmp_path / "dataset") == 0
     info = read_dataset_info(tmp_path / "dataset")
     ratios = SplitRatios(0.5, 0.3, 0.2)
     expected = {f"{i:02d}.png": split_by_hash(f"{i:02d}.png", ratios) for i in range(20)}
+    # By its pixels and not by its name, nor where pictures are evaluated.
+    expected["copy.png"] = expected["01.png"] = "train"
+    assert split_by_hash("copy.png", ratios) == "test"
     for split in SPLITS:
         found = ids([*read_split(tmp_path / "dataset", split, info)])
         assert found == [name for name, its_split in expected.items() if its_split == split]
-    assert "23 images = 20 examples + 3 rejected" in capsys.readouterr().out
+    assert "24 images = 21 examples + 3 rejected" in capsys.readouterr().out
     # The default least count is 5: a word seen less often is none.
     words = (tmp_path / "dataset" / "vocabulary.txt").read_text(encoding="utf-8").splitlines()
     assert "third" not in words

@@ -8,6 +8,7 @@ import random
 from collections import Counter
 from pathlib import Path
 
+import apache_beam as beam
 import numpy as np
 import pipeline_builders
 import pyarrow.parquet as pq
@@ -41,6 +42,7 @@ from pipelines.shards import (
     write_records,
     write_rejects,
 )
+from pipelines.transforms import WriteShards
 
 KEY = ("train", 2, 5)
 NAME = "train-00002-of-00005.tfrecord"
@@ -104,6 +106,25 @@ def test_a_shard_holds_its_pictures_and_its_part_of_the_table(
     )
     assert (row["width_px"], row["mode"], row["format"]) == (48, "RGB", "PNG")
     assert row["pixel_sha256"] == source.pixel_sha256
+
+
+def test_the_pipeline_plans_the_shards_of_a_split_by_all_its_bytes(
+    folder: Path, images: list[TokenisedImage], tmp_path: Path
+) -> None:
+    (tmp_path / "pixels").symlink_to(folder / "pixels")
+    shard_bytes = sum(example_bytes(image, None) for image in images) // 3
+    alone = dataclasses.replace(images[0], image=dataclasses.replace(images[0].image, split="test"))
+    with beam.Pipeline(runner="FnApiRunner") as pipeline:
+        _ = (
+            pipeline
+            | beam.Create([*images, alone])
+            | WriteShards(str(tmp_path), ImageConfig(16), None, shard_bytes)
+        )
+    written = [path.stem.split("-") for path in tmp_path.glob("*.tfrecord")]
+    assert {(split, shards) for split, _, _, shards, *_ in written} == {
+        ("train", "00004"),  # a little less than the bound is planned
+        ("test", "00001"),
+    }
 
 
 def test_pictures_are_counted_once_for_each_token(images: list[TokenisedImage]) -> None:
