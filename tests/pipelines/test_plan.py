@@ -11,6 +11,11 @@ import pytest
 from pipeline_builders import BROKEN, captioner, files_of
 
 from pipelines import inference
+from pipelines.arguments import plan_parser
+from pipelines.plan import measure
+from pipelines.plan_config import read_plan_config
+from pipelines.sources import SkippedFiles, list_all_images
+from pipelines.threads import THREADS
 
 
 @pytest.fixture(autouse=True)
@@ -66,6 +71,20 @@ def test_a_sample_stands_for_the_whole_archive(
     assert "sample: 5 images from all over it" in told
     assert "  no more than 4 of them would work: the archive is 4 units of work" in told
     assert re.search(r"^ +100 .* -$", told, re.MULTILINE)
+
+
+def test_what_is_measured_is_that_of_the_captions_alone(
+    archive: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.plan.threads_for", lambda _: 99)  # as of an archive far away
+    options = plan_parser().parse_args(["--bundle", str(tiny_bundle), "--input", str(archive)])
+    images = list(list_all_images([str(archive)], SkippedFiles()))
+    monkeypatch.setattr("pipelines.plan.busy_seconds", lambda _: 1e6)
+    measured, _ = measure(images, read_plan_config(options, str(tmp_path / "out")))
+    assert (measured.busy_sec, measured.start_up_sec) == (1e6, 0), "work is no start-up"
+    assert (measured.images, measured.readers, measured.decoders) == (30, 99, THREADS)
+    (part,) = (tmp_path / "out" / "captions").rglob("*.parquet")
+    assert measured.byte_size == part.stat().st_size
 
 
 def test_a_plan_may_keep_less_of_a_caption(
