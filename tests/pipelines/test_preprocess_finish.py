@@ -1,14 +1,15 @@
-"""Tests of a dataset's last step: sums that hold, and a fingerprint of all that is in it."""
+"""Tests of a dataset's last step: sums that hold, splits with pictures, a true fingerprint."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from model.artifacts import DatasetInfo
+from model.artifacts import SPLITS, DatasetInfo
 from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.vocabulary import SPECIAL_TOKENS
@@ -17,6 +18,8 @@ from pipelines.captions.formats import CaptionColumns
 from pipelines.preprocess_config import PreprocessConfig
 from pipelines.preprocess_inputs import Listings
 from pipelines.preprocessing_fn import FREQUENCIES_NAME, VOCABULARY_NAME, TextConfig
+from pipelines.records import Reject
+from pipelines.shards import write_rejects
 
 CONFIG = PreprocessConfig(
     captions=(),
@@ -32,6 +35,7 @@ CONFIG = PreprocessConfig(
     shard_bytes=1,
     encoder=None,
 )
+LISTINGS = Listings(("", 0), ("", 0), ("", 0), None, 5, "a.jpg", "b.jpg", "d1")
 SHARDS = ("train-0 a1", "test-0 b2")
 
 
@@ -61,8 +65,7 @@ def finished(
     }
     pairs = [((what, of), number) for what, some in tallies.items() for of, number in some.items()]
     (staging / "tallies.json").write_text(json.dumps(pairs), encoding="utf-8")
-    none = ("", 0)
-    listings = Listings(none, none, none, None, listed - 1, "a.jpg", "a.jpg", "d1")
+    listings = dataclasses.replace(LISTINGS, listed=listed - 1)
     return preprocess._finish(str(staging), CONFIG, listings, None, request)
 
 
@@ -103,3 +106,44 @@ def test_the_fingerprint_is_of_the_request_the_shards_and_the_vocabulary(tmp_pat
         finished(tmp_path / "words", words=("dog", "cat")),
     ]
     assert len({first, *(info.fingerprint for info in others)}) == 4
+
+
+def refused(
+    examples: dict[str, int], lists: Sequence[str], rejects: dict[str, int], staging: Path
+) -> str:
+    """What is told of examples and rejects that make no dataset."""
+    config = dataclasses.replace(CONFIG, split_lists={split: f"{split}.txt" for split in lists})
+    with pytest.raises(CaptionerError) as error:
+        preprocess._check_splits(examples, config, LISTINGS, rejects, str(staging))
+    return str(error.value)
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_a_list_of_which_nothing_is_left_is_told(tmp_path: Path, split: str) -> None:
+    examples = {name: int(name != split) for name in SPLITS}
+    told = refused(examples, SPLITS, {}, tmp_path)
+    assert told.startswith(f"--{split}-list {split}.txt names none of the pictures")
+
+
+def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
+    told = refused({"train": 0, "validation": 1, "test": 0}, [], {}, tmp_path)
+    assert "all went to other splits" in told
+
+
+@pytest.mark.parametrize(
+    ("lists", "rejects", "named", "of_lists"),
+    [
+        ([], {"missing": 2, "no_caption": 9}, "are called e.g. 'b.jpg'", False),
+        (["train"], {"missing": 2, "no_caption": 9}, "are called e.g. 'b.jpg'", True),
+        (["train"], {"bomb": 1, "truncated": 2}, "e.g. c.jpg: half of it is gone", False),
+    ],
+)
+def test_names_are_told_where_they_cost_all_pictures(
+    tmp_path: Path, lists: list[str], rejects: dict[str, int], named: str, of_lists: bool
+) -> None:
+    errors = {"bomb": "too large", "truncated": "half of it is gone"}
+    rows = [Reject("c.jpg", "/c.jpg", "decode", reason, error) for reason, error in errors.items()]
+    list(write_rejects((0, rows), str(tmp_path / "rejects")))
+    told = refused(dict.fromkeys(SPLITS, 0), lists, rejects, tmp_path)
+    assert named in told
+    assert ("split lists must use these names too" in told) == of_lists
