@@ -20,6 +20,7 @@ from pipelines.preprocess_inputs import Listings
 from pipelines.preprocessing_fn import FREQUENCIES_NAME, VOCABULARY_NAME, TextConfig
 from pipelines.records import Reject
 from pipelines.shards import write_rejects
+from pipelines.sources import SkippedFiles
 
 CONFIG = PreprocessConfig(
     captions=(),
@@ -79,6 +80,22 @@ def test_all_that_was_counted_is_told(tmp_path: Path) -> None:
     assert info.vocabulary_size == len(SPECIAL_TOKENS) + 2
     frequencies = (tmp_path / "vocabulary_frequencies.tsv").read_text(encoding="utf-8")
     assert frequencies == "dog\t9\t2\na\u2028b\t8\t1\n"
+
+
+def test_a_person_is_told_pictures_and_captions_apart(tmp_path: Path) -> None:
+    lines = list(preprocess._summary(finished(tmp_path), "/data", SkippedFiles()))
+    assert [" ".join(line.split()) for line in lines[:-2]] == [
+        "6 images = 3 examples + 3 rejected",
+        "train 2 images 5 captions",
+        "validation 0 images 0 captions",
+        "test 1 images 2 captions",
+        "rejected: empty_caption (caption) 4",
+        "rejected: missing 1",
+        "rejected: truncated 2",
+        "the same or nearly the same in two splits: 1 moved",
+        f"vocabulary {len(SPECIAL_TOKENS) + 2} tokens",
+    ]
+    assert lines[-1].endswith(" in /data")
 
 
 def test_a_name_like_that_of_an_empty_vocabulary_may_be_a_word(tmp_path: Path) -> None:
