@@ -259,20 +259,6 @@ def test_a_list_that_names_no_captioned_picture_is_refused(
     assert not (tmp_path / "dataset").exists()
 
 
-def test_pictures_that_all_go_to_other_splits_are_told(
-    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ratios = SplitRatios(0.01, 0.98, 0.01)
-    name = next(
-        f"{i:02d}.png" for i in range(20) if split_by_hash(f"{i:02d}.png", ratios) != "train"
-    )
-    (tmp_path / "c.csv").write_text(f"image,caption\n{name},a red square\n", encoding="utf-8")
-    arguments = ["--captions", tmp_path / "c.csv", "--images", captioned / "images" / "*.png"]
-    arguments += ["--image-size-px", "16", "--min-count", "1", "--split-ratios", "0.01,0.98,0.01"]
-    assert captioner("preprocess", *arguments, "--output", tmp_path / "dataset") == 2
-    assert "all went to other splits" in capsys.readouterr().err
-
-
 def test_captions_of_other_pictures_leave_nothing_to_train_on(
     captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
