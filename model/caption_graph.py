@@ -139,7 +139,7 @@ class CaptionGraph(keras.Model):
         token_ids, scores = recogniser.likeliest(recogniser.together(tag_logits), count)
         return {"tags": tf.gather(self.words, token_ids), "tag_scores": scores}
 
-    def decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
+    def decode_bytes(self, image_bytes: tf.Tensor) -> tf.Tensor:
         """Files (JPEG, PNG, GIF, BMP), `string[B]`, to pictures, `uint8[B, H, W, 3]`.
 
         Decoded by TensorFlow for the sake of serving: no EXIF orientation, other rounding than

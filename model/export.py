@@ -65,7 +65,9 @@ def write_saved_model(graph: CaptionGraph, folder: Path, engine: str = TENSORFLO
     caption = trace(graph.caption_pixels, images)
     signatures = {
         SIGNATURE: caption,
-        "serving_default": trace(lambda image_bytes: caption(graph.decode(image_bytes)), files),
+        "serving_default": trace(
+            lambda image_bytes: caption(graph.decode_bytes(image_bytes)), files
+        ),
         ATTENTION_SIGNATURE: trace(graph.attend_pixels, images),
     }
     if graph.captioner.recogniser is not None:
