@@ -1,10 +1,11 @@
 """The console command ``captioner``: each subcommand is imported when it is called."""
 
+import atexit
 import contextlib
 import importlib
-import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import NamedTuple, NoReturn
@@ -12,6 +13,9 @@ from typing import NamedTuple, NoReturn
 from model import arguments as model_arguments
 from model.command import USER_ERROR, keras_imported, quiet_imports, run_command
 from pipelines import arguments
+
+# Most of it is for the process of a runner to end.
+_LAST_ACTS_SEC = 20.0
 
 
 class _Command(NamedTuple):
@@ -96,9 +100,13 @@ def leave(status: int) -> NoReturn:
 
     Python's own end would unwind a thread that is just in C++ code, which forbids it, and abort now
     and then although all is done; Python does not even know of all of them. After a failure it
-    might wait for ever for threads of a runner that wait for their workers.
+    might wait for ever for threads of a runner that wait for their workers. What libraries want
+    done at the end is done all the same: some runners end a process of theirs then.
     """
-    logging.shutdown()
+    late = threading.Timer(_LAST_ACTS_SEC, os._exit, [status])
+    late.daemon = True
+    late.start()
+    atexit._run_exitfuncs()
     with contextlib.suppress(BrokenPipeError):  # whoever read it has read enough
         sys.stdout.flush()
         sys.stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from pipeline_builders import (
     preprocess_arguments,
     read_rows,
 )
+
+PRISM = shutil.which("prism")
 
 RUNNERS = {
     "processes": [
@@ -32,10 +35,25 @@ RUNNERS = {
         "--environment_type=beam:env:harness_subprocess_python:v1",
         f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main",
     ],
+    # What `--runner=DirectRunner` downloads, of Beam's own source.
+    "Prism": ["--runner=PrismRunner", f"--prism_location={PRISM}"],
 }
 
+each_runner = pytest.mark.parametrize(
+    "runner",
+    [
+        pytest.param(
+            name,
+            marks=pytest.mark.skipif(
+                name == "Prism" and not PRISM, reason="no `prism` on PATH (docs/scaling.md)"
+            ),
+        )
+        for name in RUNNERS
+    ],
+)
 
-@pytest.mark.parametrize("runner", RUNNERS)
+
+@each_runner
 def test_captions_do_not_depend_on_the_runner(
     archive: Path, tiny_bundle: Path, captions: Path, tmp_path: Path, runner: str
 ) -> None:
@@ -44,7 +62,7 @@ def test_captions_do_not_depend_on_the_runner(
     assert_same_rows(read_rows(tmp_path / "captions"), read_rows(captions))
 
 
-@pytest.mark.parametrize("runner", RUNNERS)
+@each_runner
 def test_datasets_do_not_depend_on_the_runner(
     captioned: Path, preprocessed: Path, tmp_path: Path, runner: str
 ) -> None:

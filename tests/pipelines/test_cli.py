@@ -235,9 +235,11 @@ leave({status})
 def test_it_ends_without_pythons_own_end_though_no_thread_is_known() -> None:
     """TensorFlow's and gRPC's are not, and abort it now and then."""
     code = """
-import atexit
 from pipelines.cli import leave
-atexit.register(print, "taken apart")
+class Whatever:
+    def __del__(self):
+        print("taken apart")
+whatever = Whatever()
 print("said before", end="")
 leave(3)
 """
@@ -245,6 +247,32 @@ leave(3)
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stdout) == (3, "said before")
+
+
+def test_what_libraries_want_done_at_the_end_is_done() -> None:
+    """A runner's own process is ended so, and the last lines of a log are written."""
+    code = """
+import atexit
+from pipelines.cli import leave
+atexit.register(print, "done at the end")
+leave(3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "done at the end\n")
+
+
+def test_it_waits_no_longer_than_that_for_what_is_done_at_the_end() -> None:
+    code = """
+import atexit, threading
+from pipelines import cli
+cli._LAST_ACTS_SEC = 0.5
+atexit.register(threading.Event().wait)
+cli.leave(3)
+"""
+    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
+    assert done.returncode == 3
 
 
 def test_a_reader_that_has_read_enough_is_no_failure() -> None:
