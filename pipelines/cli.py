@@ -103,14 +103,19 @@ def leave(status: int) -> NoReturn:
     might wait for ever for threads of a runner that wait for their workers. What libraries want
     done at the end is done all the same: some runners end a process of theirs then.
     """
+    _flush()
     late = threading.Timer(_LAST_ACTS_SEC, os._exit, [status])
     late.daemon = True
     late.start()
     atexit._run_exitfuncs()
+    _flush()
+    os._exit(status)
+
+
+def _flush() -> None:
     with contextlib.suppress(BrokenPipeError):  # whoever read it has read enough
         sys.stdout.flush()
         sys.stderr.flush()
-    os._exit(status)
 
 
 def _load(module: str) -> ModuleType:

@@ -269,10 +269,13 @@ import atexit, threading
 from pipelines import cli
 cli._LAST_ACTS_SEC = 0.5
 atexit.register(threading.Event().wait)
+print("said before", end="")
 cli.leave(3)
 """
-    done = subprocess.run([sys.executable, "-c", code], timeout=60, check=False)
-    assert done.returncode == 3
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (3, "said before")
 
 
 def test_a_reader_that_has_read_enough_is_no_failure() -> None:
