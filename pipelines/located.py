@@ -1,5 +1,6 @@
 """Pictures that rows or lists name by their URIs, in containers too: found where they are now."""
 
+import contextlib
 import dataclasses
 import os
 from collections import defaultdict
@@ -83,8 +84,14 @@ def list_wanted(listing: Listing, wanted: Collection[str]) -> Iterator[ImageFile
             if image.uri in lost:
                 lost.remove(image.uri)
                 yield dataclasses.replace(image, image_id=image.uri)
-    except CaptionerError as error:
-        reason = "unreadable" if FileSystems.exists(container) else "missing"
+    except (CaptionerError, ValueError) as error:  # a ValueError: no such file system is set up
+        reason = "missing" if _is_known_to_be_gone(container) else "unreadable"
         flaw = f"{reason}: {one_line(error)}"
     for uri in sorted(lost):
         yield ImageFile(uri, uri, 0, container, flaw=flaw)
+
+
+def _is_known_to_be_gone(uri: str) -> bool:
+    with contextlib.suppress(Exception):  # clients of clouds raise exceptions of their own
+        return not FileSystems.exists(uri)
+    return False

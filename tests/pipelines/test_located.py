@@ -40,3 +40,13 @@ def test_what_is_wanted_comes_in_the_containers_order_and_what_it_lacks_last(
     assert [image.uri for image in images] == [*wanted[:0:-1], wanted[0]]
     assert contents_of(images) == {wanted[2]: b"2", wanted[1]: b"3"}
     assert flaws_of(images) == {wanted[0]: "missing"}
+
+
+@pytest.mark.parametrize("suffix", ["tar", "zip", "parquet"])
+def test_a_container_of_a_file_system_that_is_not_set_up_is_unreadable(suffix: str) -> None:
+    container = f"nosuchscheme://bucket/a.{suffix}"
+    wanted = f"{container}!/{'0' if suffix == 'parquet' else 'a.jpg'}"
+    (image,) = list_wanted((container, None), [wanted])
+    assert image.uri == wanted
+    assert (image.flaw or "").startswith("unreadable: ")
+    assert "nosuchscheme" in (image.flaw or "")
