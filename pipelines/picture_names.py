@@ -1,10 +1,15 @@
 """Which of the captions' names is a picture's: its path, or what captions have in its place."""
 
+import dataclasses
 import functools
-from collections.abc import Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from typing import TypeVar
 
+from pipelines.records import Caption, SplitEntry
 from pipelines.sources import normalise_id
+
+Row = TypeVar("Row", Caption, SplitEntry)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,15 @@ class CaptionNames:
         ends = [name for name in self._in_folders.get(file, ()) if whole.endswith(f"/{name}")]
         return max(ends, key=len, default=file if file in self.free else image_id)
 
+    def other_name(self, image_id: str, uri: str) -> str | None:
+        """The whole path of the picture `uri`, if captions call it both by that and by `image_id`.
+
+        So they do where captions of an archive join those that a model learnt from.
+        """
+        whole = normalise_id(uri)
+        both = whole != image_id and {whole, image_id} <= self.names
+        return whole if both else None
+
     @functools.cached_property
     def _in_folders(self) -> dict[str, list[str]]:
         """The free names that tell a folder, by file name; most inputs have none."""
@@ -42,6 +56,13 @@ class CaptionNames:
             if "/" in name:
                 found.setdefault(_file_name(name), []).append(name)
         return found
+
+
+def with_one_name(rows: Iterable[Row], names: Mapping[str, str]) -> Iterator[Row]:
+    """`rows` in order; those of a picture that has another name in `names` have that one."""
+    for row in rows:
+        name = names.get(row.image_id)
+        yield row if name is None else dataclasses.replace(row, image_id=name)
 
 
 def _file_name(name: str) -> str:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from model.errors import CaptionerError
 from pipelines import files
@@ -12,13 +12,14 @@ from pipelines.captions.formats import image_sources_of, list_captioned_images, 
 from pipelines.captions.shared_names import SharedNames, find_shared_names
 from pipelines.joins import AMBIGUOUS, DUPLICATE_NAME, MISSING, main_reason
 from pipelines.listing import read_batch, write_listing
-from pipelines.picture_names import CaptionNames
+from pipelines.picture_names import CaptionNames, with_one_name
 from pipelines.pixel_store import without_caption
 from pipelines.preprocess_config import PreprocessConfig
 from pipelines.records import Caption, ImageFile, SplitEntry
 from pipelines.sources import SkippedFiles, list_all_images, normalise_id, read_split_lists
 from pipelines.splits import SplitRatios
 
+Row = TypeVar("Row")
 _CAPTION_ROWS = 4096
 # Pictures decoded into one pixel store: the unit that workers share out.
 _IMAGE_ROWS = 256
@@ -31,6 +32,7 @@ class _Seen:
     shared: SharedNames
     image_ids: set[str] = dataclasses.field(default_factory=set)
     free: set[str] = dataclasses.field(default_factory=set)
+    name_of: dict[str, str] = dataclasses.field(default_factory=dict)
     gives_splits: bool = False
     listed: int = 0
     image_id: str | None = None
@@ -83,15 +85,13 @@ class Listings:
 
     def _pictures_of_one_name(self) -> Iterator[tuple[str, str, str]]:
         """Names and the URIs of two pictures that have them."""
-        uri, batches = self.images
         uris: dict[str, str] = {}
-        for number in range(batches):
-            for image in read_batch(uri, number, ImageFile):
-                # A later member of the name is no picture of its own: see `separate_doubled`.
-                if image.flaw is None or not image.flaw.startswith(DUPLICATE_NAME):
-                    first = uris.setdefault(image.image_id, image.uri)
-                    if first != image.uri:
-                        yield image.image_id, first, image.uri
+        for image in _rows(self.images, ImageFile):
+            # A later member of the name is no picture of its own: see `separate_doubled`.
+            if image.flaw is None or not image.flaw.startswith(DUPLICATE_NAME):
+                first = uris.setdefault(image.image_id, image.uri)
+                if first != image.uri:
+                    yield image.image_id, first, image.uri
 
 
 def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles) -> Listings:
@@ -110,7 +110,12 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
     found = listing("found", _find_pictures(config, skipped, seen), ImageFile, _IMAGE_ROWS)
     images = listing("images", _name_pictures(found, seen), ImageFile, _IMAGE_ROWS)
     files.delete(found[0])
-    splits = listing("splits", read_split_lists(config.split_lists), SplitEntry, _CAPTION_ROWS)
+    if seen.name_of:
+        read, named = captions, with_one_name(_rows(captions, Caption), seen.name_of)
+        captions = listing("named", named, Caption, _CAPTION_ROWS)
+        files.delete(read[0])
+    entries = with_one_name(read_split_lists(config.split_lists), seen.name_of)
+    splits = listing("splits", entries, SplitEntry, _CAPTION_ROWS)
     by_hash = None if config.split_lists or seen.gives_splits else SplitRatios()
     return Listings(
         captions=captions,
@@ -159,15 +164,22 @@ def _find_pictures(
 def _name_pictures(found: tuple[str, int], seen: _Seen) -> Iterator[ImageFile]:
     """The pictures of the listing `found`, called as the captions call them.
 
-    Those that no caption names are marked, so that they are not decoded.
+    Those that no caption names are marked, so that they are not decoded. What else captions call
+    some is in `seen.name_of` then.
     """
     names = CaptionNames(seen.image_ids, seen.free)
-    uri, batches = found
+    for image in _rows(found, ImageFile):
+        image = _renamed(image, names.name(image.image_id, image.uri))
+        if other := names.other_name(image.image_id, image.uri):
+            seen.name_of[other] = image.image_id
+        known = image.flaw or image.image_id in seen.image_ids
+        yield image if known else without_caption(image)
+
+
+def _rows(listing: tuple[str, int], row_type: type[Row]) -> Iterator[Row]:
+    uri, batches = listing
     for number in range(batches):
-        for image in read_batch(uri, number, ImageFile):
-            image = _renamed(image, names.name(image.image_id, image.uri))
-            known = image.flaw or image.image_id in seen.image_ids
-            yield image if known else without_caption(image)
+        yield from read_batch(uri, number, row_type)
 
 
 def list_pictures(

@@ -13,7 +13,7 @@ from pipelines.arguments import preprocess_parser
 from pipelines.listing import read_batch
 from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
 from pipelines.preprocess_inputs import Listings, digest_pictures, write_listings
-from pipelines.records import Caption, ImageFile
+from pipelines.records import Caption, ImageFile, SplitEntry
 from pipelines.sources import SkippedFiles
 
 
@@ -264,3 +264,17 @@ def test_a_file_name_says_nothing_where_captions_call_another_picture_by_it(tmp_
     named = name(tmp_path, *captions, *images)
     assert named.pictures == {"images/a.jpg": "a.jpg", "images/1/b.jpg": "b.jpg"}
     assert named.uncaptioned == {"images/0/a.jpg": "0/a.jpg", "images/1/a.jpg": "1/a.jpg"}
+
+
+def test_captions_of_two_files_may_call_a_picture_by_its_path_and_by_its_whole_one(
+    tmp_path: Path,
+) -> None:
+    captions, images = write_pictures(tmp_path, "images/a.jpg", "images/b.jpg"), tmp_path / "images"
+    rows = f"image_uri,caption\n{images}/a.jpg,A corrected one\n{images}/gone.jpg,C\n"
+    write(tmp_path / "corrected.csv", rows.encode())
+    train_list = write(tmp_path / "train.txt", f"{images}/a.jpg\n".encode())
+    more = ["--captions", tmp_path / "corrected.csv", "--train-list", train_list]
+    named = name(tmp_path, *captions, *more, "--images", images)
+    assert named.pictures == {"images/a.jpg": "a.jpg", "images/b.jpg": "b.jpg"}
+    assert sorted(named.captions) == sorted(["a.jpg", "b.jpg", "a.jpg", f"{images}/gone.jpg"])
+    assert read_batch(named.listings.splits[0], 0, SplitEntry) == [SplitEntry("a.jpg", "train")]
