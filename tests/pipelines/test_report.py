@@ -181,6 +181,15 @@ def test_text_is_escaped(captions: Path) -> None:
     assert str(captions.parent / "pictures" / "small <&'\".jpg") in titles
 
 
+def test_captions_of_scripts_from_right_to_left_are_set_so(tmp_path: Path) -> None:
+    """Else their full stop is at the wrong end."""
+    caption = "\N{HEBREW LETTER SHIN}\N{HEBREW LETTER NUN} ."
+    others = [{"caption": caption, "score": -1.0}]
+    page = make(write(tmp_path / "captions", [row("/a.jpg", caption=caption, alternatives=others)]))
+    assert ("p", {"class": "caption", "dir": "auto"}) in page.tags
+    assert [tag for tag, _ in page.tags].count("bdi") == len(others)
+
+
 def test_members_of_one_name_are_told_apart_by_their_archives(tmp_path: Path) -> None:
     rows = [
         row(f"/a/{shard}.tar!/1.jpg", container=f"/a/{shard}.tar", member="1.jpg")
