@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from model.errors import CaptionerError
+from model.signals import Interruptions
 
-USER_ERROR, INTERRUPTED, PIPE_CLOSED = 2, 130, 141
+USER_ERROR, BY_SIGNAL, PIPE_CLOSED = 2, 128, 141
 # TensorFlow takes the names of the files that it saves and loads for patterns.
 _PATTERN_CHARACTERS = "*?[]\\"
 _ADVICE = {
@@ -25,6 +26,22 @@ _ADVICE = {
 _AROUND = re.compile(
     r"^[^'/]*\[[Ee]rrno \d+\] |^.*\}\} |\.? Detail: \[errno \d+\]| \[(Op:|while running ).*$"
 )
+
+
+def open_standard_streams() -> None:
+    """Opens the null device in place of standard streams that are closed, as a daemon's may be.
+
+    Else Python has no object for them; and a file that is opened next would take their number, so
+    that what a library says on standard error would become part of it.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free, which is this one.
+            null = os.open(os.devnull, os.O_RDWR)
+            if getattr(sys, name) is None:
+                setattr(sys, name, os.fdopen(null, mode, encoding="utf-8"))
 
 
 @contextlib.contextmanager
@@ -136,6 +153,16 @@ def _is_unread() -> bool:
     return unread
 
 
+def _flush_output() -> None:
+    """Raises:
+    OSError: if what is left to write to standard output cannot be written.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, "standard output") from error
+
+
 def _check_utf8(arguments: Sequence[str]) -> None:
     """Raises:
     CaptionerError: if one has bytes that are no UTF-8: neither a row nor a message could name it.
@@ -169,20 +196,25 @@ def run_command(
 ) -> int:
     """Parses `arguments` and runs the command; returns the exit status.
 
-    A `CaptionerError` and a `disk_failure` become one line on standard error and status 2, an
-    interruption one and status 130, as in shells; others keep their traceback. Where whoever reads
-    what it prints has read enough, as `head` has, it ends in silence, with status 141.
+    A `CaptionerError` and a `disk_failure` become one line on standard error and status 2. So does
+    a signal that ends it, with 128 and its number, as in shells: 130 for Ctrl-C, 143 for SIGTERM.
+    Others keep their traceback. Where whoever reads what it prints has read enough, as `head` has,
+    it ends in silence, with status 141.
     """
+    open_standard_streams()
     options = _parse(parser, arguments)
+    interruptions = Interruptions()
     try:
-        _check_utf8(arguments)
-        return run(options)
+        with interruptions:
+            _check_utf8(arguments)
+            status = run(options)
+            _flush_output()
+            return status
     except KeyboardInterrupt:
-        print(
-            f"{parser.prog}: interrupted; run the same command again to go on",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+        # Of a terminal that is closed nothing can be told any more.
+        with contextlib.suppress(OSError):
+            print(f"{parser.prog}: {interruptions.message()}", file=sys.stderr)
+        return BY_SIGNAL + interruptions.last
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _is_unread():
             return PIPE_CLOSED

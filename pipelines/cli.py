@@ -11,7 +11,13 @@ from types import ModuleType
 from typing import NamedTuple, NoReturn
 
 from model import arguments as model_arguments
-from model.command import USER_ERROR, keras_imported, quiet_imports, run_command
+from model.command import (
+    USER_ERROR,
+    keras_imported,
+    open_standard_streams,
+    quiet_imports,
+    run_command,
+)
 from pipelines import arguments
 
 # Most of it is for the process of a runner to end.
@@ -68,6 +74,7 @@ def _usage() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs ``captioner COMMAND ...``; returns the exit status."""
+    open_standard_streams()
     argv = list(sys.argv[1:] if argv is None else argv)
     if not argv or argv[0] in ("-h", "--help"):
         print(_usage())
@@ -113,9 +120,10 @@ def leave(status: int) -> NoReturn:
 
 
 def _flush() -> None:
-    with contextlib.suppress(BrokenPipeError):  # whoever read it has read enough
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        # It was told before; or whoever read it has read enough.
+        with contextlib.suppress(OSError):
+            stream.flush()
 
 
 def _load(module: str) -> ModuleType:

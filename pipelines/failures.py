@@ -9,9 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator
 from types import FrameType
+from typing import Any
 
 from model.command import disk_failure
 from model.errors import CaptionerError
+from model.signals import ENDING
 
 _TOLD = re.compile(r"CaptionerError: (.+?)(?: \[while running|$)", re.MULTILINE)
 # What Beam adds to the message of an exception of a worker in this process.
@@ -53,20 +55,26 @@ def failures_told() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet_when_interrupted() -> Iterator[None]:
-    """Ends logging when the user ends the run: a runner logs a traceback for each of its layers."""
+    """Ends logging when a signal ends the run: a runner logs a traceback for each of its layers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         logging.disable(logging.CRITICAL)
-        signal.default_int_handler(number, frame)
+        handlers[number](number, frame)
 
-    handler = signal.signal(signal.SIGINT, interrupt)
+    # Those that interrupt: none that is ignored, or ends the process as it stands.
+    handlers: dict[int, Any] = {
+        number: handler for number in ENDING if callable(handler := signal.getsignal(number))
+    }
+    for number in handlers:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 class _WorkerDiedError(BaseException):

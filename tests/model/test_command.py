@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import io
 import os
 import subprocess
 import sys
@@ -106,6 +107,53 @@ sys.exit(run_command(argparse.ArgumentParser(), run, []))
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_standard_streams_that_are_closed_are_no_files_to_come(closed: str, tmp_path: Path) -> None:
+    """As of a daemon's: what is opened next would get the number of one."""
+    code = """
+import argparse, os, sys
+from model.command import quiet_imports, run_command
+
+def run(options):
+    with quiet_imports():
+        pass
+    with open(sys.argv[1], "w") as file:
+        assert file.fileno() > 2
+        os.write(1, b"said by a library")
+        os.write(2, b"told by a library")
+        print("said", sys.stdout.isatty())
+        print("told", file=sys.stderr)
+        sys.stdin.read()
+        print("dear", end="", file=file)
+    return 3
+
+sys.exit(run_command(argparse.ArgumentParser(), run, []))
+"""
+    path = tmp_path / "file"
+    line = f'exec "$0" -c "$1" "$2" {closed}'
+    shell = ["sh", "-c", line, sys.executable, code, path]
+    done = subprocess.run(shell, cwd=ROOT, stdin=subprocess.DEVNULL, check=False, timeout=60)
+    assert (done.returncode, path.read_text()) == (3, "dear")
+
+
+def test_output_that_cannot_be_written_at_the_end_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Full(io.StringIO):
+        """A log on a disk without room, which tells so when the buffer is written."""
+
+        def flush(self) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", Full())
+        assert status_of(None) == 2
+    assert capsys.readouterr().err == (
+        "captioner test: error: No space left on device: 'standard output'; free some and run the "
+        "command again\n"
+    )
 
 
 def test_a_broken_pipe_elsewhere_is_no_silence() -> None:

@@ -288,3 +288,27 @@ def test_a_reader_that_has_read_enough_is_no_failure() -> None:
     assert process.stdout is not None
     process.stdout.close()
     assert process.wait(60) == 0
+
+
+def test_output_that_cannot_be_written_does_not_keep_it_from_its_end() -> None:
+    code = """
+import sys
+from pipelines.cli import leave
+class Full:
+    def flush(self):
+        raise OSError(28, "No space left on device")
+sys.stdout = Full()
+leave(3)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
+def test_without_standard_streams_the_usage_is_no_traceback() -> None:
+    line = f'"{sys.executable}" -m pipelines.cli >&-'
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=ROOT, stderr=subprocess.PIPE, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, b"")

@@ -15,6 +15,7 @@ import pytest
 from pipeline_builders import ROOT
 
 from model.errors import CaptionerError
+from model.signals import ENDING
 from pipelines.failures import dead_workers_told, failures_told
 
 # A job that swallows what ends it, as a library may that waits in C.
@@ -49,15 +50,17 @@ def test_interruptions_are_handled_as_before_once_it_is_over() -> None:
     assert signal.getsignal(signal.SIGINT) == before
 
 
-def test_nothing_is_logged_of_an_interruption() -> None:
-    code = """
-import logging, os, signal
+@pytest.mark.parametrize("number", ENDING)
+def test_nothing_is_logged_of_an_interruption(number: signal.Signals) -> None:
+    code = f"""
+import logging, os
+from model.signals import Interruptions
 from pipelines.failures import failures_told
 try:
-    with failures_told():
+    with Interruptions(), failures_told():
         logging.error("before")
         try:
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), {number:d})
         except KeyboardInterrupt:
             logging.exception("a layer of the runner")
             raise
