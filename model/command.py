@@ -165,8 +165,15 @@ def _flush_output() -> None:
 
 def _check_utf8(arguments: Sequence[str]) -> None:
     """Raises:
-    CaptionerError: if one has bytes that are no UTF-8: neither a row nor a message could name it.
+    CaptionerError: if one has bytes that are no UTF-8: neither a row nor a message could name it;
+        or if the locale has names of files in another encoding: rows would have others than these.
     """
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8":
+        raise CaptionerError(
+            f"the locale's encoding: got {encoding}, expected utf-8; set PYTHONUTF8=1, or "
+            "LC_ALL=C.UTF-8"
+        )
     for argument in arguments:
         try:
             argument.encode()

@@ -26,6 +26,18 @@ def test_a_name_that_is_no_utf8_is_told(capsys: pytest.CaptureFixture[str]) -> N
     assert said == "captioner test: error: got 'a\\udcff', expected UTF-8; rename what it names\n"
 
 
+def test_a_locale_in_which_names_would_be_others_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In Latin-1 each byte of a name in UTF-8 is a letter."""
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    assert status_of(None) == 2
+    assert capsys.readouterr().err == (
+        "captioner test: error: the locale's encoding: got iso8859-1, expected utf-8; set "
+        "PYTHONUTF8=1, or LC_ALL=C.UTF-8\n"
+    )
+
+
 def status_of(error: BaseException | None) -> int:
     def run(options: argparse.Namespace) -> int:
         if error is not None:
