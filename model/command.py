@@ -129,13 +129,13 @@ def disk_failure(error: Exception) -> str | None:
 
     TensorFlow, HDF5 and a runner's workers raise classes of their own, in whose text the system's
     words stand. These come first, then the file, or the rest of the line where it is not named as
-    Python does.
+    Python or HDF5 does.
     """
     text = str(error)
     for code, advice in _ADVICE.items():
         words = os.strerror(code)
         if words in text:
-            named = re.search(re.escape(words) + r": ('[^'\n]+')", text)
+            named = re.search(rf"(?:{re.escape(words)}: |filename = )('[^'\n]+')", text)
             line = next(line for line in text.splitlines() if words in line)
             rest = named[1] if named else _AROUND.sub("", line).replace(words, "").strip(" ;:")
             return f"{words}{': ' if rest else ''}{rest}; {advice} and run the command again"

@@ -102,10 +102,15 @@ def told_threads() -> int:
     return int(told)
 
 
+def usable_cores() -> int:
+    """Cores that this process may use: in a batch job, or by ``taskset``, not all there are."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not every system tells
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def compute_threads() -> int:
     """Threads to compute an operation with: as many as told, else as cores this process may use."""
-    allowed = getattr(os, "sched_getaffinity", None)  # not every system tells
-    return told_threads() or (len(allowed(0)) if allowed else os.cpu_count() or 1)
+    return told_threads() or usable_cores()
 
 
 def wants_bfloat16(asked: str, cpu_info: str) -> bool:

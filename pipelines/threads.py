@@ -1,6 +1,5 @@
 """Work in threads: a bounded number of results ahead of whoever takes them."""
 
-import os
 import queue
 import threading
 import time
@@ -8,11 +7,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, TypeVar
 
+from model.engine import usable_cores
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 # Pillow and file reads release the GIL: threads decode while the caller computes.
-THREADS = min(16, os.cpu_count() or 1)
+THREADS = min(16, usable_cores())
 AHEAD_PER_THREAD = 4
 
 

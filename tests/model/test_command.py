@@ -96,6 +96,15 @@ def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture
         "captioner test: error: Read-only file system: /out/b; make it writable, or name another "
         "folder, and run the command again\n"
     )
+    hdf5 = (
+        "Can't synchronously write data (file write failed: time = Mon Nov 30 09:14:58 2026\n, "
+        f"filename = '/tmp/c.h5', file descriptor = 3, errno = 28, error message = '{words}', buf"
+    )
+    assert status_of(OSError(hdf5)) == 2
+    assert capsys.readouterr().err == (
+        "captioner test: error: No space left on device: '/tmp/c.h5'; free some and run the "
+        "command again\n"
+    )
 
 
 def test_output_that_nobody_reads_ends_a_command_in_silence() -> None:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pipelines.threads import map_ahead
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system ties nobody to cores")
+def test_a_process_that_may_use_one_core_decodes_in_one_thread() -> None:
+    code = (
+        "import os; os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "from pipelines.threads import THREADS; print(THREADS)"
+    )
+    line = [sys.executable, "-c", code]
+    assert subprocess.run(line, cwd=ROOT, capture_output=True, check=True).stdout == b"1\n"
 
 
 def test_map_ahead_is_map_in_order() -> None:
