@@ -53,15 +53,16 @@ def _prepare(folder: Path) -> None:
 
 def commands(folder: Path, epochs: int) -> list[list[str]]:
     """The commands of the demo, as a user would type them after ``captioner``."""
-    dataset, run, bundle = (str(folder / name) for name in ("dataset", "run", "bundle"))
+    root = shlex.quote(str(folder))
+    dataset, run, bundle = (f"{root}/{name}" for name in ("dataset", "run", "bundle"))
     lines = [
-        f"preprocess --captions {folder}/scenes/captions.token.txt --images {folder}/scenes/images "
+        f"preprocess --captions {root}/scenes/captions.token.txt --images {root}/scenes/images "
         f"{_DATASET_OPTIONS} --output {dataset}",
         f"train --dataset {dataset} {_MODEL_OPTIONS} --epochs {epochs} --output {run}",
         f"evaluate --model {run} --dataset {dataset} --split test",
         f"export --run {run} --output {bundle}",
-        f"caption --bundle {bundle} --input {folder}/archive --output {folder}/captions",
-        f"report --captions {folder}/captions --output {folder}/report.html",
+        f"caption --bundle {bundle} --input {root}/archive --output {root}/captions",
+        f"report --captions {root}/captions --output {root}/report.html",
     ]
     return [shlex.split(line) for line in lines]
 

@@ -29,6 +29,14 @@ def test_every_command_of_the_demo_is_one_that_the_console_takes() -> None:
         _COMMANDS[name].parser().parse_args(options)
 
 
+def test_the_demo_takes_a_folder_of_any_name() -> None:
+    folder = Path("/a demo's")
+    found = [_COMMANDS[name].parser().parse_args(o) for name, *o in commands(folder, epochs=2)]
+    outputs = [options.output for options in found if options.output]
+    names = ["dataset", "run", "bundle", "captions", "report.html"]
+    assert outputs == [str(folder / name) for name in names]
+
+
 def test_accuracy_counts_whole_scenes() -> None:
     truth = scenes(4)
     captions = {image: canonical_caption(scene) for image, scene in truth.items()}
