@@ -7,6 +7,7 @@ import os
 import re
 import select
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -183,6 +184,18 @@ def _check_utf8(arguments: Sequence[str]) -> None:
             ) from error
 
 
+def _check_temporary_folder() -> None:
+    """Raises:
+    CaptionerError: if there is none, as libraries want when they are imported.
+    """
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError as error:
+        raise CaptionerError(
+            f"{error.strerror}: each is read-only or full; set TMPDIR to a folder with some room"
+        ) from error
+
+
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
     """The options; of those that are none it is told what they most often were meant for."""
     options, unknown = parser.parse_known_args(arguments)
@@ -214,6 +227,7 @@ def run_command(
     try:
         with interruptions:
             _check_utf8(arguments)
+            _check_temporary_folder()
             status = run(options)
             _flush_output()
             return status

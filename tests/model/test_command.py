@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,19 @@ def test_a_locale_in_which_names_would_be_others_is_told(
     assert capsys.readouterr().err == (
         "captioner test: error: the locale's encoding: got iso8859-1, expected utf-8; set "
         "PYTHONUTF8=1, or LC_ALL=C.UTF-8\n"
+    )
+
+
+def test_a_machine_without_place_for_temporary_files_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a read-only container is; libraries that are imported would raise it."""
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    assert status_of(None) == 2
+    assert capsys.readouterr().err == (
+        "captioner test: error: No usable temporary directory found in ['/proc']: each is "
+        "read-only or full; set TMPDIR to a folder with some room\n"
     )
 
 
