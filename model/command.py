@@ -22,6 +22,7 @@ _ADVICE = {
     errno.EDQUOT: "free some",
     errno.EROFS: "make it writable, or name another folder,",
     errno.EACCES: "give the right to read and to write",
+    errno.EFBIG: "name a folder of a disk that takes larger files (or raise ulimit -f),",
 }
 # What Python, PyArrow, TensorFlow and a runner put before and behind the words of a failure.
 _AROUND = re.compile(

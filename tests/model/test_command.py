@@ -110,6 +110,11 @@ def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture
         "captioner test: error: Read-only file system: /out/b; make it writable, or name another "
         "folder, and run the command again\n"
     )
+    assert status_of(OSError(errno.EFBIG, os.strerror(errno.EFBIG), "/fat/a")) == 2
+    assert capsys.readouterr().err == (
+        "captioner test: error: File too large: '/fat/a'; name a folder of a disk that takes "
+        "larger files (or raise ulimit -f), and run the command again\n"
+    )
     hdf5 = (
         "Can't synchronously write data (file write failed: time = Mon Nov 30 09:14:58 2026\n, "
         f"filename = '/tmp/c.h5', file descriptor = 3, errno = 28, error message = '{words}', buf"
