@@ -16,6 +16,7 @@ from model.flaws import has_dangling_ending
 from model.training import Training
 from model.validation import Validator
 from model.vocabulary import Vocabulary
+from model.whole_files import write_whole
 
 
 class StopOnNaN(keras.callbacks.Callback):
@@ -65,7 +66,28 @@ class ShowSpeed(keras.callbacks.Callback):
 
 
 class WriteHistory(keras.callbacks.CSVLogger):
-    """A table with a row for each epoch, counted from 1 as everywhere but in Keras."""
+    """A table with a row for each epoch, counted from 1 as everywhere but in Keras.
+
+    Args:
+        path: of the table, gone on with if it is there.
+        done: epochs done before. Rows of later ones, whose checkpoints are gone, are dropped: these
+            epochs are trained again.
+    """
+
+    def __init__(self, path: Path, done: int) -> None:
+        super().__init__(str(path), append=True)
+        self.path, self.done = path, done
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        if self.path.exists():
+            rows = self.path.read_text(encoding="utf-8").splitlines(keepends=True)
+            write_whole(self.path, "".join(filter(self._is_done, rows)).encode())
+        super().on_train_begin(logs)
+
+    def _is_done(self, row: str) -> bool:
+        """Whether it is of an epoch done before, or none of an epoch, as the header."""
+        epoch = row.split(",")[0]
+        return not epoch.isdecimal() or int(epoch) <= self.done
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         super().on_epoch_end(epoch + 1, logs)

@@ -72,7 +72,9 @@ class Checkpoints:
         return self.folder / f"epoch-{epoch:05d}"
 
     def _epochs(self) -> list[int]:
-        return sorted(int(path.name.removeprefix("epoch-")) for path in self.folder.glob("epoch-*"))
+        # Not the copies of them that a person puts beside them.
+        numbers = (path.name.removeprefix("epoch-") for path in self.folder.glob("epoch-*"))
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def save(self, training: "Training", progress: Progress) -> None:
         """Writes an epoch under a temporary name, renames it, then drops what is superseded.
@@ -110,19 +112,25 @@ class Checkpoints:
         """How far the run has come.
 
         Raises:
-            CaptionerError: if the last checkpoint does not tell.
+            CaptionerError: if the last checkpoint does not tell, or the best is missing.
         """
         epochs = self._epochs()
         if not epochs:
             return Progress()
         path = self._epoch_folder(epochs[-1]) / _PROGRESS
         try:
-            return Progress(**json.loads(path.read_text(encoding="utf-8")))
+            progress = Progress(**json.loads(path.read_text(encoding="utf-8")))
         except (OSError, ValueError, TypeError) as error:
             raise CaptionerError(
                 f"{path}: expected what a checkpoint tells of its run, got {error}; delete "
                 f"{path.parent}, and go on from the epoch before"
             ) from error
+        if progress.best_epoch not in epochs:
+            raise CaptionerError(
+                f"{self._epoch_folder(progress.best_epoch)} is missing, the checkpoint of the best "
+                f"epoch; put it back, or delete {self.folder.parent} and train again"
+            )
+        return progress
 
     def load(self, training: "Training", epoch: int) -> None:
         """Loads an epoch's state of a compiled `training`, the optimiser's included."""

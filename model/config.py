@@ -4,6 +4,7 @@ A field made with `option` becomes a command-line option (``batch_size`` → ``-
 was asked for is written as JSON into the artifact that it shaped, see `model.artifacts`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +27,15 @@ def _check(config: Any, names: str, holds: Callable[[float], bool], expected: st
     """Checks the fields `names`, separated by blanks, of a configuration made of options.
 
     Raises:
-        CaptionerError: if one does not hold; it names the option, what it got and `expected`.
+        CaptionerError: if one does not hold or is infinite; it names the option, what it got and
+            `expected`.
     """
     for name in names.split():
         value = getattr(config, name)
         option_name = name.replace("_", "-")
-        _require(holds(value), f"--{option_name}: got {value}, expected {expected}")
+        # No step can be computed with infinity: gradients scaled to it are no numbers.
+        holding = holds(value) and value < math.inf
+        _require(holding, f"--{option_name}: got {value}, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         _require(
             self.decoder in DECODERS, f"--decoder: got {self.decoder!r}, expected one of {DECODERS}"
+        )
+        # Every layer's name begins with nothing, so that it would be all of the network.
+        _require(
+            self.fine_tune_from != "",
+            "--fine-tune-from: got '', expected the beginning of a layer's name, or 'none'",
         )
         some = "glance_dim concepts concept_memory encoder_layers"
         _check(self, some, lambda value: value >= 0, "0 or above")

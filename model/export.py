@@ -35,6 +35,11 @@ from model.model_card import describe_sampler, model_card
 from model.run_folder import restore_captioner, run_sampler
 from model.vocabulary import read_vocabulary
 
+_EVALUATE_AGAIN = "run captioner evaluate again, or delete the file"
+# What a bundle and its card take of the metrics of a run.
+_METRICS = frozenset(
+    "split images epoch dataset_fingerprint sampler tokeniser scores low_score".split()
+)
 # What exporting for an engine takes.
 _PACKAGES = {engine: (engine, "onnx", "tf2onnx") for engine in (ONNXRUNTIME, OPENVINO)}
 
@@ -84,12 +89,27 @@ def write_saved_model(graph: CaptionGraph, folder: Path, engine: str = TENSORFLO
 
 
 def _read_metrics(run: Path, epoch: int) -> dict | None:
-    """What `captioner evaluate` wrote into the run of the weights of `epoch`; None if nothing."""
+    """What `captioner evaluate` wrote into the run of the weights of `epoch`; None if nothing.
+
+    Raises:
+        CaptionerError: if something else wrote it.
+    """
     path = run / METRICS_FILE
-    metrics = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-    if metrics and metrics.get("epoch") != epoch:
+    if not path.exists():
+        return None
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CaptionerError(f"{path}: expected JSON, got {error}; {_EVALUATE_AGAIN}") from error
+    missing = _METRICS.difference(metrics if isinstance(metrics, dict) else ())
+    if missing:
+        raise CaptionerError(
+            f"{path}: expected what captioner evaluate writes, got nothing of "
+            f"{', '.join(sorted(missing))}; {_EVALUATE_AGAIN}"
+        )
+    if metrics["epoch"] != epoch:
         print(
-            f"note: {path} is of epoch {metrics.get('epoch')}, exported is epoch {epoch}: left "
+            f"note: {path} is of epoch {metrics['epoch']}, exported is epoch {epoch}: left "
             "out; run captioner evaluate before",
             file=sys.stderr,
         )

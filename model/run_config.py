@@ -96,7 +96,13 @@ def _resolve_weights(model: ModelConfig) -> ModelConfig:
 
 
 def _read_repeated(path: Path) -> RunConfig:
-    """The run that ``--config`` names by its folder or by the ``config.json`` in it."""
+    """The run that ``--config`` names by its folder or by the ``config.json`` in it.
+
+    Raises:
+        CaptionerError: if there is none.
+    """
+    if not path.exists():
+        raise CaptionerError(f"--config: there is no {path}; give a run, or its {RUN_FILE}")
     return read_json(RunConfig, path / RUN_FILE if path.is_dir() else path, "run")
 
 

@@ -183,7 +183,7 @@ class Trainer:
             StopOnNaN(),
             ShowSpeed(save.captions / self.steps),
             save,
-            WriteHistory(str(self.folder / history), append=True),
+            WriteHistory(self.folder / history, save.progress.epoch),
             WriteScalars(str(self.folder / "logs"), write_graph=False),
             # Last: it takes long, and a run killed in it would lack the row.
             ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),

@@ -15,7 +15,14 @@ import pytest
 import tensorflow as tf
 
 from model import callbacks
-from model.callbacks import ShowCaptions, ShowSpeed, StopOnNaN, ValidateAndSave, check_finite
+from model.callbacks import (
+    ShowCaptions,
+    ShowSpeed,
+    StopOnNaN,
+    ValidateAndSave,
+    WriteHistory,
+    check_finite,
+)
 from model.checkpoints import Progress
 from model.errors import CaptionerError
 from model.training import CrossEntropyTraining, SelfCriticalTraining
@@ -53,6 +60,20 @@ def test_the_learning_rate_that_is_to_be_lower_is_the_phases(phase: type, option
     stop.on_epoch_begin(1)
     with pytest.raises(CaptionerError, match=f"step 7 of epoch 2.*lower {option} or"):
         stop.on_train_batch_end(6, {"loss": math.nan})
+
+
+def test_epochs_that_are_trained_again_have_one_row(tmp_path: Path) -> None:
+    path = tmp_path / "history.csv"
+    for done, epochs in ((0, 3), (1, 2), (0, 1)):
+        table = WriteHistory(path, done)
+        table.set_model(SimpleNamespace(stop_training=False))
+        table.on_train_begin()
+        for epoch in range(done, done + epochs):
+            table.on_epoch_end(epoch, {"val_loss": 10.0 * done + epoch})
+        table.on_train_end()
+        if done:
+            assert path.read_text().split() == ["epoch,val_loss", "1,0.0", "2,11.0", "3,12.0"]
+    assert path.read_text().split() == ["epoch,val_loss", "1,0.0"]
 
 
 def epochs_until_the_end(

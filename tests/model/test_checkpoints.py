@@ -198,6 +198,24 @@ def test_a_checkpoint_that_does_not_tell_its_progress_is_named(tmp_path: Path) -
         Checkpoints(tmp_path).progress()
 
 
+def test_copies_beside_checkpoints_are_left_alone(tmp_path: Path) -> None:
+    save_epochs(tmp_path, [1.0])
+    copies = ["epoch-00001 (copy)", "epoch-00001.bak"]
+    for name in copies:
+        shutil.copytree(tmp_path / "checkpoints" / "epoch-00001", tmp_path / "checkpoints" / name)
+    progress = Checkpoints(tmp_path).progress()
+    assert progress == Progress(1, 1, 1.0, 1.0)
+    Checkpoints(tmp_path).save(SmallTraining(2), progress.after(2.0, loss=1.0))
+    assert saved(tmp_path) == [*copies, "epoch-00002"]
+
+
+def test_a_best_epoch_that_is_gone_is_told_before_more_is_trained(tmp_path: Path) -> None:
+    save_epochs(tmp_path, [2.0, 1.0])
+    shutil.rmtree(tmp_path / "checkpoints" / "epoch-00001")
+    with pytest.raises(CaptionerError, match=r"epoch-00001 is missing, the checkpoint of the best"):
+        Checkpoints(tmp_path).progress()
+
+
 def test_a_run_without_checkpoints_says_so(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.progress() == Progress()

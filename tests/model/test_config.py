@@ -157,10 +157,15 @@ def test_options_of_other_configs_are_left_alone() -> None:
         (SamplerConfig, "min_length", -1),
         (SamplerConfig, "no_repeat_ngram", -1),
         (TrainConfig, "learning_rate", float("nan")),
+        (TrainConfig, "learning_rate", float("inf")),
+        (TrainConfig, "clip_norm", float("inf")),
+        (TrainConfig, "weight_decay", float("inf")),
+        (ModelConfig, "fine_tune_from", ""),
     ],
 )
 def test_a_value_out_of_range_is_named_with_its_option(cls: type, name: str, value: Any) -> None:
-    with pytest.raises(CaptionerError, match=f"--{name.replace('_', '-')}: got {value}, expected"):
+    option = f"--{name.replace('_', '-')}"
+    with pytest.raises(CaptionerError, match=f"{option}: got '?{value}'?, expected"):
         cls(**{name: value})
 
 

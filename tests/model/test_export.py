@@ -243,6 +243,24 @@ def test_metrics_of_the_run_go_into_the_bundle(
     assert "is of epoch 1, exported is epoch" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "expected JSON"),
+        ("null", "got nothing of dataset_fingerprint, epoch"),
+        ('{"epoch": 3, "split": "test"}', "got nothing of dataset_fingerprint, images"),
+    ],
+)
+def test_metrics_that_something_else_wrote_are_told(
+    text: str, told: str, trained_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(trained_run, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").write_text(text)
+    with pytest.raises(CaptionerError, match=rf"metrics\.json: .*{told}.*; run captioner evaluate"):
+        export(tmp_path / "run", tmp_path / "bundle", SamplerConfig())
+    assert not (tmp_path / "bundle").exists()
+
+
 def test_options_that_mean_nothing_to_the_sampler_are_refused(
     trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,8 +143,11 @@ def test_weights_of_stored_features_need_some(tmp_path: Path, dataset: Path) -> 
 
 def test_what_is_no_run_is_refused(tmp_path: Path, dataset: Path) -> None:
     arguments = ["--dataset", str(dataset), "--output", "run", "--config"]
-    for path in (tmp_path, tmp_path / "absent" / "config.json"):
-        with pytest.raises(CaptionerError, match=r"is no run: it has no config\.json"):
+    for path, told in (
+        (tmp_path, r"is no run: it has no config\.json"),
+        (tmp_path / "absent", r"--config: there is no /.*/absent; give a run, or its config\.json"),
+    ):
+        with pytest.raises(CaptionerError, match=told):
             configure(train_parser().parse_args([*arguments, str(path)]), dataset, info())
 
 

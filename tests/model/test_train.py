@@ -333,6 +333,8 @@ def test_a_run_killed_when_its_patience_was_over_is_ended_by_the_next_start(
     progress_file = run / "checkpoints" / f"epoch-{epoch:05d}" / "progress.json"
     progress = json.loads(progress_file.read_text())
     waited = {"best_epoch": epoch - 2, "cross_entropy_epochs": None, "ended": None}
+    best = progress_file.parent.with_name(f"epoch-{epoch - 2:05d}")
+    shutil.copytree(progress_file.parent, best, dirs_exist_ok=True)
     progress_file.write_text(json.dumps({**progress, **waited}))
     assert builders.train(squares, run, epochs=20, patience=2) == 0
     progress = Checkpoints(run).progress()
