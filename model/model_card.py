@@ -1,10 +1,12 @@
 """`MODEL_CARD.md` of a bundle, after Mitchell et al. 2019, "Model Cards for Model Reporting"."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 from model.artifacts import BundleConfig, RunConfig
 from model.config import ModelConfig, SamplerConfig
+from model.run_config import WEIGHTS_OF_DATASET
 
 _CARD = """# Model card: captioner {fingerprint}
 
@@ -12,7 +14,7 @@ Writes a sentence about a picture. Made by `captioner export`.
 
 | | |
 |---|---|
-| image encoder | {encoder} (weights: {weights}) |
+| image encoder | {encoder} |
 | decoder | {decoder} |
 | concepts | {concepts} |
 | pictures | {size} x {size} px, decoder version `{decoder_version}` |
@@ -51,8 +53,7 @@ def model_card(
     """The card of `bundle` as Markdown; `metrics` is what ``captioner evaluate`` wrote."""
     return _CARD.format(
         fingerprint=bundle.model_fingerprint,
-        encoder=run.model.encoder,
-        weights=run.model.encoder_weights if run.model.encoder != "cnn" else "trained from scratch",
+        encoder=describe_encoder(run),
         decoder=_decoder(run.model),
         concepts=f"{len(run.concepts)}, given as tags" if run.concepts else "none",
         size=bundle.image.image_size_px,
@@ -64,6 +65,21 @@ def model_card(
         epoch=epoch,
         metrics=describe_metrics(metrics, bundle.dataset_fingerprint),
     )
+
+
+def describe_encoder(run: RunConfig) -> str:
+    """The image encoder of a run, and where its weights come from."""
+    model = run.model
+    if run.init_from:
+        weights = f"those of {Path(run.init_from).name}, which training started from"
+    elif model.encoder == "cnn":
+        weights = "trained from scratch"
+    elif model.encoder_weights == WEIGHTS_OF_DATASET:
+        weights = "those that made the features of the dataset"
+    else:
+        weights = model.encoder_weights or "random"
+    tuned = f"; fine-tuned from {model.fine_tune_from} on" if model.fine_tune_from else ""
+    return f"{model.encoder} (weights: {weights}{tuned})"
 
 
 def _decoder(model: ModelConfig) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from model.config import SamplerConfig
-from model.model_card import describe_metrics, describe_sampler
+from model.artifacts import RunConfig
+from model.config import ImageConfig, ModelConfig, SamplerConfig, TrainConfig
+from model.model_card import describe_encoder, describe_metrics, describe_sampler
 
 
 @pytest.mark.parametrize(
@@ -27,6 +28,33 @@ from model.model_card import describe_metrics, describe_sampler
 def test_a_sampler_is_described_by_what_it_heeds(sampler: SamplerConfig, words: str) -> None:
     assert describe_sampler(sampler, ordered=True) == words
     assert describe_sampler(sampler, ordered=False) == words.replace(", concept weight 0.05", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "init_from", "words"),
+    [
+        ({"encoder": "cnn"}, None, "cnn (weights: trained from scratch)"),
+        ({}, None, "MobileNetV2 (weights: imagenet)"),
+        ({"encoder_weights": None}, None, "MobileNetV2 (weights: random)"),
+        (
+            {"encoder_weights": "dataset"},
+            None,
+            "MobileNetV2 (weights: those that made the features of the dataset)",
+        ),
+        (
+            {"encoder_weights": "dataset", "fine_tune_from": "block_11"},
+            "/work/run",
+            "MobileNetV2 (weights: those of run, which training started from; fine-tuned from "
+            "block_11 on)",
+        ),
+    ],
+)
+def test_an_encoder_is_described_by_where_its_weights_come_from(
+    changes: dict, init_from: str | None, words: str
+) -> None:
+    made = "squares", "pillow-2", 9, ImageConfig(), ModelConfig(**changes), TrainConfig()
+    run = RunConfig(*made, init_from=init_from)
+    assert describe_encoder(run) == words
 
 
 def test_scores_of_another_dataset_are_told_as_such() -> None:
