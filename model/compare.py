@@ -22,6 +22,7 @@ from model.evaluate import (
 )
 from model.loading import load_model
 from model.model_card import describe_sampler
+from model.options import with_options
 from model.tokenisers import SEPARATED
 
 COMPARISON_FILE = "comparison.json"
@@ -127,9 +128,21 @@ def _cell(value: float, ends: Sequence[float], sign: str = "") -> str:
     return f"{value * 100:{sign}.1f} [{low * 100:{sign}.1f}, {high * 100:{sign}.1f}]"
 
 
-def _sampler(folder: Path, asked: SamplerConfig) -> SamplerConfig:
-    """A bundle's own sampler; for a run the one that was asked for."""
-    return read_bundle_config(folder).sampler if (folder / BUNDLE_FILE).exists() else asked
+def _samplers(folders: Sequence[Path], options: argparse.Namespace) -> list[SamplerConfig]:
+    """For a run the sampler that was asked for, for a bundle beside one its own.
+
+    Two bundles are asked too: they refuse what is not theirs, and nothing is asked for in vain.
+    """
+    bundles = [(folder / BUNDLE_FILE).exists() for folder in folders]
+    if all(bundles):
+        return [with_options(read_bundle_config(folder).sampler, options) for folder in folders]
+    # A weight of concepts is heeded by the one of the two that knows how usual its concepts are.
+    changes = dict(Decoding.of(vars(options)).changes)
+    asked = change_sampler(SamplerConfig(), changes, ordered=True)
+    return [
+        read_bundle_config(folder).sampler if bundle else asked
+        for folder, bundle in zip(folders, bundles, strict=True)
+    ]
 
 
 def run(options: argparse.Namespace) -> int:
@@ -142,10 +155,8 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(output)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
-    # A weight of concepts is heeded by the one of the two that knows how usual its concepts are.
-    changes = dict(Decoding.of(vars(options)).changes)
-    asked = change_sampler(SamplerConfig(), changes, ordered=True)
-    models = [load_model(folder, _sampler(folder, asked), engine) for folder in folders]
+    samplers = _samplers(folders, options)
+    models = [load_model(*each, engine) for each in zip(folders, samplers, strict=True)]
     for model in models:  # before the first captions
         check_image_size(model, dataset, info)
     evaluations = []

@@ -86,8 +86,8 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
         )
     if engine != DEFAULT_ENGINE:
         raise CaptionerError(
-            f"--engine and --bfloat16: got {engine}, but {folder} is no bundle; captioner export "
-            "makes one of a run"
+            f"--engine and --bfloat16: got {engine.name}{' in bfloat16' * engine.bfloat16}, but "
+            f"{folder} is no bundle; captioner export makes one of a run"
         )
     captioner, config, epoch = restore_captioner(folder)
     vocabulary = read_vocabulary(folder / VOCABULARY_FILE)

@@ -123,6 +123,15 @@ def test_a_bundle_keeps_its_sampler_beside_a_run_with_another(
     assert found["b"]["sampler"]["beam_width"] == SamplerConfig().beam_width
 
 
+def test_two_bundles_are_asked_for_no_other_sampler_in_vain(
+    bundle_folder: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
+    assert run("--compare", bundle_folder, bundle_folder, *options, "--beam-width", 5) == 2
+    told = f"--beam-width: got 5, {bundle_folder} was exported with 3; leave the option out"
+    assert told in capsys.readouterr().err
+
+
 def test_options_that_mean_nothing_to_the_sampler_are_refused(
     hasty_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

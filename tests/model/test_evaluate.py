@@ -176,17 +176,21 @@ def test_a_bundle_keeps_its_sampler_unless_another_is_asked_for(
     assert told in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("options", [("--engine=openvino",), ("--bfloat16=on",)])
+@pytest.mark.parametrize(
+    ("options", "got"),
+    [(("--engine=openvino",), "openvino"), (("--bfloat16=on",), "tensorflow in bfloat16")],
+)
 def test_a_run_is_computed_by_tensorflow_alone(
     trained_run: Path,
     squares: Path,
     tmp_path: Path,
     options: tuple[str, ...],
+    got: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     arguments = [f"--model={trained_run}", f"--dataset={squares}", f"--output={tmp_path}", *options]
     assert run_command(evaluate_parser(), evaluator.run, arguments) == 2
-    assert f"{trained_run} is no bundle" in capsys.readouterr().err
+    assert f"got {got}, but {trained_run} is no bundle" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 
