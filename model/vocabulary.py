@@ -65,6 +65,8 @@ def read_vocabulary(path: Path) -> Vocabulary:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise CaptionerError(f"{path} is missing; make the dataset again") from error
+        raise CaptionerError(
+            f"{path} is missing; put it back, or make again what it belongs to"
+        ) from error
     # Not splitlines(): a word may hold a character that Unicode counts as a line break.
     return Vocabulary(tuple(text.removesuffix("\n").split("\n")))

@@ -49,7 +49,7 @@ def test_a_word_may_hold_what_unicode_takes_for_a_line_break(tmp_path: Path, odd
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(CaptionerError, match=r"vocabulary\.txt is missing"):
+    with pytest.raises(CaptionerError, match=r"vocabulary\.txt is missing; put it back, or"):
         read_vocabulary(tmp_path / "vocabulary.txt")
 
 
