@@ -1,15 +1,18 @@
 """The same picture in two splits: copies are moved together, near copies found and reported."""
 
 import dataclasses
-from collections import defaultdict
+import functools
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from pipelines.records import CaptionedImage, DuplicatePair, Reject
 from pipelines.splits import SplitRatios, split_by_hash
 
+# One hash, or an array of them.
+Bits = TypeVar("Bits", int, np.ndarray)
 # A copy goes where it is looked at: no picture that evaluates may have been trained on.
 _PRECEDENCE = {"test": 0, "validation": 1, "train": 2}
 # Perceptual hashes that differ in at most this many of 64 bits are of nearly the same picture.
@@ -52,7 +55,7 @@ def unite_copies(
         yield dataclasses.replace(image, split=split)
 
 
-def _band(value: int, number: int) -> int:
+def _band(value: Bits, number: int) -> Bits:
     start, width = _BANDS[number]
     return (value >> start) & ((1 << width) - 1)
 
@@ -92,26 +95,50 @@ def _gives_way(split: str, other: str) -> bool:
 def _near(
     band: int, kept: list[Hashed], others: list[Hashed], dropped_split: str | None
 ) -> Iterator[DuplicatePair]:
-    values = np.array([image.perceptual_hash for image in kept], np.uint64)
     action, most = ("dropped", 1) if dropped_split else ("reported", _REPORTED)
+    told = _first_of_each_hash(kept, most)
+    values = np.array([image.perceptual_hash for image in told], np.uint64)
+
+    @functools.cache  # blank pages share few hashes
+    def nearest_to(value: int) -> list[tuple[int, int]]:
+        return _nearest(band, values, value, most)
+
     for other in others:
-        differing = values ^ np.uint64(other.perceptual_hash)
-        distances = np.bitwise_count(differing)
-        near = np.flatnonzero(distances <= NEAR_BITS).tolist()
-        found = [i for i in near if _first_band(int(differing[i])) == band]
-        for i in sorted(found, key=lambda i: (distances[i], i))[:most]:
-            pair = (other.image_id, other.split, kept[i].image_id, kept[i].split)
-            yield DuplicatePair(*pair, distance=int(distances[i]), action=action)
+        for i, distance in nearest_to(other.perceptual_hash):
+            pair = (other.image_id, other.split, told[i].image_id, told[i].split)
+            yield DuplicatePair(*pair, distance=distance, action=action)
+
+
+def _first_of_each_hash(images: list[Hashed], most: int) -> list[Hashed]:
+    """`images` in order, without those that `most` of the same hash come before."""
+    seen: Counter[int] = Counter()
+    first = []
+    for image in images:
+        seen[image.perceptual_hash] += 1
+        if seen[image.perceptual_hash] <= most:
+            first.append(image)
+    return first
+
+
+def _nearest(band: int, values: np.ndarray, value: int, most: int) -> list[tuple[int, int]]:
+    """Places in `values` of the `most` hashes nearest to `value`, and in how many bits they differ.
+
+    Args:
+        band: one in which all agree with it; those that agree in one before are left out.
+    """
+    differing = values ^ np.uint64(value)
+    distances = np.bitwise_count(differing)
+    near = distances <= NEAR_BITS
+    for number in range(band):
+        near &= _band(differing, number) != 0
+    found = np.flatnonzero(near)
+    found = found[np.argsort(distances[found], kind="stable")[:most]]
+    return list(zip(found.tolist(), distances[found].tolist(), strict=True))
 
 
 def nearest(pairs: Iterable[DuplicatePair]) -> DuplicatePair:
     """The pair of the least distance; of equal ones the same in every run."""
     return min(pairs, key=lambda pair: (pair.distance, pair.other_image_id))
-
-
-def _first_band(differing: int) -> int:
-    """The first band in which two hashes agree, from the bits in which they differ."""
-    return next(n for n in range(len(_BANDS)) if _band(differing, n) == 0)
 
 
 def drop_near_copy(

@@ -66,9 +66,13 @@ def separate_doubled(
     Later members of an archive that repeat a name, and further copies of the same pixels, as in
     tables that repeat the picture for each of its captions.
     """
-    ordered = sorted(images, key=_uri)
-    doubled = [i for i in ordered if isinstance(i, Reject) and i.reason == DUPLICATE_NAME]
-    others = [image for image in ordered if image not in doubled]
+    doubled: list[Reject] = []
+    others: list[PreparedImage | Reject] = []
+    for image in sorted(images, key=_uri):
+        if isinstance(image, Reject) and image.reason == DUPLICATE_NAME:
+            doubled.append(image)
+        else:
+            others.append(image)
     sound = [image for image in others if isinstance(image, PreparedImage)]
     if len(sound) == len(others) > 1 and len({image.pixel_sha256 for image in sound}) == 1:
         error = f"the same picture as {sound[0].uri}, whose name it has"

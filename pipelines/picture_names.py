@@ -1,7 +1,6 @@
 """Which of the captions' names is a picture's: its path, or what captions have in its place."""
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import TypeVar
@@ -36,8 +35,9 @@ class CaptionNames:
         whole, file = normalise_id(uri), _file_name(image_id)
         if whole in self.names:
             return whole
-        ends = [name for name in self._in_folders.get(file, ()) if whole.endswith(f"/{name}")]
-        return max(ends, key=len, default=file if file in self.free else image_id)
+        # Each end is looked up: very many pictures of an archive may have one file name.
+        free = (end for end in _ends(whole) if end in self.free)
+        return next(free, file if file in self.free else image_id)
 
     def other_name(self, image_id: str, uri: str) -> str | None:
         """The whole path of the picture `uri`, if captions call it both by that and by `image_id`.
@@ -48,21 +48,20 @@ class CaptionNames:
         both = whole != image_id and {whole, image_id} <= self.names
         return whole if both else None
 
-    @functools.cached_property
-    def _in_folders(self) -> dict[str, list[str]]:
-        """The free names that tell a folder, by file name; most inputs have none."""
-        found: dict[str, list[str]] = {}
-        for name in self.free:
-            if "/" in name:
-                found.setdefault(_file_name(name), []).append(name)
-        return found
-
 
 def with_one_name(rows: Iterable[Row], names: Mapping[str, str]) -> Iterator[Row]:
     """`rows` in order; those of a picture that has another name in `names` have that one."""
     for row in rows:
         name = names.get(row.image_id)
         yield row if name is None else dataclasses.replace(row, image_id=name)
+
+
+def _ends(path: str) -> Iterator[str]:
+    """The ends of `path` that tell a folder, the longest first."""
+    _, _, rest = path.partition("/")
+    while "/" in rest:
+        yield rest
+        _, _, rest = rest.partition("/")
 
 
 def _file_name(name: str) -> str:

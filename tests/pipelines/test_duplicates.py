@@ -6,6 +6,7 @@ from collections import Counter
 
 import apache_beam as beam
 from apache_beam.testing.util import assert_that, equal_to
+from builders import calls_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_builders import captioned_image
@@ -170,6 +171,14 @@ def test_a_blank_page_is_told_ten_times_and_dropped_once() -> None:
     assert {pair.other_image_id for pair in dropped} == {"seen 00"}
     assert found_pairs([*seen[::-1], *blank[::-1]], "train") == dropped
     assert found_pairs([*blank, *seen], "validation") == []
+
+
+def test_very_many_blank_pages_are_not_compared_with_each_other() -> None:
+    def cost(count: int) -> int:
+        pages = [Hashed(f"{n:03d}", SPLITS[n % 2], (1 << 20) * (n % 3)) for n in range(count)]
+        return calls_of(lambda: list(near_pairs((0, 0), pages)))
+
+    assert cost(800) < 3 * cost(400)
 
 
 def test_a_dropped_picture_is_told_with_its_nearest_whichever_band_they_meet_under() -> None:

@@ -7,11 +7,18 @@ from collections import Counter
 import apache_beam as beam
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
+from builders import calls_of
 from hypothesis import given
 from hypothesis import strategies as st
 from pipeline_builders import captioned_image, prepared_image
 
-from pipelines.joins import check_sums, drop_empty_captions, join_image, main_reason
+from pipelines.joins import (
+    check_sums,
+    drop_empty_captions,
+    join_image,
+    main_reason,
+    separate_doubled,
+)
 from pipelines.records import (
     Caption,
     CaptionedImage,
@@ -95,6 +102,15 @@ def test_copies_and_later_members_of_one_name_cost_only_themselves() -> None:
         later.image_uri,
     }
     assert {r.reason for r in rejects if isinstance(r, Reject)} == {"duplicate_name"}
+
+
+def test_very_many_members_of_one_name_are_not_compared_with_each_other() -> None:
+    def cost(count: int) -> int:
+        uris = [f"/a.tar!/a.jpg@{number}" for number in range(count)]
+        later = [Reject(NAME, uri, "decode", "duplicate_name", "an earlier one") for uri in uris]
+        return calls_of(lambda: separate_doubled(later))
+
+    assert cost(400) < 3 * cost(200)
 
 
 def test_a_broken_picture_of_the_name_of_copies_is_none_of_them() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 import pytest
+from builders import calls_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,19 @@ def test_folders_that_are_given_keep_their_pictures_apart() -> None:
 def test_whole_paths_are_found_however_accents_are_spelled() -> None:
     path, spelled = (unicodedata.normalize(form, "/data/é.jpg") for form in ("NFD", "NFC"))
     assert CaptionNames({spelled}, set()).name("é.jpg", path) == spelled
+
+
+def test_pictures_that_share_a_file_name_do_not_cost_all_its_folders_each() -> None:
+    def cost(count: int) -> int:
+        captions = {f"train/{number}/image.jpg" for number in range(count)}
+        named = CaptionNames(captions, captions)
+        return calls_of(
+            lambda: [
+                named.name(f"{n}/image.jpg", f"/data/train/{n}/image.jpg") for n in range(count)
+            ]
+        )
+
+    assert cost(400) < 3 * cost(200)
 
 
 paths = st.lists(st.sampled_from("ab"), min_size=1, max_size=3).map("/".join)
