@@ -126,9 +126,11 @@ def _read_member(image: ImageFile, container: str) -> bytes:
     if suffix == ".tar":
         return read_range(container, offset, image.byte_size)
     column = column_of_member(member)
+    reads = lambda one: (one.uri, one.image_column) == (container, column)  # noqa: E731
     with _cursors.borrow(
-        lambda one: (one.uri, one.image_column) == (container, column) and one.is_near(offset),
+        lambda one: reads(one) and one.is_near(offset),
         lambda: RowCursor(container, column, offset),
+        lambda one: one.skipped_before(offset) if reads(one) else None,
     ) as cursor:
         return cursor.read(offset)
 

@@ -34,11 +34,23 @@ class OpenFiles(Generic[Opened]):
 
     @contextlib.contextmanager
     def borrow(
-        self, fits: Callable[[Opened], bool], make: Callable[[], Opened]
+        self,
+        fits: Callable[[Opened], bool],
+        make: Callable[[], Opened],
+        detour: Callable[[Opened], int | None] = lambda one: None,
     ) -> Iterator[Opened]:
-        """Yields the one kept that `fits`, else a new one; `make` must not do slow work."""
+        """Yields the one kept that `fits`, else one that nobody uses, else a new one.
+
+        Args:
+            fits: whether one of them serves as it is.
+            make: opens another; it must not do slow work.
+            detour: what an idle one has to do before it serves, the least of which is taken; None
+                for more than one opened anew.
+        """
         with self._lock:
             opened = next((one for one in reversed(self._kept) if fits(one)), None)
+            if opened is None:
+                opened = self._nearest_idle(detour)
             if opened is None:
                 opened = make()
             else:
@@ -51,6 +63,11 @@ class OpenFiles(Generic[Opened]):
             with self._lock:
                 self._users[id(opened)] -= 1
                 self._close_idle(self._limit)
+
+    def _nearest_idle(self, detour: Callable[[Opened], int | None]) -> Opened | None:
+        idle = (one for one in reversed(self._kept) if not self._users[id(one)])
+        costs = [(cost, one) for one in idle if (cost := detour(one)) is not None]
+        return min(costs, key=lambda pair: pair[0], default=(0, None))[1]
 
     def close(self) -> None:
         """Closes all that no thread is using."""

@@ -8,6 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,12 +26,15 @@ from pipelines.archives.parquet_files import (
 )
 from pipelines.records import ImageFile
 from pipelines.tables import check_column
+from pipelines.texts import one_line
 
 _WHAT = "images file"
 _BATCH_ROWS = 8
 _BATCHES_KEPT = 6
 # Rows ahead for which reading on is better than opening the file once more.
 _REACH_ROWS = 64
+# A second failure at the same row is no passing one.
+_ATTEMPTS = 2
 
 
 def row_image_id(uri: str, row: int, path: str | None) -> str:
@@ -110,6 +114,14 @@ def names_of(parquet: pq.ParquetFile, column: BytesColumn) -> Iterator[str | Non
         yield name_in(row[column.name])
 
 
+class _Damage(NamedTuple):
+    """Where reading on failed last, how often in a row, and why."""
+
+    row: int
+    attempts: int
+    error: str
+
+
 class RowCursor:
     """Reads the pictures of a Parquet file from one row to the next, for several threads.
 
@@ -135,11 +147,20 @@ class RowCursor:
         self._next = -1
         # First row kept and first row not yet read, as other threads may know them.
         self._span = (row, row)
+        self._damage: _Damage | None = None
 
     def is_near(self, row: int) -> bool:
         """Whether `row` is kept or will be read soon."""
         first, following = self._span
         return first <= row < following + _REACH_ROWS
+
+    def skipped_before(self, row: int) -> int | None:
+        """How many rows it reads over to get to `row`; None if one opened anew reads no more."""
+        _, following = self._span
+        return row - following if self._group_start(row) <= following <= row else None
+
+    def _group_start(self, row: int) -> int:
+        return self._group_starts[bisect.bisect_right(self._group_starts, row) - 1]
 
     def read(self, row: int) -> bytes:
         """The bytes of the picture in row `row`.
@@ -150,14 +171,35 @@ class RowCursor:
             Exception: what `pyarrow` raises on damage.
         """
         with self._lock:
+            self._check_sound(row)
             try:
                 data = self._read(row)
-            except BaseException:
+            except BaseException as error:
+                self._note_damage(error)
                 self._close()  # where it stands in the file is not known any more
                 raise
         if data is None:
             raise ValueError(f"row {row} holds no bytes of a picture")
         return data
+
+    def _check_sound(self, row: int) -> None:
+        """Each row behind damage would read all of its row group before that, to fail as they did.
+
+        Raises:
+            OSError: if `row` is one.
+        """
+        damage = self._damage
+        if damage is None or damage.attempts < _ATTEMPTS or row < damage.row:
+            return
+        if self._group_start(row) == self._group_start(damage.row):
+            raise OSError(f"its row group cannot be read from row {damage.row} on: {damage.error}")
+
+    def _note_damage(self, error: BaseException) -> None:
+        if self._next < 0:
+            return  # it could not be opened
+        known = self._damage
+        attempts = known.attempts + 1 if known and known.row == self._next else 1
+        self._damage = _Damage(self._next, attempts, one_line(error))
 
     def _read(self, row: int) -> bytes | None:
         if self._column is None:
@@ -180,7 +222,6 @@ class RowCursor:
             sizes = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
             self._group_starts = [0, *itertools.accumulate(sizes)][: max(1, len(sizes))]
             self._column = _pick_column(self._parquet.schema_arrow, self.image_column, self.uri)
-            self._next = -1
             self._opened = stack.pop_all()
 
     def _seek(self, group: int) -> None:
@@ -216,6 +257,6 @@ class RowCursor:
             self._close()
 
     def _close(self) -> None:
-        self._batches, self._column = iter(()), None
+        self._batches, self._column, self._next = iter(()), None, -1
         self._window.clear()
         self._opened.close()

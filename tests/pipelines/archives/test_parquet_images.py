@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pytest
@@ -158,6 +159,26 @@ def test_distant_rows_are_read_by_cursors_of_their_own(
     assert len(opened) == 2
 
 
+def test_a_sample_of_a_row_group_reads_it_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not up to each of its pictures from the start, and not with an open file for each."""
+    data = write_rows(tmp_path / "a.parquet", 2000, row_group_size=2000)
+    images = listed(str(tmp_path / "a.parquet"))
+    read = counted_batches(monkeypatch)
+    some = range(0, 2000, 200)
+    assert [read_image_bytes(images[i]) for i in some] == [data[i] for i in some]
+    assert len(read) <= 2000 / 8
+
+
+def counted_batches(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Gets an item for each batch of rows that any cursor reads."""
+    read: list[int] = []
+    plain = RowCursor._advance
+    monkeypatch.setattr(RowCursor, "_advance", lambda cursor: read.append(1) or plain(cursor))
+    return read
+
+
 def test_memory_does_not_grow_with_the_row_group(tmp_path: Path) -> None:
     size = 20_000
     options = {"use_dictionary": False, "write_batch_size": 8, "data_page_size": 100_000}
@@ -209,6 +230,44 @@ def test_a_damaged_row_costs_its_row_group_at_most(tmp_path: Path) -> None:
             assert read_image_bytes(image) == data[row]
             good.append(row)
     assert good == [*range(10), *range(20, 30)]
+
+
+def test_rows_behind_damage_do_not_each_read_up_to_it_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = {"row_group_size": 400, "use_dictionary": False, "write_page_checksum": True}
+    options |= {"write_batch_size": 8, "data_page_size": 1, "write_statistics": False}
+    data = write_rows(tmp_path / "a.parquet", 500, **options)
+    images = listed(str(tmp_path / "a.parquet"))
+    path = tmp_path / "a.parquet"
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(data[200]) + 50] ^= 1
+    path.write_bytes(bytes(raw))
+    read = counted_batches(monkeypatch)
+    good, errors = [], []
+    for row, image in enumerate(images):
+        try:
+            assert read_image_bytes(image) == data[row]
+            good.append(row)
+        except OSError as error:
+            errors.append(str(error))
+    assert good == [*range(200), *range(400, 500)]
+    assert "its row group cannot be read from row 200 on: " in errors[-1]
+    assert len(read) < 2 * 500 / 8
+
+
+def test_a_failure_that_passes_costs_one_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_rows(tmp_path / "a.parquet", 40, row_group_size=40)
+    cursor = RowCursor(str(tmp_path / "a.parquet"), None, 0)
+    assert cursor.read(0) == data[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(RowCursor, "_advance", Mock(side_effect=OSError("the network is away")))
+        with pytest.raises(OSError, match="the network is away"):
+            cursor.read(20)
+    assert [cursor.read(row) for row in range(8, 40)] == data[8:]
+    cursor.close()
 
 
 def test_a_remote_parquet_is_read(memory: dict[str, bytes]) -> None:
