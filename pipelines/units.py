@@ -1,5 +1,6 @@
 """Units of work: what an archive still lacks, planned as batches that are committed one by one."""
 
+import bisect
 import hashlib
 import itertools
 import time
@@ -21,8 +22,10 @@ from pipelines.records import ImageFile, Unit
 from pipelines.replaced import find_replaced
 from pipelines.splits import hash_fraction
 
-# Pictures compared with the ledger at a time: large, for each time it is hashed anew.
+# Pictures compared at a time with the ledger and with those seen before: at least so many, and a
+# share of these, for each time all of them are hashed anew.
 _CHUNK = 1 << 17
+_CHUNKS_OF_ALL = 16
 # A folder, an archive, or what is left of one from a member on that could not be read.
 _STANDS_FOR_MORE = rf"(/|\.(?i:tar|zip)|\.(?i:tar|zip){MEMBER}@[0-9]+)$"
 
@@ -35,6 +38,26 @@ def _below(uri: str) -> str:
 def _that_stand_for_more(uris: pa.ChunkedArray) -> pa.ChunkedArray:
     """Those of `uris` that are of rejects which stand for more than themselves."""
     return uris.filter(pc.match_substring_regex(uris, _STANDS_FOR_MORE))
+
+
+def _find_below(uris: pa.ChunkedArray, rejects: list[str]) -> tuple[np.ndarray, list[slice]]:
+    """The order of `uris`, and where in it those are that each of `rejects` stood for.
+
+    Each of thousands of archives is looked up among millions of pictures.
+    """
+    if not rejects:
+        return np.arange(0), []
+    order = pc.sort_indices(uris)
+    in_order, spans = uris.take(order).combine_chunks(), []
+    for below in map(_below, rejects):
+        # Sorted by bytes, as by code points. What follows the slash at its end is 0.
+        ends = (below, below[:-1] + "0")
+        spans.append(slice(*(bisect.bisect_left(in_order, end, key=_text) for end in ends)))
+    return order.to_numpy(), spans
+
+
+def _text(value: pa.Scalar) -> str:
+    return value.as_py()
 
 
 @dataclass(frozen=True)
@@ -107,7 +130,8 @@ class Remaining:
         sample, limit = self.selection.sample, self.selection.limit
         images = (i for i in self.images if sample == 1 or hash_fraction(i.uri) < sample)
         while limit is None or self.inputs < limit:
-            wanted = _CHUNK if limit is None else min(_CHUNK, limit - self.inputs)
+            wanted = max(_CHUNK, (len(self.ledger.rows) + self.inputs) // _CHUNKS_OF_ALL)
+            wanted = wanted if limit is None else min(wanted, limit - self.inputs)
             chunk = list(itertools.islice(images, wanted))
             if not chunk:
                 return
@@ -127,9 +151,9 @@ class Remaining:
         rows, seen = self.ledger.rows, self._all_seen()
         told = _that_stand_for_more(rows["image_uri"].filter(rows["unread"]))
         told = told.filter(pc.invert(pc.is_in(told, seen)))
-        return [
-            uri for uri in told.to_pylist() if pc.any(pc.starts_with(seen, _below(uri))).as_py()
-        ]
+        told = told.to_pylist()
+        _, spans = _find_below(seen, told)
+        return [uri for uri, span in zip(told, spans, strict=True) if span.start < span.stop]
 
     def unlisted(self) -> pa.ChunkedArray:
         """URIs of rows whose pictures no input lists, without those of `listed_at_last`.
@@ -142,8 +166,11 @@ class Remaining:
             return uris.slice(0, 0)
         seen = self._all_seen()
         uris = uris.filter(pc.invert(pc.is_in(uris, seen)))
-        for uri in _that_stand_for_more(seen).to_pylist():
-            uris = uris.filter(pc.invert(pc.starts_with(uris, _below(uri))))
+        order, spans = _find_below(uris, _that_stand_for_more(seen).to_pylist())
+        told = np.ones(len(uris), bool)
+        for span in spans:
+            told[order[span]] = False
+        uris = uris.filter(pa.array(told))
         at_last = pa.array(self.listed_at_last(), pa.large_string())
         return uris.filter(pc.invert(pc.is_in(uris, at_last)))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -266,6 +267,44 @@ def test_a_reject_of_a_folder_goes_once_the_folder_is_listed() -> None:
         assert len(list(remaining)) == 2
         assert remaining.listed_at_last() == gone
     assert Remaining([], ledger_of([])).listed_at_last() == []
+
+
+# Names that go before and after those in a.tar, a.zip and a/.
+names = st.sampled_from(
+    ["a", "a.tar", "a.tar!", "a.tar!/b", "a.tar0", "a.zip!/b", "a/b", "a0", "b"]
+)
+
+
+@given(st.sets(names), st.sets(st.sampled_from(["a/", "a.tar", "a.tar!/@512", "a.zip", "c.tar"])))
+def test_what_lies_below_rejects_is_found(listed: set[str], told: set[str]) -> None:
+    images = [ImageFile(uri, uri, 4) for uri in sorted(listed)]
+    rejects = [ImageFile(uri, uri, 0) for uri in sorted(told)]
+    inside = {uri: uri if uri == "a/" else uri.removesuffix("!/@512") + "!/" for uri in told}
+    below = {uri: {name for name in listed if name.startswith(inside[uri])} for uri in told}
+    remaining = Remaining(images, ledger_of(rejects, rejected=True, unread=True))
+    list(remaining)
+    assert set(remaining.listed_at_last()) == {u for u in told - listed if below[u]}
+    remaining = Remaining(rejects, ledger_of(images))
+    list(remaining)
+    gone = listed - told - set().union(*below.values())
+    assert set(remaining.unlisted().to_pylist()) == gone
+
+
+def test_what_is_compared_does_not_grow_with_the_square_of_the_pictures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(units, "_CHUNK", 4)
+    plain, compared = Remaining._unseen, Counter[int]()
+
+    def unseen(remaining: Remaining, chunk: list[ImageFile]) -> tuple[list[ImageFile], pa.Array]:
+        compared[number] += remaining.inputs + len(remaining.ledger.rows)
+        return plain(remaining, chunk)
+
+    monkeypatch.setattr(Remaining, "_unseen", unseen)
+    for number in (2000, 4000):
+        images = [ImageFile(f"/archive/{i}.jpg", f"{i}.jpg", 4) for i in range(number)]
+        assert list(Remaining(images, ledger_of(images[::2]))) == images[1::2]
+    assert compared[4000] < 3 * compared[2000]
 
 
 @given(archives.filter(bool), st.sets(st.sampled_from(ARCHIVE)))
