@@ -11,6 +11,8 @@ import logging
 import re
 import struct
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,6 +60,13 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _SIDEWAYS = {5, 6, 7, 8}
+# Bytes that decoding takes for each pixel, measured of pictures of 100 megapixels: Pillow's own
+# four and what it unpacks, or all that `to_rgb` needs beside these, or codecs of their own.
+_PLAIN_BYTES, _MOST_BYTES = 5, 14
+_PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "YCbCr"})
+_FORMATS_OF_MOST = frozenset({"AVIF", "WEBP"})
+# A progressive JPEG's whole coefficients, however small it is drawn.
+_PROGRESSIVE_BYTES = 3
 
 assert not ImageFile.LOAD_TRUNCATED_IMAGES, "half a picture must never be captioned"
 
@@ -115,8 +124,18 @@ def check_decoder_version(found: str, artifact: object) -> None:
         )
 
 
-def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:
+def decode_image(
+    data: bytes,
+    config: ImageConfig,
+    room: Callable[[int], AbstractContextManager] = contextlib.nullcontext,
+) -> DecodedImage:
     """Decodes a picture file into `uint8[image_size_px, image_size_px, 3]`.
+
+    Args:
+        data: the file.
+        config: size of the picture, and the most pixels of the file's.
+        room: called with about as many bytes as decoding takes; what it gives is entered
+            meanwhile. For threads that shall not decode many large pictures at a time.
 
     Raises:
         ImageError: if the picture cannot be decoded whole.
@@ -131,11 +150,12 @@ def decode_image(data: bytes, config: ImageConfig) -> DecodedImage:
             # JPEG only: the DCT is computed at the smallest scale that covers the size wanted.
             image.draft(None, (config.image_size_px, config.image_size_px))
             _scale_transparent_colour(image)
-            image.load()
-            # Asked for only now: loading a TIFF turns it and drops its orientation.
-            orientation = _orientation(image)
-            # Orienting after the resize is equal, the target being a square, and far cheaper.
-            resized = to_rgb(image).resize((config.image_size_px,) * 2, _FILTER)
+            with room(_decoding_bytes(image, width_px * height_px)):
+                image.load()
+                # Asked for only now: loading a TIFF turns it and drops its orientation.
+                orientation = _orientation(image)
+                # Orienting after the resize is equal, the target being a square, and far cheaper.
+                resized = to_rgb(image).resize((config.image_size_px,) * 2, _FILTER)
             format = image.format or "unknown"
     except ImageError:
         raise
@@ -166,6 +186,14 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
             "captioner preprocess --max-pixels raises the limit",
         )
     return image
+
+
+def _decoding_bytes(image: ImageFile.ImageFile, file_pixels: int) -> int:
+    """About how many bytes it takes to decode `image`, whose file has so many pixels."""
+    plain = image.mode in _PLAIN_MODES and not image.has_transparency_data
+    each = _PLAIN_BYTES if plain and image.format not in _FORMATS_OF_MOST else _MOST_BYTES
+    whole = _PROGRESSIVE_BYTES * file_pixels if "progressive" in image.info else 0
+    return image.width * image.height * each + whole
 
 
 def _formats() -> tuple[str, ...]:

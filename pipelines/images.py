@@ -14,7 +14,7 @@ from model.image import DecodedImage, ImageError, decode_image
 from pipelines.archives.containers import is_parquet_row, read_image_bytes
 from pipelines.files import is_local
 from pipelines.records import ImageFile
-from pipelines.threads import AHEAD_PER_THREAD, THREADS, map_ahead
+from pipelines.threads import AHEAD_PER_THREAD, THREADS, Room, map_ahead
 
 STALLED = "stalled"
 # Larger than any scan; a zip member may claim more than there is memory.
@@ -25,6 +25,9 @@ _FAR_THREADS = 32
 # those that are stalled.
 _decoders = threading.BoundedSemaphore(THREADS)
 _DECODER_SEC = 10.0
+# Memory for pictures that are decoded at a time. A satellite's or a scanner's of 100 megapixels may
+# take 1.4 GB, as a JPEG some MB: those of cameras do not wait for one another.
+_room = Room(4 << 30, limit_sec=60.0)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ def read_image(image: ImageFile, config: ImageConfig, hashed: bool = False) -> R
 def _decode(data: bytes, config: ImageConfig) -> tuple[DecodedImage | None, str | None, str | None]:
     """The picture, or reason and message of its failure."""
     try:
-        return decode_image(data, config), None, None
+        return decode_image(data, config, _room.take), None, None
     except ImageError as error:
         return None, error.reason, str(error)
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Generic, TypeVar
 
 from model.engine import usable_cores
@@ -138,3 +139,33 @@ class _Pool(Generic[Item, Result]):
             if task is not None and not task.wait(self.limit_sec):
                 continue
             thread.join()
+
+
+class Room:
+    """An amount that threads share: one that wants more than is left waits.
+
+    Args:
+        size: the amount; who wants more gets it when nobody else has any.
+        limit_sec: after so long it is given all the same, should others never return theirs.
+    """
+
+    def __init__(self, size: int, limit_sec: float) -> None:
+        self.size, self.limit_sec = size, limit_sec
+        self._taken = 0
+        self._returned = threading.Condition()
+
+    @contextmanager
+    def take(self, amount: int) -> Iterator[None]:
+        """Has `amount` of it within."""
+        with self._returned:
+            self._returned.wait_for(lambda: self._has(amount), self.limit_sec)
+            self._taken += amount
+        try:
+            yield
+        finally:
+            with self._returned:
+                self._taken -= amount
+                self._returned.notify_all()
+
+    def _has(self, amount: int) -> bool:
+        return self._taken == 0 or self._taken + amount <= self.size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from concurrent.futures import ThreadPoolExecutor
 
@@ -164,3 +165,32 @@ def test_damaged_pictures_are_refused_or_decoded(format: str, damage: list, kept
     for position, value in damage:
         data[position % len(data)] = value
     assert_sound_or_refused(bytes(data[: int(len(data) * kept) + 1]))
+
+
+@pytest.mark.parametrize(
+    ("mode", "format", "options", "bytes_per_pixel"),
+    [
+        ("RGB", "PNG", {}, 5),
+        ("L", "TIFF", {}, 5),
+        ("RGBA", "PNG", {}, 14),
+        ("RGB", "PNG", {"transparency": (1, 2, 3)}, 14),
+        ("I;16", "PNG", {}, 14),
+        ("CMYK", "TIFF", {}, 14),
+        ("RGB", "WEBP", {}, 14),
+        ("RGB", "JPEG", {}, 5 / 64),
+        ("RGB", "JPEG", {"progressive": True}, 5 / 64 + 3),
+    ],
+)
+def test_room_is_asked_for_by_what_decoding_takes(
+    mode: str, format: str, options: dict, bytes_per_pixel: float
+) -> None:
+    """JPEGs are decoded at an eighth of their sides."""
+    file, asked = io.BytesIO(), []
+    Image.new(mode, (512, 256)).save(file, format, **options)
+
+    def room(size: int) -> contextlib.nullcontext:
+        asked.append(size)
+        return contextlib.nullcontext()
+
+    decode_image(file.getvalue(), SIZE, room)
+    assert asked == [512 * 256 * bytes_per_pixel]

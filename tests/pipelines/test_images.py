@@ -7,6 +7,7 @@ import io
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import builders
@@ -14,13 +15,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model.colour import to_rgb
 from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.image import DecodedImage, decode_image
 from pipelines import images as images_module
 from pipelines.images import MAX_FILE_BYTES, ReadImage, read_ahead, read_image, threads_for
 from pipelines.records import ImageFile
-from pipelines.threads import AHEAD_PER_THREAD, THREADS
+from pipelines.threads import AHEAD_PER_THREAD, THREADS, Room
 
 CONFIG = ImageConfig(32, max_pixels=10_000)
 
@@ -119,11 +121,11 @@ def test_far_pictures_are_waited_for_together_and_decoded_a_few_at_a_time(
         together.wait()
         return io.BytesIO(memory[path])
 
-    def decode_alone(data: bytes, config: ImageConfig) -> DecodedImage:
+    def decode_alone(data: bytes, config: ImageConfig, room: Callable) -> DecodedImage:
         most.append(decoding.acquire(blocking=False))
         time.sleep(0.01)
         decoding.release()
-        return decode_image(data, config)
+        return decode_image(data, config, room)
 
     images = [ImageFile(f"memory://bucket/{i}.jpg", f"{i}.jpg", 0) for i in range(32)]
     memory.update({image.uri: picture.read_bytes() for image in images})
@@ -132,6 +134,33 @@ def test_far_pictures_are_waited_for_together_and_decoded_a_few_at_a_time(
     reads = list(read_ahead(images, CONFIG, limit_sec=60))
     assert [read.reason for read in reads] == [None] * 32
     assert most == [True] * 32
+
+
+def test_large_pictures_are_decoded_one_after_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many threads there are: of 16 bits, 16 of 100 megapixels would take 20 GB."""
+    images, at_work, most = [], 0, []
+    for number in range(8):
+        path = tmp_path / f"{number}.png"
+        Image.new("I;16", (40, 40), number).save(path)
+        images.append(ImageFile(str(path), path.name, 0))
+
+    def slow_to_rgb(image: Image.Image) -> Image.Image:
+        nonlocal at_work
+        at_work += 1
+        most.append(at_work)
+        time.sleep(0.02)
+        at_work -= 1
+        return to_rgb(image)
+
+    monkeypatch.setattr("model.image.to_rgb", slow_to_rgb)
+    monkeypatch.setattr("pipelines.images.THREADS", 4)
+    monkeypatch.setattr("pipelines.images._decoders", threading.BoundedSemaphore(4))
+    monkeypatch.setattr("pipelines.images._room", Room(2 * 40 * 40 * 14, limit_sec=60))
+    reads = list(read_ahead(images, CONFIG, limit_sec=60))
+    assert [read.reason for read in reads] == [None] * 8
+    assert 1 <= max(most) <= 2
 
 
 def test_pictures_that_never_get_decoded_keep_no_other_from_it(

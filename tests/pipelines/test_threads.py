@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.threads import map_ahead
+from pipelines.threads import Room, map_ahead
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -132,3 +132,33 @@ def test_a_caller_that_stops_does_not_wait_for_what_stalls() -> None:
     results.close()
     assert time.monotonic() - started < 10
     gate.set()
+
+
+def test_who_wants_more_room_than_is_left_waits_until_it_is_returned() -> None:
+    room, entered = Room(10, limit_sec=60), threading.Event()
+
+    def enter() -> None:
+        with room.take(4):
+            entered.set()
+
+    thread = threading.Thread(target=enter)
+    with room.take(4):
+        with room.take(4):
+            thread.start()
+            assert not entered.wait(0.1)
+        assert entered.wait(60)
+    thread.join()
+
+
+def test_who_wants_more_room_than_there_is_gets_it_alone() -> None:
+    room = Room(10, limit_sec=60)
+    with pytest.raises(ValueError, match="within"), room.take(11):
+        raise ValueError("within")
+    with room.take(11):
+        pass
+
+
+def test_nobody_waits_for_ever_for_room() -> None:
+    room = Room(10, limit_sec=0.1)
+    with room.take(10), room.take(10):
+        pass
