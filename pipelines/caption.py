@@ -6,6 +6,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterable
+from functools import partial
 
 import apache_beam as beam
 import pyarrow as pa
@@ -101,7 +102,8 @@ def _caption(
     if units:
         _note_unflagged(bundle)
         pipeline = beam.Pipeline(options=pipeline_options)
-        with dead_workers_told(), shown_progress(committed, remaining.to_do), pipeline:
+        look = partial(committed.look, remaining.to_do)
+        with dead_workers_told(), shown_progress(look), pipeline:
             build(pipeline, units, config, folder, claimed)
         stages = stage_seconds(pipeline.result)
     committed.update()

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import apache_beam as beam
 
@@ -38,7 +39,7 @@ def measure(images: list[ImageFile], config: PlanConfig) -> tuple[Measured, Comm
         committed = Committed(folder, units)
         started = time.monotonic()
         pipeline = beam.Pipeline(options=make_options([]))
-        with shown_progress(committed, len(images)), pipeline:
+        with shown_progress(partial(committed.look, len(images))), pipeline:
             caption.build(pipeline, units, config.caption, folder, claimed)
         seconds = time.monotonic() - started
     committed.update()

@@ -33,8 +33,16 @@ from pipelines.failures import dead_workers_told, failures_told
 from pipelines.joins import NO_SPLIT, check_sums, drop_empty_captions, main_reason
 from pipelines.listing import ReadListing
 from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
-from pipelines.preprocess_inputs import Listings, combine, digest_pictures, write_listings
+from pipelines.preprocess_inputs import (
+    IMAGES_PER_STORE,
+    Listings,
+    combine,
+    digest_pictures,
+    write_listings,
+)
+from pipelines.preprocess_progress import Prepared
 from pipelines.preprocessing_fn import FREQUENCIES_NAME, VOCABULARY_NAME
+from pipelines.progress import shown_progress
 from pipelines.records import (
     Caption,
     CaptionedImage,
@@ -246,7 +254,9 @@ def run(options: argparse.Namespace) -> int:
         features = None
         if config.encoder:
             features = save_encoder(config.encoder, config.image, staging)
-        with dead_workers_told(), beam.Pipeline(options=pipeline_options) as pipeline:
+        prepared = Prepared(staging, listings.listed, IMAGES_PER_STORE, listings.captioned)
+        pipeline = beam.Pipeline(options=pipeline_options)
+        with dead_workers_told(), shown_progress(prepared.look), pipeline:
             build(pipeline, config, listings, features, staging)
         info = _finish(staging, config, listings, features, request)
         for scratch in _SCRATCH:

@@ -22,7 +22,7 @@ from pipelines.splits import SplitRatios
 Row = TypeVar("Row")
 _CAPTION_ROWS = 4096
 # Pictures decoded into one pixel store: the unit that workers share out.
-_IMAGE_ROWS = 256
+IMAGES_PER_STORE = 256
 
 
 @dataclasses.dataclass
@@ -35,6 +35,7 @@ class _Seen:
     name_of: dict[str, str] = dataclasses.field(default_factory=dict)
     gives_splits: bool = False
     listed: int = 0
+    captioned: int = 0
     image_id: str | None = None
     digest: Any = dataclasses.field(default_factory=hashlib.sha256)
 
@@ -46,6 +47,7 @@ class Listings:
     Attributes:
         ratios: of a split by hash; None if lists or captions give the splits.
         listed: pictures found.
+        captioned: those of them that captions name.
         caption_name: a name by which a caption calls its picture.
         image_name: the name of a picture found.
         digest: of the names and sizes of the pictures.
@@ -56,6 +58,7 @@ class Listings:
     splits: tuple[str, int]
     ratios: SplitRatios | None
     listed: int
+    captioned: int
     caption_name: str
     image_name: str
     digest: str
@@ -107,8 +110,8 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
 
     seen = _Seen(shared=_shared_names(config))
     captions = listing("captions", _captions(config, seen), Caption, _CAPTION_ROWS)
-    found = listing("found", _find_pictures(config, skipped, seen), ImageFile, _IMAGE_ROWS)
-    images = listing("images", _name_pictures(found, seen), ImageFile, _IMAGE_ROWS)
+    found = listing("found", _find_pictures(config, skipped, seen), ImageFile, IMAGES_PER_STORE)
+    images = listing("images", _name_pictures(found, seen), ImageFile, IMAGES_PER_STORE)
     files.delete(found[0])
     if seen.name_of:
         read, named = captions, with_one_name(_rows(captions, Caption), seen.name_of)
@@ -123,6 +126,7 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
         splits=splits,
         ratios=config.split_ratios or by_hash,
         listed=seen.listed,
+        captioned=seen.captioned,
         caption_name=min(seen.image_ids),
         image_name=seen.image_id or "",
         digest=seen.digest.hexdigest(),
@@ -164,16 +168,17 @@ def _find_pictures(
 def _name_pictures(found: tuple[str, int], seen: _Seen) -> Iterator[ImageFile]:
     """The pictures of the listing `found`, called as the captions call them.
 
-    Those that no caption names are marked, so that they are not decoded. What else captions call
-    some is in `seen.name_of` then.
+    Those that no caption names are marked, so that they are not decoded; the others are counted.
+    What else captions call some is in `seen.name_of` then.
     """
     names = CaptionNames(seen.image_ids, seen.free)
     for image in _rows(found, ImageFile):
         image = _renamed(image, names.name(image.image_id, image.uri))
         if other := names.other_name(image.image_id, image.uri):
             seen.name_of[other] = image.image_id
-        known = image.flaw or image.image_id in seen.image_ids
-        yield image if known else without_caption(image)
+        known = image.image_id in seen.image_ids
+        seen.captioned += known
+        yield image if known or image.flaw else without_caption(image)
 
 
 def _rows(listing: tuple[str, int], row_type: type[Row]) -> Iterator[Row]:

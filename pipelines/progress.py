@@ -6,8 +6,8 @@ import sys
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 import pyarrow as pa
@@ -26,6 +26,25 @@ _SHARE_OF_TIME = 0.05
 # Commits that the rate is measured over: one alone says little, old ones are of another time.
 _COMMITS = 12
 _BAR_WIDTH, _LEAST_BAR_WIDTH = 30, 5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run, or a step of it, is.
+
+    Attributes:
+        done: pictures that are done with.
+        total: pictures to do.
+        rejected: of those done; None if it is not known yet.
+        rate: pictures a second; None before the first is done.
+        step: what is done with them, "" for a run of one step.
+    """
+
+    done: int
+    total: int
+    rejected: int | None = None
+    rate: float | None = None
+    step: str = ""
 
 
 class Committed:
@@ -57,6 +76,11 @@ class Committed:
                 again = self._retried & set(rejected["image_uri"].to_pylist())
                 self.rejected_again += len(again)
 
+    def look(self, total: int) -> Progress:
+        """The progress towards `total` pictures, after another `update`."""
+        self.update()
+        return Progress(self.statuses.total(), total, self.statuses[REJECTED])
+
     def check_complete(self) -> None:
         """Checks that `update` has found every unit.
 
@@ -71,31 +95,17 @@ class Committed:
             )
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run is.
-
-    Attributes:
-        done: pictures that have their row.
-        total: pictures to do.
-        rejected: of those done.
-        rate: pictures a second; None before the first is done.
-    """
-
-    done: int
-    total: int
-    rejected: int
-    rate: float | None
-
-
 def progress_line(progress: Progress) -> str:
     """What a person is told of a run's progress, on one line."""
     share = progress.done / progress.total
-    parts = [f"{progress.done:,} of {progress.total:,} images ({100 * share:.1f}%)"]
+    step = f"{progress.step}: " if progress.step else ""
+    parts = [f"{step}{progress.done:,} of {progress.total:,} images ({100 * share:.1f}%)"]
     if progress.rate:
         left = duration((progress.total - progress.done) / progress.rate)
         parts += [f"{progress.rate:.1f} images/s", f"{left} left"]
-    return ", ".join([*parts, f"{progress.rejected:,} rejected"])
+    if progress.rejected is not None:
+        parts.append(f"{progress.rejected:,} rejected")
+    return ", ".join(parts)
 
 
 def progress_bar(progress: Progress, columns: int) -> str:
@@ -128,15 +138,14 @@ def rate_of(commits: Sequence[tuple[float, int]]) -> float | None:
 
 
 @contextlib.contextmanager
-def shown_progress(committed: Committed, total: int) -> Iterator[None]:
+def shown_progress(look: Callable[[], Progress]) -> Iterator[None]:
     """Shows the progress of what runs within: a bar on a terminal, else a line a minute.
 
     Args:
-        committed: what it counts.
-        total: pictures to do.
+        look: tells how far it is, without a rate.
     """
     over = threading.Event()
-    thread = threading.Thread(target=_show, args=(committed, total, over, sys.stderr), daemon=True)
+    thread = threading.Thread(target=_show, args=(look, over, sys.stderr), daemon=True)
     thread.start()
     try:
         yield
@@ -145,25 +154,27 @@ def shown_progress(committed: Committed, total: int) -> Iterator[None]:
         thread.join()
 
 
-def _show(committed: Committed, total: int, over: threading.Event, stream: TextIO) -> None:
+def _show(look: Callable[[], Progress], over: threading.Event, stream: TextIO) -> None:
     live = stream.isatty()
     interval, next_line = _LIVE_SEC, time.monotonic() + _LINE_SEC
-    commits = deque([(time.monotonic(), 0)], _COMMITS)
+    progress, commits = Progress(0, 0), deque([(time.monotonic(), 0)], _COMMITS)
     while not over.wait(interval):
-        started = time.monotonic()
+        started, step = time.monotonic(), progress.step
         # The run counts once more at its end, and says then what is wrong.
         with contextlib.suppress(OSError, pa.ArrowException, CaptionerError):
-            committed.update()
-        now, done = time.monotonic(), committed.statuses.total()
-        if done > commits[-1][1]:
-            commits.append((now, done))
-        progress = Progress(done, total, committed.statuses[REJECTED], rate_of(commits))
-        if live:
-            bar = progress_bar(progress, shutil.get_terminal_size().columns)
+            progress = look()
+        now = time.monotonic()
+        if progress.step != step:
+            commits = deque([(now, progress.done)], _COMMITS)
+        if progress.done > commits[-1][1]:
+            commits.append((now, progress.done))
+        told = replace(progress, rate=rate_of(commits))
+        if live and told.total:
+            bar = progress_bar(told, shutil.get_terminal_size().columns)
             print(f"\r\x1b[K{bar}", end="", file=stream, flush=True)
-        elif now >= next_line:
+        elif now >= next_line and told.total:
             next_line = now + _LINE_SEC
-            print(progress_line(progress), file=stream, flush=True)
+            print(progress_line(told), file=stream, flush=True)
         interval = max(_LIVE_SEC, (now - started) / _SHARE_OF_TIME)
     if live:
         print("\r\x1b[K", end="", file=stream, flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,8 @@ def test_a_line_tells_all_of_it() -> None:
     assert line == "12,345 of 1,000,000 images (1.2%), 113.4 images/s, 2 h 25 min left, 37 rejected"
     start = progress_line(Progress(0, 1_000_000, 0, None))
     assert start == "0 of 1,000,000 images (0.0%), 0 rejected"
+    step = progress_line(Progress(5, 10, rate=1.0, step="decoding"))
+    assert step == "decoding: 5 of 10 images (50.0%), 1.0 images/s, 5 s left"
 
 
 counts = st.integers(1, 10**8).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -144,7 +147,7 @@ def shown(
     monkeypatch.setattr(progress, "_LINE_SEC", line_sec)
     monkeypatch.setattr(progress.sys, "stderr", stream)
     before = threading.active_count()
-    with shown_progress(Committed(str(tmp_path), UNITS), 6):
+    with shown_progress(partial(Committed(str(tmp_path), UNITS).look, 6)):
         for unit in UNITS:
             commit(tmp_path, unit, 1, "empty")
             end = time.monotonic() + 20
@@ -170,7 +173,7 @@ def test_a_log_has_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_short_job_says_nothing_in_a_log(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    with shown_progress(Committed(str(tmp_path), UNITS), 6):
+    with shown_progress(partial(Committed(str(tmp_path), UNITS).look, 6)):
         time.sleep(0.05)
     assert capfd.readouterr().err == ""
 
@@ -192,5 +195,26 @@ def test_a_look_that_fails_is_told_by_the_next_one(
 
 def test_a_failure_passes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="of the job"):  # noqa: SIM117
-        with shown_progress(Committed(str(tmp_path), UNITS), 6):
+        with shown_progress(partial(Committed(str(tmp_path), UNITS).look, 6)):
             raise ValueError("of the job")
+
+
+def test_each_step_has_a_rate_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done in the one says nothing of how long the next will take."""
+    stream = io.StringIO()
+    monkeypatch.setattr(progress, "_LIVE_SEC", 0.01)
+    monkeypatch.setattr(progress, "_LINE_SEC", 0.0)
+    monkeypatch.setattr(progress.sys, "stderr", stream)
+    steps = [Progress(n, 100, step="decoding") for n in (10, 50)]
+    left = iter([*steps, Progress(10, 20, step="writing")])
+    last = Progress(15, 20, step="writing")
+    with shown_progress(lambda: next(left, last)):
+        end = time.monotonic() + 20
+        while "15 of 20" not in stream.getvalue():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+    lines = stream.getvalue().splitlines()
+    told = [line.split(" images (")[0] for line in lines[:4]]
+    assert told[:2] == ["decoding: 10 of 100", "decoding: 50 of 100"]
+    assert told[2:] == ["writing: 10 of 20", "writing: 15 of 20"]
+    assert ["images/s" in line for line in lines[:4]] == [False, True, False, True]
