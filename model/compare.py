@@ -23,7 +23,7 @@ from model.evaluate import (
 from model.loading import load_model
 from model.model_card import describe_sampler
 from model.options import with_options
-from model.tokenisers import SEPARATED
+from model.tokenisers import ADAPTED
 
 COMPARISON_FILE = "comparison.json"
 _SHARED = ("split", "images", "dataset_fingerprint", "tokeniser")
@@ -39,8 +39,8 @@ def compare(a: Evaluation, b: Evaluation) -> dict[str, Any]:
         CaptionerError: if the captions were not split by the same tokeniser.
         ValueError: if they are not of the same pictures.
     """
-    # Without Han and Kana, as the captions of one of the two may be, separating changes nothing.
-    names = {evaluation.scores.tokeniser.removesuffix(SEPARATED) for evaluation in (a, b)}
+    # Of captions in plain letters, as those of one of the two may be, adapting changes nothing.
+    names = {evaluation.scores.tokeniser.removesuffix(ADAPTED) for evaluation in (a, b)}
     if len(names) > 1:
         raise CaptionerError(
             f"A was scored with {a.scores.tokeniser}, B with {b.scores.tokeniser}: such scores do "

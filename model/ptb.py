@@ -11,6 +11,7 @@ than assumed.
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import Final
 
 # Round brackets and the like are written by name and, being lower-cased, escape the published
@@ -45,7 +46,7 @@ _PLAIN: Final = str.maketrans(
         "\u203a": "'",
         "\u2026": " ... ",
         "\u00ad": "",
-        "\u200b": " ",
+        **dict.fromkeys("\u200b\u200c\u200d", " "),
         "\xa0": " ",
     }
 )
@@ -72,8 +73,14 @@ _STARTER: Final = (
 
 # Superscripts and vulgar fractions count as word characters for `re`, but not for the Treebank.
 _NOT_WORD: Final = r"\W_\u00b2\u00b3\u00bc-\u00be\u2153\u2154"
-_ALNUM: Final = rf"[^{_NOT_WORD}]+"
-_LETTER: Final = rf"[^\d{_NOT_WORD}]"
+# Accents and vowel signs belong to the letter before them; `re` counts them as no word characters.
+_MARKS: Final = "".join(
+    character
+    for character in map(chr, range(0x300, 0xFE00))
+    if unicodedata.category(character)[0] == "M"
+)
+_LETTER: Final = rf"(?:[^\d{_NOT_WORD}][{_MARKS}]*)"
+_ALNUM: Final = rf"(?:\d|{_LETTER})+"
 _WORD: Final = rf"{_LETTER}(?:{_ALNUM})?(?:[.!?]{_LETTER}(?:{_ALNUM})?)*"
 _ACRONYM: Final = r"(?:[a-z]\.){2,}(?![a-z])"
 _HEAD: Final = rf"(?:{_ACRONYM}|{_WORD}|\d+(?:[.,]\d+)*(?=[-_.])|{_ALNUM})"

@@ -7,17 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import tensorflow as tf
-
 from model import ptb
 from model.errors import CaptionerError
 from model.java import JavaError, run_java
-from model.text import separate
+from model.other_writing import adapt
 
 JAVA_TOKENISER: Final = "PTBTokenizer (Stanford CoreNLP 3.4.1, Java)"
 PYTHON_TOKENISER: Final = "model.ptb (Python, PTB rules)"
 # Ends the name of a tokeniser that was given other texts than the captions themselves.
-SEPARATED: Final = ", after separating Han and Kana"
+ADAPTED: Final = ", after adapting writing other than English"
 
 _LOG = logging.getLogger(__name__)
 _JAVA_SECONDS: Final = 600.0
@@ -40,8 +38,8 @@ class Tokenised(NamedTuple):
 def tokenise(batches: Sequence[Sequence[str]], tokeniser: str) -> Tokenised:
     """Tokenise batches of captions, all with one tokeniser, and name it.
 
-    The Penn Treebank's rules take what stands between spaces for a word: of Chinese or Japanese a
-    whole sentence. Such writing is separated first, as `model.text` does it for training.
+    The Penn Treebank's rules are for English: of Chinese or Japanese they take a whole sentence for
+    a word. Writing other than English is adapted first, as `model.text` does it for training.
 
     Args:
         batches: Captions.
@@ -53,15 +51,10 @@ def tokenise(batches: Sequence[Sequence[str]], tokeniser: str) -> Tokenised:
     """
     if tokeniser not in ("auto", "java", "python"):
         raise ValueError(f"got tokeniser {tokeniser!r}; expected 'auto', 'java' or 'python'")
-    separated = [_separate(batch) for batch in batches]
-    changed = separated != [list(batch) for batch in batches]
-    found = _tokenise(separated, tokeniser)
-    return found._replace(tokeniser=found.tokeniser + SEPARATED) if changed else found
-
-
-def _separate(captions: Sequence[str]) -> list[str]:
-    """Captions with spaces around the characters that are words of their own."""
-    return [text.decode() for text in separate(tf.constant(captions, tf.string)).numpy()]
+    adapted = [adapt(batch) for batch in batches]
+    changed = adapted != [list(batch) for batch in batches]
+    found = _tokenise(adapted, tokeniser)
+    return found._replace(tokeniser=found.tokeniser + ADAPTED) if changed else found
 
 
 def _tokenise(batches: Sequence[Sequence[str]], tokeniser: str) -> Tokenised:

@@ -21,7 +21,7 @@ from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.evaluate import Evaluation, describe_captions
 from model.loading import load_model
-from model.tokenisers import SEPARATED
+from model.tokenisers import ADAPTED
 
 
 def run(*arguments: object) -> int:
@@ -201,10 +201,10 @@ def test_scores_over_other_words_are_not_compared(evaluation: Evaluation) -> Non
         compare(dataclasses.replace(evaluation, scores=scores), evaluation)
 
 
-def test_scores_compare_where_one_models_captions_alone_were_separated(
+def test_scores_compare_where_one_models_captions_alone_were_adapted(
     evaluation: Evaluation,
 ) -> None:
-    name = evaluation.scores.tokeniser + SEPARATED
+    name = evaluation.scores.tokeniser + ADAPTED
     scores = dataclasses.replace(evaluation.scores, tokeniser=name)
     assert compare(dataclasses.replace(evaluation, scores=scores), evaluation)["b_minus_a"]
 

@@ -50,6 +50,11 @@ GOLDEN = {
     "a dog.A cat sits.": "a dog.a cat sits",
     "ready to bat., yes": "ready to bat. yes",
     "a caf\u00e9 in S\u00e3o-Paulo, 90\u00b0F": "a caf\u00e9 in s\u00e3o-paulo 90 \u00b0 f",
+    # Marks of Hindi, Arabic and a decomposed umlaut; Persian's non-joiner.
+    "\u0915\u0941\u0924\u094d\u0924\u093e \u0643\u064e\u0644\u0652\u0628 Ma\u0308dchen": (
+        "\u0915\u0941\u0924\u094d\u0924\u093e \u0643\u064e\u0644\u0652\u0628 ma\u0308dchen"
+    ),
+    "\u0645\u06cc\u200c\u062f\u0648\u062f": "\u0645\u06cc \u062f\u0648\u062f",
     "man * with_hat = good + fun": "man * with_hat = good + fun",
     "black &amp; white :)": "black & white :-rrb-",
     "": "",

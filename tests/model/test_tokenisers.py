@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import CaptionerError
-from model.tokenisers import JAVA_TOKENISER, PYTHON_TOKENISER, SEPARATED, tokenise
+from model.tokenisers import ADAPTED, JAVA_TOKENISER, PYTHON_TOKENISER, tokenise
 
 CAPTIONS = [["A cat's on a red sofa.", "", "Two dogs , running"], ["."]]
 WORDS = [["a cat 's on a red sofa", "", "two dogs running"], [""]]
@@ -35,7 +35,7 @@ def test_writing_without_spaces_is_separated_and_the_name_says_so(tokeniser: str
     captions = [["一只狗", "犬がソファーで寝る", "개가 뛰고 있다"], ["a dog"]]
     batches, name, _ = tokenise(captions, tokeniser)
     assert batches == [["一 只 狗", "犬 が ソファー で 寝 る", "개가 뛰고 있다"], ["a dog"]]
-    assert name.endswith(SEPARATED)
+    assert name.endswith(ADAPTED)
     # Hangul has spaces, as Latin letters have.
     batches, name, _ = tokenise([["개가 뛰고 있다"], ["a dog"]], tokeniser)
     assert batches == [["개가 뛰고 있다"], ["a dog"]]
