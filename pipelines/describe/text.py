@@ -56,10 +56,8 @@ def _plain(text: str) -> str:
 
 def _columns(text: str) -> int:
     """Columns of a terminal that `text` takes: none for a combining mark, two for a Han sign."""
-    return sum(
-        0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "WF")
-        for c in text
-    )
+    seen = [c for c in text if unicodedata.category(c) not in ("Mn", "Me")]
+    return len(seen) + sum(unicodedata.east_asian_width(c) in "WF" for c in seen)
 
 
 def _cut(text: str) -> str:

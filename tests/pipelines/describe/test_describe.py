@@ -273,15 +273,24 @@ def test_the_terminal_shows_what_the_page_shows(
 
 
 def test_columns_are_aligned_and_escapes_do_no_harm(tmp_path: Path) -> None:
-    words = [("\u72ac", 1200), ("e\u0301te", 30), ("a\x1b[2Jb", 5)]
+    words = [("\u72ac", 1200), ("e\u0301te", 30), ("a\x1b[2Jb", 5), ("\u0e2b\u0e21\u0e36", 4)]
     lines = as_text(describe(write(tmp_path, [example(1)], words=words))).splitlines()
     start = next(i for i, line in enumerate(lines) if "most frequent  count" in line)
-    assert lines[start : start + 4] == [
+    assert lines[start : start + 5] == [
         "  most frequent  count  rarest  count",
         "  \u72ac             1,200",
         "  e\u0301te               30",
         "  a\\x1b[2Jb          5",
+        "  \u0e2b\u0e21\u0e36                 4",
     ]
+
+
+def test_captions_stand_in_the_direction_of_their_writing(tmp_path: Path) -> None:
+    caption = "\u0643\u0644\u0628!"
+    page = make(write(tmp_path, [example(1, captions=[caption, "a dog"])]))
+    assert caption in [row["caption"] for row in page.rows("longest")]
+    cells = [dict(attributes) for tag, attributes in page.tags if tag == "td"]
+    assert {"auto"} == {cell.get("dir") for cell in cells if "name" not in cell["class"]}
 
 
 def test_text_is_escaped(tmp_path: Path) -> None:
