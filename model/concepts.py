@@ -126,11 +126,19 @@ def read_frequencies(path: Path) -> list[Frequency]:
 
 
 def read_stop_words(path: Path) -> frozenset[str]:
-    """Reads a list of stop words, one a line, in any case; empty lines are passed over.
+    """Reads a list of stop words, one a line, as tokens have them; empty lines are passed over.
+
+    Lists may have capitals, typographic apostrophes and accents in either of Unicode's spellings,
+    as captions may.
 
     Raises:
         CaptionerError: if the file is absent, is not UTF-8, or a line holds several words.
     """
+    # Imported here: reading concepts needs no TensorFlow.
+    import tensorflow as tf
+
+    from model.text import normalise
+
     lines = [line.strip() for line in _lines(path, "check the path")]
     for number, line in enumerate(lines, 1):
         if len(line.split()) > 1:
@@ -138,7 +146,8 @@ def read_stop_words(path: Path) -> frozenset[str]:
                 f"{path}, line {number}: got {line[:80]!r}, expected one word; give each word a "
                 "line of its own"
             )
-    return frozenset(line.lower() for line in lines if line)
+    words = normalise(tf.constant(lines, tf.string)).numpy()
+    return frozenset(word.decode() for word in words if word)
 
 
 def _lines(path: Path, advice: str) -> list[str]:

@@ -114,6 +114,16 @@ def test_stop_words_are_read_one_a_line(tmp_path: Path) -> None:
     assert read_stop_words(path) == {"der", "die", "über"}
 
 
+def test_stop_words_are_those_that_tokens_are(tmp_path: Path) -> None:
+    path = tmp_path / "words.txt"
+    # A typographic apostrophe, an accent in two parts; a mark that is no word.
+    path.write_text("c\u2019est\ne\u0301t\u00e9\n\u3001\n", encoding="utf-8")
+    words = read_stop_words(path)
+    assert words == {"c'est", "\u00e9t\u00e9"}
+    counted = [Frequency("c'est", 9), Frequency("eau", 2)]
+    assert choose_concepts(counted, 5, words) == ("eau",)
+
+
 def test_several_stop_words_in_a_line_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "words.txt"
     path.write_text("the\nof a\n")
