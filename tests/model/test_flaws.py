@@ -34,6 +34,25 @@ def test_dangling_endings(caption: str, dangling: bool) -> None:
     assert has_dangling_ending(caption.split()) == dangling
 
 
+@pytest.mark.parametrize(
+    "caption",
+    [
+        "ein mann zieht eine jacke an",
+        "der hund l\u00e4uft hinter einem ball her",
+        "een vrouw steekt de straat over",
+        "et billede af en by",
+        "k\u0131rda ko\u015fan bir at",
+    ],
+)
+def test_other_languages_end_with_words_that_english_does_not(caption: str) -> None:
+    assert not has_dangling_ending(caption.split())
+
+
+@pytest.mark.parametrize("caption", ["a dog jumps over", "two men wait at", "the man looks at her"])
+def test_words_of_several_languages_dangle_in_english(caption: str) -> None:
+    assert has_dangling_ending(caption.split())
+
+
 words = st.lists(st.sampled_from("dog cat hat runs red".split()), min_size=1, max_size=8)
 
 
