@@ -11,12 +11,15 @@ from model.augmentation import augment
 from model.config import NO_AUGMENTATION
 from model.config_json import read_json
 from model.errors import CaptionerError
-from model.features import parse_cached_example, parse_example
+from model.features import parse_cached_example, parse_example, parse_token_ids
 from model.image import check_decoder_version
 from model.vocabulary import END, PAD, START, Vocabulary, read_vocabulary
 
 # How TensorFlow's messages name a shard, and a count of records that is not the one known.
 _OF_SHARDS = (".tfrecord", "Input dataset was expected to contain")
+# Of a picture's captions, in a batch. Every picture of a batch pays for the most: the hundreds that
+# a catalogue has of "no image available" would take tens of gigabytes.
+MOST_CAPTIONS = 32
 
 
 @contextlib.contextmanager
@@ -68,6 +71,26 @@ def read_dataset_vocabulary(folder: Path, info: DatasetInfo) -> Vocabulary:
     return vocabulary
 
 
+def _read_records(folder: Path, split: str, info: DatasetInfo) -> tf.data.Dataset:
+    """The serialised Examples of `split` in the order of the shards.
+
+    Raises:
+        CaptionerError: if the split has no examples.
+    """
+    if not info.examples.get(split):
+        present = {name: count for name, count in info.examples.items() if count}
+        raise CaptionerError(
+            f"{folder} has no {split} split, it has {present or 'no examples'}; give "
+            f"captioner preprocess a list or a ratio for it"
+        )
+    shards = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
+    # A known count makes a missing shard an error, in evaluation too. Keras takes data of unknown
+    # length to be a batch longer than it is: the optimiser would count a step too many every epoch.
+    return tf.data.TFRecordDataset(shards).apply(
+        tf.data.experimental.assert_cardinality(info.examples[split])
+    )
+
+
 def read_split(
     folder: Path,
     split: str,
@@ -86,18 +109,7 @@ def read_split(
     Raises:
         CaptionerError: if the split has no examples.
     """
-    if not info.examples.get(split):
-        present = {name: count for name, count in info.examples.items() if count}
-        raise CaptionerError(
-            f"{folder} has no {split} split, it has {present or 'no examples'}; give "
-            f"captioner preprocess a list or a ratio for it"
-        )
-    shards = sorted(str(path) for path in folder.glob(f"{split}-*.tfrecord"))
-    # A known count makes a missing shard an error, in evaluation too. Keras takes data of unknown
-    # length to be a batch longer than it is: the optimiser would count a step too many every epoch.
-    records = tf.data.TFRecordDataset(shards).apply(
-        tf.data.experimental.assert_cardinality(info.examples[split])
-    )
+    records = _read_records(folder, split, info)
     size_px, features = info.image.image_size_px, info.features
 
     stored = features if cached else None
@@ -151,15 +163,29 @@ def fill_up(examples: tf.data.Dataset, multiple: int) -> tf.data.Dataset:
     return examples.repeat().take(count + -count % multiple)
 
 
-def read_token_ids(examples: tf.data.Dataset, end: bool = False) -> list[list[list[int]]]:
+def read_token_ids(
+    folder: Path, split: str, info: DatasetInfo, end: bool = False
+) -> list[list[list[int]]]:
     """The token ids of every picture's captions, in the order of the split.
 
     Args:
         end: whether each has its END.
+
+    Raises:
+        CaptionerError: if the split has no examples.
     """
     tail = [END] if end else []
-    captions = examples.map(lambda example: example["token_ids"])
+    records = _read_records(folder, split, info)
+    captions = records.map(parse_token_ids, tf.data.AUTOTUNE)
     return [[[*ids, *tail] for ids in picture.to_list()] for picture in captions]
+
+
+def _draw_captions(example: dict, number: tf.Tensor) -> dict:
+    """The Example with all its captions, or with `MOST_CAPTIONS` that `number int64[]` chooses."""
+    captions = example["token_ids"]
+    keys = tf.random.stateless_uniform([captions.nrows()], [number, 0])
+    places = tf.sort(tf.argsort(keys)[:MOST_CAPTIONS])
+    return {**example, "token_ids": tf.gather(captions, places)}
 
 
 def training_batches(
@@ -172,12 +198,18 @@ def training_batches(
 ) -> tf.data.Dataset:
     """Batches `({"images": uint8[B, H, W, 3], "token_ids": int32[B, N, L]}, int32[B, N, L])`.
 
-    N and L are the most captions and tokens in the batch; the rest is padding. Examples with
+    N and L are the most captions and tokens in the batch; the rest is padding. Of a picture with
+    more captions than `MOST_CAPTIONS` so many are drawn, by the seed in each epoch anew, so that in
+    time all are told; unshuffled batches have the same ones every time. Examples with
     stored features give `"grid": float16[B, P, C]` in place of the images. Shuffled batches are
     cut from pictures of `batches_sorted` batches that are sorted by their longest caption.
     """
-    pairs = examples.map(
-        lambda example: _to_inputs_and_targets(example, max_length),
+    if shuffle_seed is None:
+        numbers = tf.data.Dataset.counter()
+    else:
+        numbers = tf.data.Dataset.random(seed=shuffle_seed, rerandomize_each_iteration=True)
+    pairs = tf.data.Dataset.zip(examples, numbers).map(
+        lambda example, number: _to_inputs_and_targets(_draw_captions(example, number), max_length),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     if shuffle_seed is None:

@@ -44,11 +44,14 @@ def doubly_stochastic(attention: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         attention: `float[B, N, L, P]`, to P patches.
-        targets: `int[B, N, L]`; padding looks at nothing.
+        targets: `int[B, N, L]`; padding looks at nothing, and captions that are padding do not
+            count: of a batch with one picture of many captions they would be nearly all.
     """
     attention = ops.cast(attention, "float32")
     real = ops.expand_dims(ops.cast(ops.not_equal(targets, PAD), "float32"), -1)
-    return ops.mean(ops.square(1.0 - ops.sum(attention * real, axis=2)))
+    each = ops.mean(ops.square(1.0 - ops.sum(attention * real, axis=2)), axis=-1)
+    counted = ops.max(real, axis=(2, 3))
+    return ops.sum(each * counted) / ops.maximum(ops.sum(counted), 1.0)
 
 
 def tag_crossentropy(labels: Tensor, logits: Tensor, learning: Tensor) -> Tensor:

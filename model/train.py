@@ -70,7 +70,8 @@ class Trainer:
         folder: Path,
         strategy: tf.distribute.Strategy,
     ) -> None:
-        self.captioner, self.config, self.folder = captioner, config, folder
+        self.captioner, self.config = captioner, config
+        self.dataset, self.folder = dataset, folder
         self.strategy = strategy
         self.info, self.vocabulary = info, vocabulary
         self.checkpoints = Checkpoints(folder)
@@ -86,7 +87,7 @@ class Trainer:
         self.validator = Validator(
             captioner,
             training_batches(validation, train.batch_size, train.max_length, shuffle_seed=None),
-            read_token_ids(validation),
+            read_token_ids(dataset, "validation", info),
             train.max_length,
         )
         # Greedy, and told again: what the pages show is what validation measures.
@@ -115,7 +116,7 @@ class Trainer:
         if train.self_critical_epochs:
             if 0 < progress.epoch == first:
                 self.checkpoints.load_best(self.captioner)
-            references = read_token_ids(self.examples, end=True)
+            references = read_token_ids(self.dataset, "train", self.info, end=True)
             with self.strategy.scope():
                 training = SelfCriticalTraining(self.captioner, train, CiderD(references))
             done = progress.epoch - first

@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from model.dataset import (
+    MOST_CAPTIONS,
     fill_up,
     number,
     read_dataset_info,
@@ -156,14 +157,14 @@ def test_examples_keep_their_number_through_shuffling(squares: Path) -> None:
 
 
 def test_token_ids_of_a_split_are_read_in_order(squares: Path) -> None:
-    examples = read_split(squares, "validation", read_dataset_info(squares))
+    info = read_dataset_info(squares)
     expected = [
         [builders.token_ids_of(c) for c in builders.captions_of(builders.colour_of(seed // 2))]
         for seed in [1000, 1002, 1004, 1006, 1001, 1003, 1005, 1007]
     ]
-    assert read_token_ids(examples) == expected
+    assert read_token_ids(squares, "validation", info) == expected
     with_end = [[[*ids, END] for ids in captions] for captions in expected]
-    assert read_token_ids(examples, end=True) == with_end
+    assert read_token_ids(squares, "validation", info, end=True) == with_end
 
 
 def test_the_number_of_steps_is_known(squares: Path) -> None:
@@ -184,6 +185,46 @@ def test_captions_that_are_padding_in_a_whole_batch_are_cut() -> None:
     assert all(inputs["token_ids"].shape == targets.shape for inputs, targets in shuffled)
     captions = sum(int((targets != PAD).any(axis=2).sum()) for _, targets in shuffled)
     assert captions == sum(map(len, token_ids))
+
+
+def captions_told(shuffle_seed: int | None, epochs: int, captions: int) -> list[list[list[int]]]:
+    """The captions, one token each, of two pictures told in some epochs; the second has but two."""
+    token_ids = [[[5 + i] for i in range(captions)], [[6], [5]]]
+    records = [
+        encode_example(str(i), PNG, ["x"] * len(ids), ids) for i, ids in enumerate(token_ids)
+    ]
+    examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
+    batches = training_batches(number(examples), 2, 20, shuffle_seed)
+    told = []
+    for _ in range(epochs):
+        ((inputs, targets),) = batches.as_numpy_iterator()
+        assert targets.shape[1] == min(captions, MOST_CAPTIONS)
+        first, second = (targets[inputs["index"] == i][0, :, 0].tolist() for i in range(2))
+        assert second == [6, 5] + [PAD] * (targets.shape[1] - 2)
+        told.append(first)
+    return told
+
+
+def test_of_very_many_captions_some_are_drawn_in_every_epoch_anew() -> None:
+    told = captions_told(shuffle_seed=1, epochs=40, captions=200)
+    assert all(len(set(epoch)) == MOST_CAPTIONS for epoch in told)
+    assert len(set(map(tuple, told))) == 40
+    # Each is told in one epoch of six.
+    assert set().union(*told) == set(range(5, 205))
+    assert captions_told(shuffle_seed=1, epochs=40, captions=200) == told
+    assert captions_told(shuffle_seed=2, epochs=1, captions=200) != told[:1]
+
+
+def test_validation_measures_the_same_captions_every_time() -> None:
+    first, second = captions_told(shuffle_seed=None, epochs=2, captions=200)
+    assert first == second
+    assert len(set(first)) == MOST_CAPTIONS
+
+
+@pytest.mark.parametrize("shuffle_seed", [None, 1])
+def test_up_to_that_many_captions_are_all_told_in_order(shuffle_seed: int | None) -> None:
+    (told,) = captions_told(shuffle_seed, epochs=1, captions=MOST_CAPTIONS)
+    assert told == [5 + i for i in range(MOST_CAPTIONS)]
 
 
 @pytest.mark.parametrize(

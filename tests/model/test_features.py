@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from model.features import encode_example, parse_example
+from model.features import encode_example, parse_example, parse_token_ids
 from model.image import encode_png
 
 PICTURE = builders.square_picture("red", seed=5)
@@ -29,6 +29,12 @@ def test_an_example_without_captions_is_parsed() -> None:
     parsed = parse_example(encode_example("x", PNG, [], []), builders.SIZE_PX)
     assert parsed["captions"].shape == (0,)
     assert parsed["token_ids"].to_list() == []
+
+
+def test_token_ids_alone_are_read_without_the_pixels() -> None:
+    token_ids = [[5, 17, 9], [], [8]]
+    serialised = encode_example("x", b"no picture", ["a", "", "b"], token_ids)
+    assert parse_token_ids(serialised).to_list() == token_ids
 
 
 def test_shapes_are_known_to_a_pipeline() -> None:

@@ -82,6 +82,15 @@ def test_looking_everywhere_once_costs_nothing() -> None:
     assert float(doubly_stochastic(stare, targets)) == pytest.approx(1.0)
 
 
+def test_captions_that_are_padding_do_not_dilute_where_the_others_look() -> None:
+    # The first of ten captions looks six times at one of two patches and never at the other.
+    attention = np.ones((1, 10, 2, 2), "float32")
+    attention[0, 0] = [[3, 0], [3, 0]]
+    targets = np.full((1, 10, 2), PAD)
+    targets[0, 0] = [4, END]
+    assert float(doubly_stochastic(attention, targets)) == pytest.approx((25 + 1) / 2)
+
+
 def test_attention_of_half_precision_is_summed_in_single() -> None:
     attention = tf.fill([1, 1, 300, 2], tf.constant(0.5, tf.bfloat16))
     targets = np.full((1, 1, 300), 4)

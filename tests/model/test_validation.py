@@ -26,7 +26,7 @@ def test_loss_and_captions_are_of_the_whole_split(squares: Path) -> None:
     )
     captioner = build_captioner(model, info.image, info.vocabulary_size, (), max_length=8)
     examples = read_split(squares, "validation", info)
-    references = read_token_ids(examples)
+    references = read_token_ids(squares, "validation", info)
     # Batches of unequal size and length: means of means would be wrong.
     quality = Validator(captioner, training_batches(examples, 5, 8, None), references, 8)()
     ((inputs, targets),) = training_batches(examples, 8, 8, None)
