@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 # What a checkpoint takes beside its numbers of four bytes.
 _MARGIN_BYTES = 1 << 20
+# 0.0 where it is shown, as 0 to 1,000.
+_LEAST_CIDER = 5e-4
 _CAPTIONER, _TRAINING, _PROGRESS = "captioner.weights.h5", "training.weights.h5", "progress.json"
 
 
@@ -30,10 +32,10 @@ class Progress:
         epoch: epochs done, of both phases.
         best_epoch: the epoch of the highest validation CIDEr, of equal ones that of the lowest
             validation loss; 0 before the first.
-        best_cider: that CIDEr, 0 to 10.
+        best_cider: that CIDEr, 0 to 10; what would be shown as 0.0 is 0.
         best_loss: that loss, in nats a token; None before the first.
         cross_entropy_epochs: epochs that the first phase took; None while it goes on.
-        start_cider: the validation CIDEr of what the run started from; None if from nothing.
+        start_cider: the same of what the run started from; None if from nothing.
         ended: why training is over, or None while it may go on.
     """
 
@@ -45,14 +47,27 @@ class Progress:
     start_cider: float | None = None
     ended: str | None = None
 
+    def starting_at(self, cider: float) -> "Progress":
+        """The progress of a run that starts from weights of this validation CIDEr."""
+        return replace(self, start_cider=_telling(cider))
+
     def after(self, cider: float, loss: float) -> "Progress":
         """The progress after one more epoch of this validation CIDEr and loss."""
         epoch = self.epoch + 1
+        cider = _telling(cider)
         # CIDEr stays 0 for a while where there are few captions to learn from or to compare with.
         lower = self.best_loss is None or loss < self.best_loss
         if cider > self.best_cider or (cider == self.best_cider and lower):
             return replace(self, epoch=epoch, best_epoch=epoch, best_cider=cider, best_loss=loss)
         return replace(self, epoch=epoch)
+
+
+def _telling(cider: float) -> float:
+    """A validation CIDEr, 0 where it tells nothing.
+
+    Captions far shorter than their references have one of 1e-16 or so.
+    """
+    return 0.0 if abs(cider) < _LEAST_CIDER else cider
 
 
 class Checkpoints:

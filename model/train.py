@@ -104,7 +104,7 @@ class Trainer:
         elif self.config.init_from:
             start = self.validator().cider
             print(f"it starts with a validation CIDEr of {100 * start:.1f}")
-            progress = dataclasses.replace(progress, start_cider=start)
+            progress = progress.starting_at(start)
         if progress.cross_entropy_epochs is None and train.epochs:
             with self.strategy.scope():
                 training: Training = CrossEntropyTraining(self.captioner, train)

@@ -77,6 +77,16 @@ def test_of_equal_ciders_the_lower_loss_is_the_better() -> None:
     assert Progress(1, 1, 0.0).after(0.0, 9.0) == Progress(2, 2, 0.0, 9.0)
 
 
+def test_a_cider_that_is_shown_as_0_chooses_no_epoch() -> None:
+    # Captions of 20 words are compared with descriptions of 70.
+    first = Progress().after(1e-16, 3.0)
+    assert first.after(1e-18, 2.0) == Progress(2, 2, 0.0, 2.0)
+    assert first.after(4e-4, 4.0) == Progress(2, 1, 0.0, 3.0)
+    assert first.after(6e-4, 4.0) == Progress(2, 2, 6e-4, 4.0)
+    assert Progress().starting_at(1e-16).start_cider == 0.0
+    assert Progress().starting_at(0.5).start_cider == 0.5
+
+
 def test_training_goes_on_as_if_never_interrupted(tmp_path: Path) -> None:
     training, checkpoints = SmallTraining(seed=1), Checkpoints(tmp_path)
     train_an_epoch(training)
