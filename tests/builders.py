@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import io
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -183,6 +184,12 @@ def picture_file(picture: Image.Image, format: str, **options: Any) -> bytes:
 
 
 PICTURES = np.stack([square_picture(colour_of(i), seed=7000 + i) for i in range(6)])
+
+
+def heed_signals() -> None:
+    """For a process that starts: behind ``nohup`` or a shell's ``&`` it would ignore some."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 def calls_of(function: Callable[[], object]) -> int:

@@ -10,6 +10,7 @@ import threading
 import time
 from pathlib import Path
 
+import builders
 import pytest
 
 from model.signals import ENDING, Interruptions
@@ -33,7 +34,15 @@ sys.exit(run_command(argparse.ArgumentParser(prog="captioner test"), run, []))
 def start(code: str, **options: object) -> subprocess.Popen:
     line = [sys.executable, "-c", code]
     pipe = subprocess.PIPE
-    return subprocess.Popen(line, stdout=pipe, stderr=pipe, text=True, cwd=ROOT, **options)
+    return subprocess.Popen(
+        line,
+        stdout=pipe,
+        stderr=pipe,
+        text=True,
+        cwd=ROOT,
+        preexec_fn=builders.heed_signals,
+        **options,
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,7 +79,8 @@ def run(options):
 sys.exit(run_command(argparse.ArgumentParser(), run, []))
 """
     # Its signals are its own: no terminal sends it one.
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=terminal, cwd=ROOT)
+    line = [sys.executable, "-c", code]
+    process = subprocess.Popen(line, stderr=terminal, cwd=ROOT, preexec_fn=builders.heed_signals)
     os.close(terminal)
     os.close(ours)
     assert process.wait(60) == 128 + signal.SIGHUP

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 
+import builders
 import pytest
 from pipeline_builders import ROOT
 
@@ -44,10 +45,14 @@ def test_an_interruption_stays_one_whatever_a_runner_makes_of_it() -> None:
 
 
 def test_interruptions_are_handled_as_before_once_it_is_over() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with failures_told():
-        assert signal.getsignal(signal.SIGINT) != before
-    assert signal.getsignal(signal.SIGINT) == before
+    # Behind a shell's `&` it would be ignored, and stay so.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with failures_told():
+            assert signal.getsignal(signal.SIGINT) != signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("number", ENDING)
@@ -70,6 +75,7 @@ except KeyboardInterrupt:
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
+        preexec_fn=builders.heed_signals,
         capture_output=True,
         text=True,
         timeout=60,
