@@ -68,7 +68,7 @@ def test_a_command_that_a_system_ends_cleans_up_and_says_so(
 def test_a_terminal_that_is_closed_is_told_nothing() -> None:
     ours, terminal = os.openpty()
     code = """
-import argparse, os, signal, sys, time
+import argparse, os, signal, time
 from model.command import run_command
 
 def run(options):
@@ -76,7 +76,8 @@ def run(options):
         time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGHUP)
 
-sys.exit(run_command(argparse.ArgumentParser(), run, []))
+# As the console's command ends: Python's own end would fail where nothing can be told.
+os._exit(run_command(argparse.ArgumentParser(), run, []))
 """
     # Its signals are its own: no terminal sends it one.
     line = [sys.executable, "-c", code]
