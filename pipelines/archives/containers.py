@@ -126,7 +126,10 @@ def _read_member(image: ImageFile, container: str) -> bytes:
     if suffix == ".tar":
         return read_range(container, offset, image.byte_size)
     column = column_of_member(member)
-    reads = lambda one: (one.uri, one.image_column) == (container, column)  # noqa: E731
+
+    def reads(one: RowCursor) -> bool:
+        return (one.uri, one.image_column) == (container, column)
+
     with _cursors.borrow(
         lambda one: reads(one) and one.is_near(offset),
         lambda: RowCursor(container, column, offset),

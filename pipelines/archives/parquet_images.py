@@ -33,7 +33,7 @@ _BATCH_ROWS = 8
 _BATCHES_KEPT = 6
 # Rows ahead for which reading on is better than opening the file once more.
 _REACH_ROWS = 64
-# A second failure at the same row is no passing one.
+# A second failure of a disk at the same row is no passing one.
 _ATTEMPTS = 2
 
 
@@ -195,8 +195,8 @@ class RowCursor:
             raise OSError(f"its row group cannot be read from row {damage.row} on: {damage.error}")
 
     def _note_damage(self, error: BaseException) -> None:
-        if self._next < 0:
-            return  # it could not be opened
+        if self._next < 0 or not files.is_local(self.uri):
+            return  # it could not be opened; or it is the network, which may come back
         known = self._damage
         attempts = known.attempts + 1 if known and known.row == self._next else 1
         self._damage = _Damage(self._next, attempts, one_line(error))

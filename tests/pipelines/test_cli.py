@@ -216,6 +216,13 @@ def test_a_command_is_a_module_too(
     assert f"usage: captioner {command}" in capsys.readouterr().out
 
 
+def end_of(code: str) -> tuple[int, str]:
+    """The status and the output of a process that runs `code`."""
+    line = [sys.executable, "-c", code]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=False)
+    return done.returncode, done.stdout
+
+
 @pytest.mark.parametrize(("status", "daemon"), [(2, False), (0, False), (0, True), (3, True)])
 def test_it_ends_though_a_thread_waits_for_what_does_not_come(status: int, daemon: bool) -> None:
     """A thread of a runner whose worker never started, or any that is left when all is done."""
@@ -226,10 +233,7 @@ print("said before", end="")
 threading.Thread(target=threading.Event().wait, daemon={daemon}).start()
 leave({status})
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout) == (status, "said before")
+    assert end_of(code) == (status, "said before")
 
 
 def test_it_ends_without_pythons_own_end_though_no_thread_is_known() -> None:
@@ -243,10 +247,7 @@ whatever = Whatever()
 print("said before", end="")
 leave(3)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout) == (3, "said before")
+    assert end_of(code) == (3, "said before")
 
 
 def test_what_libraries_want_done_at_the_end_is_done() -> None:
@@ -257,10 +258,7 @@ from pipelines.cli import leave
 atexit.register(print, "done at the end")
 leave(3)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout) == (3, "done at the end\n")
+    assert end_of(code) == (3, "done at the end\n")
 
 
 def test_it_waits_no_longer_than_that_for_what_is_done_at_the_end() -> None:
@@ -272,10 +270,7 @@ atexit.register(threading.Event().wait)
 print("said before", end="")
 cli.leave(3)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stdout) == (3, "said before")
+    assert end_of(code) == (3, "said before")
 
 
 def test_a_reader_that_has_read_enough_is_no_failure() -> None:

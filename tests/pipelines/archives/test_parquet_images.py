@@ -216,14 +216,18 @@ def test_a_row_that_is_gone_is_an_error_of_reading(tmp_path: Path) -> None:
         read_image_bytes(last)
 
 
+def damage(path: Path, picture: bytes) -> None:
+    """Changes a bit of a picture in a file."""
+    raw = bytearray(path.read_bytes())
+    raw[raw.index(picture) + 50] ^= 1
+    path.write_bytes(bytes(raw))
+
+
 def test_a_damaged_row_costs_its_row_group_at_most(tmp_path: Path) -> None:
     options = {"row_group_size": 10, "use_dictionary": False, "write_page_checksum": True}
     data = write_rows(tmp_path / "a.parquet", 30, **options)
     images = listed(str(tmp_path / "a.parquet"))
-    path = tmp_path / "a.parquet"
-    raw = bytearray(path.read_bytes())
-    raw[raw.index(data[12]) + 50] ^= 1
-    path.write_bytes(bytes(raw))
+    damage(tmp_path / "a.parquet", data[12])
     good = []
     for row, image in enumerate(images):
         with contextlib.suppress(OSError):
@@ -239,10 +243,7 @@ def test_rows_behind_damage_do_not_each_read_up_to_it_again(
     options |= {"write_batch_size": 8, "data_page_size": 1, "write_statistics": False}
     data = write_rows(tmp_path / "a.parquet", 500, **options)
     images = listed(str(tmp_path / "a.parquet"))
-    path = tmp_path / "a.parquet"
-    raw = bytearray(path.read_bytes())
-    raw[raw.index(data[200]) + 50] ^= 1
-    path.write_bytes(bytes(raw))
+    damage(tmp_path / "a.parquet", data[200])
     read = counted_batches(monkeypatch)
     good, errors = [], []
     for row, image in enumerate(images):
@@ -266,6 +267,22 @@ def test_a_failure_that_passes_costs_one_row(
         patch.setattr(RowCursor, "_advance", Mock(side_effect=OSError("the network is away")))
         with pytest.raises(OSError, match="the network is away"):
             cursor.read(20)
+    assert [cursor.read(row) for row in range(8, 40)] == data[8:]
+    cursor.close()
+
+
+def test_a_network_that_is_away_for_long_costs_no_row_behind(
+    tmp_path: Path, memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = write_rows(tmp_path / "a.parquet", 40, row_group_size=40)
+    memory["memory://bucket/a.parquet"] = (tmp_path / "a.parquet").read_bytes()
+    cursor = RowCursor("memory://bucket/a.parquet", None, 0)
+    assert cursor.read(0) == data[0]
+    with monkeypatch.context() as patch:
+        patch.setattr(RowCursor, "_advance", Mock(side_effect=OSError("the network is away")))
+        for row in (20, 21, 22):
+            with pytest.raises(OSError, match="the network is away"):
+                cursor.read(row)
     assert [cursor.read(row) for row in range(8, 40)] == data[8:]
     cursor.close()
 
