@@ -5,17 +5,17 @@ from pathlib import Path
 
 from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
 from model.caption_graph import CaptionGraph
-from model.captioner import build_captioner
+from model.captioner import Captioner, build_captioner
 from model.vocabulary import read_vocabulary
 from model.whole_files import load_weights
 
 
-def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> CaptionGraph:
-    """The graph of the bundle in `folder`, its sampler and longest caption those of `config`.
+def rebuild_captioner(folder: Path, config: BundleConfig, trained_length: int) -> Captioner:
+    """The captioner of the bundle in `folder`.
 
     Args:
         folder: of the bundle.
-        config: what it is to be.
+        config: its architecture, and its concepts.
         trained_length: tokens of the longest caption that it was trained for: the weights hold a
             place for each.
     """
@@ -24,9 +24,20 @@ def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> Ca
     model = dataclasses.replace(config.model, encoder_weights=None)
     captioner = build_captioner(model, config.image, len(vocabulary), concept_ids, trained_length)
     load_weights(captioner, folder / WEIGHTS_FILE)
+    return captioner
+
+
+def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> CaptionGraph:
+    """The graph of the bundle in `folder`, its sampler and longest caption those of `config`.
+
+    Args:
+        folder: of the bundle.
+        config: what it is to be.
+        trained_length: see `rebuild_captioner`.
+    """
     return CaptionGraph(
-        captioner,
-        vocabulary,
+        rebuild_captioner(folder, config, trained_length),
+        read_vocabulary(folder / VOCABULARY_FILE),
         config.sampler,
         config.max_length,
         config.image,

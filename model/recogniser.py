@@ -54,6 +54,10 @@ class Recogniser(keras.layers.Layer):
             hidden.build((None, grid_shape[-1]))
             logits.build((None, self.hidden_dim))
 
+    def concept_weights(self) -> list[keras.Variable]:
+        """The weights whose last axis has a place for each concept."""
+        return [weight for layer in self.logits for weight in (layer.kernel, layer.bias)]
+
     def call(self, grid: Tensor, training: bool = False) -> Tensor:
         # Maxima of the patches beside their means are learnt by heart: they cost a third of the
         # mean average precision on Flickr8k.

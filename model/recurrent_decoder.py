@@ -114,6 +114,10 @@ class RecurrentDecoder(keras.layers.Layer):
         self.output_hidden.build((None, 2 * self.units + self.embedding_dim))
         self.logits.build(words)
 
+    def word_weights(self) -> list[tuple[keras.Variable, int]]:
+        """The weights that have a part for each word, and the axis of these parts."""
+        return [(self.embedding.embeddings, 0), (self.logits.kernel, 1), (self.logits.bias, 0)]
+
     def remember(
         self, grid: Tensor, concepts: Concepts | None = None, training: bool = False
     ) -> Memory:

@@ -9,21 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig
-from model.bundle_folder import BUNDLE_FILE
+from model.artifacts import VOCABULARY_FILE, RunConfig
 from model.captioner import Captioner, build_captioner
 from model.checkpoints import Checkpoints
 from model.command import check_output_folder
-from model.config import ModelConfig, SamplerConfig
+from model.config import SamplerConfig
 from model.config_json import read_json, to_json
 from model.decoding_options import Decoding, change_sampler
 from model.errors import CaptionerError
 from model.image import check_decoder_version
-from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET
+from model.run_config import RUN_FILE
 from model.vocabulary import Vocabulary, read_vocabulary
-from model.whole_files import load_weights, write_whole
+from model.whole_files import write_whole
 
 # Of a value that differs from the one asked for.
 _SHOWN_CHARACTERS = 120
@@ -47,7 +45,7 @@ def check_run(folder: Path, config: RunConfig, words: bytes) -> None:
         if found != config:
             raise CaptionerError(
                 f"--output {folder} already holds a run of another dataset or other options; "
-                f"choose another folder or delete this one (differing: {_differing(found, config)})"
+                f"choose another folder or delete this one (differing: {differing(found, config)})"
             )
         vocabulary = folder / VOCABULARY_FILE
         if vocabulary.exists() and vocabulary.read_bytes() != words:
@@ -98,13 +96,13 @@ def open_run(folder: Path, config: RunConfig, words: bytes) -> Iterator[None]:
         yield
 
 
-def _differing(found: Any, wanted: Any) -> str:
+def differing(found: Any, wanted: Any) -> str:
     """The fields that differ, as ``name: got X, asked for Y``."""
     parts = []
     for field in dataclasses.fields(found):
         old, new = getattr(found, field.name), getattr(wanted, field.name)
         if old != new and dataclasses.is_dataclass(old):
-            parts.append(_differing(old, new))
+            parts.append(differing(old, new))
         elif old != new:
             parts.append(f"{field.name}: got {_short(old)}, asked for {_short(new)}")
     return "; ".join(parts)
@@ -136,88 +134,6 @@ def make_captioner(config: RunConfig, vocabulary: Vocabulary, weights: str | Non
     return build_captioner(
         model, config.image, len(vocabulary), concept_ids, config.train.max_length
     )
-
-
-def _shape(model: ModelConfig) -> ModelConfig:
-    """What of `model` decides the shape of weights: not dropout, nor where they come from."""
-    return dataclasses.replace(model, encoder_weights=None, dropout=0.0, fine_tune_from=None)
-
-
-def start_from(captioner: Captioner, config: RunConfig, folder: Path, words: bytes) -> None:
-    """Loads the weights of a run or a bundle into the captioner of a new run.
-
-    Args:
-        captioner: of the new run.
-        config: of the new run.
-        folder: the run, whose best epoch counts, or the bundle.
-        words: the new run's `vocabulary.txt`.
-
-    Raises:
-        CaptionerError: if it is neither, or of another architecture, vocabulary or concepts, or has
-            another image encoder than the one that the dataset's features were stored by.
-    """
-    made: RunConfig | BundleConfig
-    if (folder / BUNDLE_FILE).exists():
-        made = read_json(BundleConfig, folder / BUNDLE_FILE, "bundle")
-    else:
-        made = read_json(RunConfig, folder / RUN_FILE, "run")
-    check_decoder_version(made.decoder_version, folder)
-    if not (folder / VOCABULARY_FILE).exists():
-        raise CaptionerError(
-            f"--init-from {folder} has no {VOCABULARY_FILE}; give a folder that captioner train or "
-            "captioner export has finished"
-        )
-    if (folder / VOCABULARY_FILE).read_bytes() != words:
-        raise CaptionerError(
-            f"--init-from {folder} has another vocabulary ({made.vocabulary_size} tokens) than the "
-            f"dataset ({config.vocabulary_size}); train from the start"
-        )
-    length = made.max_length if isinstance(made, BundleConfig) else made.train.max_length
-    new = dataclasses.replace(config, model=_shape(config.model))
-    old = dataclasses.replace(
-        new,
-        model=_shape(made.model),
-        image=made.image,
-        concepts=made.concepts,
-        train=dataclasses.replace(config.train, max_length=length),
-    )
-    if old != new:
-        raise CaptionerError(
-            f"--init-from {folder} is of another architecture; give the same options, or train "
-            f"from the start (differing: {_differing(old, new)})"
-        )
-    encoder = captioner.image_encoder.get_weights()
-    _load_weights(captioner, folder)
-    if config.model.encoder_weights == WEIGHTS_OF_DATASET and not config.model.fine_tune_from:
-        _check_encoder(folder, encoder, captioner.image_encoder.get_weights())
-
-
-def _load_weights(captioner: Captioner, folder: Path) -> None:
-    """Loads the weights of a bundle, or of the best epoch of a run."""
-    if not (folder / BUNDLE_FILE).exists():
-        Checkpoints(folder).load_best(captioner)
-        return
-    if not (folder / WEIGHTS_FILE).exists():
-        raise CaptionerError(
-            f"--init-from {folder} has no {WEIGHTS_FILE}; export the bundle again, or give the "
-            "run that it was made of"
-        )
-    load_weights(captioner, folder / WEIGHTS_FILE)
-
-
-def _check_encoder(folder: Path, stored: list[np.ndarray], loaded: list[np.ndarray]) -> None:
-    """Checks that a start has the image encoder that stored features come from.
-
-    Training would learn from the features of one encoder, and captioning use the other.
-    """
-    pairs = list(zip(stored, loaded, strict=True))
-    if not all(np.allclose(a, b, rtol=1e-5, atol=1e-6) for a, b in pairs):
-        far = max(float(np.abs(a - b).max()) for a, b in pairs)
-        raise CaptionerError(
-            f"--init-from {folder}: its image encoder has other weights than the one that the "
-            f"dataset's stored features come from (they differ by up to {far:.2g}); preprocess "
-            "with that encoder's weights, or start without --init-from"
-        )
 
 
 def run_sampler(folder: Path, options: argparse.Namespace) -> SamplerConfig:

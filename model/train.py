@@ -38,10 +38,11 @@ from model.dataset import (
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
 from model.run_config import configure, encoder_weights, learns_from_features, notes
-from model.run_folder import check_run, make_captioner, open_run, start_from
+from model.run_folder import check_run, make_captioner, open_run
 from model.training import CrossEntropyTraining, SelfCriticalTraining, Training
 from model.validation import Validator
 from model.vocabulary import Vocabulary
+from model.warm_start import start_from
 
 # Pictures whose captions are logged after every epoch.
 _SHOWN = 3
@@ -252,7 +253,9 @@ def run(options: argparse.Namespace) -> int:
     with strategy.scope():
         captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
     if init_from and not progress.epoch:
-        start_from(captioner, config, Path(init_from), words)
+        new = start_from(captioner, config, Path(init_from), vocabulary)
+        if new:
+            print(f"{new} of the dataset's {len(vocabulary)} tokens are new to {init_from}")
     _print_start(captioner, config, info)
     for note in notes(config, vars(options)):
         print(f"note: {note}")

@@ -99,6 +99,10 @@ class TransformerDecoder(keras.layers.Layer):
         for block in blocks:
             block.build((None, None, self.dim))
 
+    def word_weights(self) -> list[tuple[keras.Variable, int]]:
+        """The weights that have a part for each word, and the axis of these parts."""
+        return [(self.embedding.embeddings, 0), (self.output_bias, 0)]
+
     def remember(
         self, grid: Tensor, concepts: Concepts | None = None, training: bool = False
     ) -> Memory:

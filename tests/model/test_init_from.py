@@ -20,17 +20,27 @@ from model.config import ModelConfig, SamplerConfig, TrainConfig
 from model.config_json import read_json, to_json
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
+from model.loading import load_model
 from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET, make_run_config
-from model.run_folder import make_captioner, restore_captioner, start_from
+from model.run_folder import make_captioner, restore_captioner
 from model.training import CrossEntropyTraining
 from model.vocabulary import Vocabulary
+from model.warm_start import start_from
 
 # Nothing is learnt at such a rate: what comes out is what went in.
 STILL = {"epochs": 1, "learning_rate": 1e-12}
+WORDS = Vocabulary(builders.VOCABULARY)
 
 
 def weights(run: Path) -> list[np.ndarray]:
     return [np.asarray(weight) for weight in restore_captioner(run)[0].trainable_weights]
+
+
+def captions(run: Path) -> list[str]:
+    """What the best epoch of a run writes of a square of each colour that it knows."""
+    model = load_model(run, SamplerConfig(beam_width=1))
+    pictures = [builders.square_picture(colour, seed=3) for colour in ("red", "green", "blue")]
+    return [result.captions[0].text for result in model.caption(np.stack(pictures))]
 
 
 def test_training_starts_from_the_weights_of_a_bundle(
@@ -114,14 +124,25 @@ def test_another_architecture_is_refused(
     assert not (tmp_path / "run").exists()
 
 
-def test_another_vocabulary_is_refused(
-    trained_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("kind", ["run", "bundle"])
+def test_a_dataset_of_other_words_starts_from_what_is_known_of_its_own(
+    kind: str,
+    trained_run: Path,
+    bundle_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    builders.write_dataset(tmp_path / "d", {"train": 6, "validation": 4})
-    path = tmp_path / "d" / "vocabulary.txt"
-    path.write_text(path.read_text().replace("yellow", "violet"))
-    assert builders.train(tmp_path / "d", tmp_path / "run", init_from=trained_run) == 2
-    assert "has another vocabulary (13 tokens)" in capsys.readouterr().err
+    info = builders.write_dataset(tmp_path / "d", {"train": 6, "validation": 4})
+    others = {"red": "blue", "blue": "red", "yellow": "violet"}
+    words = [others.get(word, word) for word in builders.VOCABULARY]
+    (tmp_path / "d" / "vocabulary.txt").write_text("\n".join(words) + "\n")
+    start = trained_run if kind == "run" else bundle_folder
+    changes = {"init_from": start, **STILL}
+    assert builders.train(tmp_path / "d", tmp_path / "run", **changes) == 0
+    printed = capsys.readouterr().out
+    assert f"1 of the dataset's {info.vocabulary_size} tokens are new to {start}" in printed
+    # Their token ids are others, what they are said of is not.
+    assert captions(tmp_path / "run") == captions(trained_run)
 
 
 def test_a_folder_that_is_neither_is_refused(
@@ -137,13 +158,11 @@ def test_what_other_pixels_were_learnt_from_is_refused(
 ) -> None:
     config = read_json(RunConfig, trained_run / RUN_FILE, "run")
     made, name = (trained_run, RUN_FILE) if kind == "run" else (bundle_folder, "bundle.json")
-    words = (made / "vocabulary.txt").read_bytes()
-    (tmp_path / "vocabulary.txt").write_bytes(words)
     told = json.loads((made / name).read_text())
     (tmp_path / name).write_text(json.dumps({**told, "decoder_version": "pillow-0"}))
     captioner: Any = None  # it is not asked for its weights
     with pytest.raises(CaptionerError, match="'pillow-0'"):
-        start_from(captioner, config, tmp_path, words)
+        start_from(captioner, config, tmp_path, WORDS)
     if kind == "run":
         with pytest.raises(CaptionerError, match="'pillow-0'"):
             restore_captioner(tmp_path)
@@ -156,13 +175,13 @@ def of_stored_features(squares: Path) -> tuple[Captioner, Any]:
     model = ModelConfig("MobileNet", units=16, decoder="gru", concepts=0)
     config = make_run_config(info, model, TrainConfig(max_length=8))
     assert config.model.encoder_weights == WEIGHTS_OF_DATASET
-    return make_captioner(config, Vocabulary(builders.VOCABULARY), weights=None), config
+    return make_captioner(config, WORDS, weights=None), config
 
 
 def save_start(folder: Path, kind: str, captioner: Captioner, config: Any) -> None:
     """Writes what a start is read from: of a run or of a bundle."""
     folder.mkdir()
-    (folder / "vocabulary.txt").write_bytes(b"words")
+    (folder / "vocabulary.txt").write_text("\n".join(builders.VOCABULARY))
     if kind == "run":
         (folder / RUN_FILE).write_text(to_json(config))
         training = CrossEntropyTraining(captioner, config.train)
@@ -181,7 +200,7 @@ def test_stored_features_need_the_image_encoder_that_made_them(
 ) -> None:
     captioner, config = of_stored_features(squares)
     save_start(tmp_path / "same", kind, captioner, config)
-    start_from(captioner, config, tmp_path / "same", b"words")
+    start_from(captioner, config, tmp_path / "same", WORDS)
     # As a fine-tuned encoder: some weight of it is another one, and by little.
     tuned, _ = of_stored_features(squares)
     tuned.set_weights(captioner.get_weights())
@@ -189,10 +208,8 @@ def test_stored_features_need_the_image_encoder_that_made_them(
     weight.assign(weight + 1e-3)
     save_start(tmp_path / "other", kind, tuned, config)
     with pytest.raises(CaptionerError, match=r"other: its image encoder .*differ by up to 0\.001"):
-        start_from(captioner, config, tmp_path / "other", b"words")
+        start_from(captioner, config, tmp_path / "other", WORDS)
     # Where pictures are encoded in every step, the start's encoder is what training uses.
     for changes in ({"encoder_weights": None}, {"fine_tune_from": "conv_pw_13"}):
         model = dataclasses.replace(config.model, **changes)
-        start_from(
-            captioner, dataclasses.replace(config, model=model), tmp_path / "other", b"words"
-        )
+        start_from(captioner, dataclasses.replace(config, model=model), tmp_path / "other", WORDS)
