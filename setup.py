@@ -20,6 +20,7 @@ TEST = [
 # What exporting for an engine takes, and the engines.
 ONNX = ["onnx>=1.20", "tf2onnx>=1.17"]
 ONNXRUNTIME, OPENVINO = "onnxruntime>=1.25", "openvino>=2026.0"
+HEIF = "pillow-heif>=1.8,<2"
 
 setup(
     name="captioner",
@@ -47,6 +48,7 @@ setup(
         "tensorflow-transform>=1.21,<1.22",
     ],
     extras_require={
+        "heif": [HEIF],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
         "onnxruntime": [*ONNX, ONNXRUNTIME],
         "openvino": [*ONNX, OPENVINO],
@@ -56,6 +58,7 @@ setup(
             *ONNX,
             ONNXRUNTIME,
             OPENVINO,
+            HEIF,
             "mypy>=1.11",
             "ruff>=0.6",
             "pandas-stubs",

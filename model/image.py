@@ -40,6 +40,8 @@ _NOT_READ = {
 # Pictures of formats that Pillow knows nothing of, by suffix and by start: they are listed all the
 # same, so that a row tells of each.
 FOREIGN_SUFFIXES = frozenset({".heic", ".heif", ".hif", ".jxl"})
+# Other packages read some of them, where they are installed.
+_READ_WITH = {"HEIF": "pip install 'captioner[heif]', or "}
 _FOREIGN_STARTS = {
     "HEIF": re.compile(rb"(?s:.{4})ftyp(he[iv][cmsx]|mif1|msf1)"),
     "JPEG XL": re.compile(rb"\xff\n|\0\0\0\x0cJXL \r\n\x87\n"),  # bare, or in a container
@@ -64,11 +66,20 @@ _SIDEWAYS = {5, 6, 7, 8}
 # four and what it unpacks, or all that `to_rgb` needs beside these, or codecs of their own.
 _PLAIN_BYTES, _MOST_BYTES = 5, 14
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "YCbCr"})
-_FORMATS_OF_MOST = frozenset({"AVIF", "WEBP"})
+_FORMATS_OF_MOST = frozenset({"AVIF", "HEIF", "WEBP"})
 # A progressive JPEG's whole coefficients, however small it is drawn.
 _PROGRESSIVE_BYTES = 3
 
 assert not ImageFile.LOAD_TRUNCATED_IMAGES, "half a picture must never be captioned"
+
+with contextlib.suppress(ImportError):
+    import pillow_heif
+
+    # Pictures are decoded by several threads already; a thumbnail may be whole where the picture
+    # is not.
+    pillow_heif.register_heif_opener(
+        decode_threads=1, thumbnails=False, depth_images=False, aux_images=False
+    )
 
 # What Pillow and libtiff print is judged here (bombs, odd metadata) and part of the reject. All is
 # set once and for the process: warnings.catch_warnings is not safe in the threads that decode.
@@ -205,8 +216,8 @@ def _formats() -> tuple[str, ...]:
 def _why_unidentified(data: bytes) -> str:
     """What to say of a file that none of the formats read can open."""
     for name, start in _FOREIGN_STARTS.items():
-        if start.match(data):
-            return f"{name} is not read; convert it to JPEG"
+        if name not in Image.OPEN and start.match(data):
+            return f"{name} is not read; {_READ_WITH.get(name, '')}convert it to JPEG"
     alike = []
     for name, (_, accepts) in Image.OPEN.items():
         # Some look further than a short file goes; Pillow passes over them just so.
@@ -219,7 +230,7 @@ def _why_unidentified(data: bytes) -> str:
     if alike:
         return (
             f"starts like {' or '.join(alike)}, but its header is damaged, cut off or of a kind "
-            "that Pillow does not read, as TIFF of many bands; if it is whole, convert it to PNG"
+            "that is not read, as TIFF of many bands; if it is whole, convert it to PNG"
         )
     return f"no format that Pillow reads starts like this: {data[:16]!r}"
 
