@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
 
+from model.bombs import bomb_before_loading, bomb_before_opening, tile_pixels
 from model.colour import to_rgb
 from model.config import ImageConfig
 from model.errors import CaptionerError
@@ -182,7 +183,9 @@ def decode_image(
 
 
 def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
-    """Opens without decoding; refuses bombs by the size that the header gives."""
+    """Opens without decoding; refuses bombs by what the header gives."""
+    if bomb := bomb_before_opening(data):
+        raise ImageError("bomb", bomb)
     # Frames and tiles have headers of their own, which Pillow checks: it refuses twice this number.
     Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)
     try:
@@ -196,6 +199,9 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
             f"got {image.width} x {image.height} px, expected at most {max_pixels} pixels; "
             "captioner preprocess --max-pixels raises the limit",
         )
+    if bomb := bomb_before_loading(image, data, max_pixels):
+        image.close()
+        raise ImageError("bomb", bomb)
     return image
 
 
@@ -204,7 +210,7 @@ def _decoding_bytes(image: ImageFile.ImageFile, file_pixels: int) -> int:
     plain = image.mode in _PLAIN_MODES and not image.has_transparency_data
     each = _PLAIN_BYTES if plain and image.format not in _FORMATS_OF_MOST else _MOST_BYTES
     whole = _PROGRESSIVE_BYTES * file_pixels if "progressive" in image.info else 0
-    return image.width * image.height * each + whole
+    return max(image.width * image.height, tile_pixels(image)) * each + whole
 
 
 def _formats() -> tuple[str, ...]:
