@@ -17,6 +17,8 @@ from model.signals import Interruptions
 USER_ERROR, BY_SIGNAL, PIPE_CLOSED = 2, 128, 141
 # TensorFlow takes the names of the files that it saves and loads for patterns.
 _PATTERN_CHARACTERS = "*?[]\\"
+# Those of terminals, and those that have text run from right to left; halves of characters.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _ADVICE = {
     errno.ENOSPC: "free some",
     errno.EDQUOT: "free some",
@@ -28,6 +30,11 @@ _ADVICE = {
 _AROUND = re.compile(
     r"^[^'/]*\[[Ee]rrno \d+\] |^.*\}\} |\.? Detail: \[errno \d+\]| \[(Op:|while running ).*$"
 )
+
+
+def printable(text: str) -> str:
+    """`text` with escapes for what would move a terminal's cursor or turn the order of a line."""
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def open_standard_streams() -> None:
@@ -243,5 +250,5 @@ def run_command(
         message = str(error) if isinstance(error, CaptionerError) else disk_failure(error)
         if message is None:
             raise
-        print(f"{parser.prog}: error: {' '.join(message.split())}", file=sys.stderr)
+        print(f"{parser.prog}: error: {printable(' '.join(message.split()))}", file=sys.stderr)
         return USER_ERROR

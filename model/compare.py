@@ -7,7 +7,7 @@ from typing import Any
 
 from model.bootstrap import difference_intervals
 from model.bundle_folder import BUNDLE_FILE, read_bundle_config
-from model.command import check_output_folder, local_path
+from model.command import check_output_folder, local_path, printable
 from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.decoding_options import Decoding, change_sampler
@@ -117,9 +117,10 @@ def print_comparison(comparison: dict[str, Any]) -> None:
         print(f"  {name:8} left out: {reason}")
     print("captions differ most in CIDEr:" if comparison["most_different"] else "no CIDEr differs")
     for image in comparison["most_different"]:
-        print(f"  {image['image_id']}")
+        print(f"  {printable(image['image_id'])}")
         for name in ("a", "b"):
-            print(f"    {name.upper()} {image[name]['cider'] * 100:6.1f}  {image[name]['caption']}")
+            caption = printable(image[name]["caption"])
+            print(f"    {name.upper()} {image[name]['cider'] * 100:6.1f}  {caption}")
 
 
 def _cell(value: float, ends: Sequence[float], sign: str = "") -> str:

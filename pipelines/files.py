@@ -5,6 +5,7 @@ import fnmatch
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import urllib.parse
 import uuid
@@ -117,6 +118,13 @@ def open_bytes(uri: str) -> Any:
 def size_and_time(status: os.stat_result) -> tuple[int, int]:
     """Bytes of a local file, and when it last changed, in microseconds since 1970."""
     return status.st_size, status.st_mtime_ns // 1000
+
+
+def flaw_of_kind(status: os.stat_result) -> str | None:
+    """What is wrong with a picture that is no file: to read it may take for ever."""
+    if stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode):
+        return None
+    return "unreadable: it is a pipe, a socket or a device, and no file"
 
 
 def modified_usec(uri: str) -> int | None:

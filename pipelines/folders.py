@@ -13,7 +13,6 @@ from pipelines import files
 from pipelines.archives.members import is_hidden, is_picture
 
 _GLOB = re.compile(r"[*?\[]")
-_SPECIAL = "unreadable: it is a pipe, a socket or a device, and no file"
 
 
 class ListedFile(NamedTuple):
@@ -177,10 +176,10 @@ def _listed(entry: os.DirEntry) -> ListedFile | None:
     try:
         if entry.is_file():
             return ListedFile(entry.path, *files.size_and_time(entry.stat()))
-        special = os.path.exists(entry.path)
+        flaw = files.flaw_of_kind(entry.stat())
     except OSError:  # a link to itself, or gone by now
-        special = False
-    if special and not is_picture(entry.name):
+        flaw = None
+    if flaw and not is_picture(entry.name):
         return None
     # A link that leads nowhere is an input all the same, to be rejected when it is read.
-    return ListedFile(entry.path, 0, None, _SPECIAL if special else None)
+    return ListedFile(entry.path, 0, None, flaw)

@@ -54,10 +54,11 @@ def _as_on_disk(image: ImageFile) -> ImageFile:
     if not files.is_local(image.uri):
         return image
     try:
-        size, modified = files.size_and_time(os.stat(image.uri))
+        status = os.stat(image.uri)
     except (OSError, ValueError):  # which reading it will tell
         return image
-    return dataclasses.replace(image, byte_size=size, modified_usec=modified)
+    (size, modified), flaw = files.size_and_time(status), files.flaw_of_kind(status)
+    return dataclasses.replace(image, byte_size=size, modified_usec=modified, flaw=flaw)
 
 
 def listing_of(container: str, member: str | None) -> Listing:

@@ -67,8 +67,8 @@ def list_manifest(uri: str, image_column: str | None = None) -> Iterator[ImageFi
         if digest in seen:
             continue
         seen.add(digest)
-        size, modified = _local_status(resolved)
-        yield ImageFile(resolved, checked, size, modified_usec=modified)
+        size, modified, flaw = _local_status(resolved)
+        yield ImageFile(resolved, checked, size, modified_usec=modified, flaw=flaw)
     for listing, names in in_order(inside):
         for image in list_wanted(listing, names):
             yield dataclasses.replace(image, image_id=names[image.uri])
@@ -157,10 +157,12 @@ def _is_there(uri: str) -> bool:
         return False
 
 
-def _local_status(uri: str) -> tuple[int, int | None]:
+def _local_status(uri: str) -> tuple[int, int | None, str | None]:
+    """Size, time and flaw, as far as they are known."""
     if not files.is_local(uri):
-        return 0, None
+        return 0, None, None
     try:
-        return files.size_and_time(os.stat(uri))
+        status = os.stat(uri)
     except OSError:
-        return 0, None  # it is missing, or will be found so when it is read
+        return 0, None, None  # it is missing, or will be found so when it is read
+    return *files.size_and_time(status), files.flaw_of_kind(status)

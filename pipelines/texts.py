@@ -12,8 +12,8 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def one_line(error: object) -> str:
-    """The message of `error` on one line: libraries write several."""
-    return " ".join(str(error).split())
+    """The message of `error` on one line: libraries write several, or none."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def shorten(value: object, length: int = 80) -> str:

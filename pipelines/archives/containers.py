@@ -30,6 +30,7 @@ _DAMAGE = (
     LookupError,
     RuntimeError,
     EOFError,
+    MemoryError,
     ValueError,
     zlib.error,
     lzma.LZMAError,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
+from model.command import printable
 from model.image import image_suffixes
 from pipelines.records import ImageFile
 
@@ -62,7 +63,7 @@ def suffix_of(name: str) -> str:
 
 
 def _told_suffix(name: str) -> str:
-    return as_unicode(suffix_of(name))
+    return printable(as_unicode(suffix_of(name)))
 
 
 def _counts(by_suffix: Counter[str]) -> str:

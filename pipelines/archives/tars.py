@@ -12,8 +12,8 @@ from pipelines.texts import one_line
 _BLOCK = tarfile.BLOCKSIZE
 # The year 2106: a time in a header above it was never meant.
 _LATEST_SEC = 1 << 32
-# What the standard library raises on damaged headers.
-_DAMAGE = (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError)
+# What the standard library raises on damaged headers; on a long name of exabytes, the last.
+_DAMAGE = (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError, MemoryError)
 
 
 def walk_tar(file: Any, uri: str) -> Iterator[Member]:

@@ -90,6 +90,15 @@ def test_an_error_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
         status_of(RuntimeError("a defect"))
 
 
+def test_an_error_moves_no_cursor_whatever_a_file_is_called(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert status_of(CaptionerError("\x1b]0;title\x07\x9b2J\u202egpj.exe لا‌مپ é\ud800")) == 2
+    assert capsys.readouterr().err == (
+        r"captioner test: error: \x1b]0;title\x07\x9b2J\u202egpj.exe لا‌مپ é\ud800" + "\n"
+    )
+
+
 def test_a_disk_that_cannot_be_written_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     class TensorFlowError(Exception):
         """It has the system's words in its text alone."""

@@ -78,6 +78,13 @@ def test_files_of_other_kinds_are_counted_by_suffix(tmp_path: Path) -> None:
     assert str(SkippedFiles()) == "none"
 
 
+def test_a_suffix_moves_no_cursor(tmp_path: Path) -> None:
+    touch(tmp_path, "a.jpg", "b.\x1b[2J")
+    skipped = SkippedFiles()
+    assert ids(tmp_path, skipped) == ["a.jpg"]
+    assert str(skipped) == r"1 (.\x1b[2j: 1)"
+
+
 def test_a_glob_gives_files_of_any_name_but_no_folders(tmp_path: Path) -> None:
     touch(tmp_path, "deep/a.jpg", "deep/b.dat", "deep/c.jpg/d.jpg", "other.jpg")
     assert ids(tmp_path / "deep" / "*") == ["a.jpg", "b.dat"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from container_builders import contents_of, flaws_of, parquet_bytes, write
+from container_builders import caption_row, contents_of, flaws_of, parquet_bytes, write
 
-from pipelines.located import in_order, list_wanted, listing_of
+from pipelines.located import in_order, list_wanted, listing_of, locate_pictures
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,13 @@ def test_what_is_wanted_comes_in_the_containers_order_and_what_it_lacks_last(
     assert [image.uri for image in images] == [*wanted[:0:-1], wanted[0]]
     assert contents_of(images) == {wanted[2]: b"2", wanted[1]: b"3"}
     assert flaws_of(images) == {wanted[0]: "missing"}
+
+
+def test_a_row_that_names_a_device_is_flawed_for_no_read_of_it_may_end(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.jpg", b"1234")
+    images = list(locate_pictures([caption_row(uri), caption_row("/dev/zero")]))
+    assert [image.uri for image in images] == [uri, "/dev/zero"]
+    assert flaws_of(images) == {"/dev/zero": "unreadable"}
 
 
 @pytest.mark.parametrize("suffix", ["tar", "zip", "parquet"])

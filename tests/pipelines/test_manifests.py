@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,13 @@ def test_a_picture_that_is_missing_is_listed_all_the_same(tmp_path: Path) -> Non
         ("a.jpg", 4),
         ("absent.jpg", 0),
     ]
+
+
+def test_a_pipe_or_a_device_is_a_flaw_for_no_read_of_it_may_end(tmp_path: Path) -> None:
+    write(tmp_path / "a.jpg", b"1234")
+    os.mkfifo(tmp_path / "pipe.jpg")
+    images = listed(write(tmp_path / "list.txt", b"a.jpg\npipe.jpg\n/dev/zero\n/dev\n"))
+    assert flaws_of(images) == {"pipe.jpg": "unreadable", "/dev/zero": "unreadable"}
 
 
 def test_blank_lines_windows_line_ends_and_repeats_are_no_pictures(tmp_path: Path) -> None:

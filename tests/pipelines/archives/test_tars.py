@@ -19,6 +19,7 @@ from container_builders import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.errors import CaptionerError
 from pipelines import files
 from pipelines.archives.containers import list_container, read_image_bytes
 from pipelines.archives.members import SkippedFiles
@@ -195,6 +196,21 @@ def test_a_header_that_points_backwards_is_no_endless_walk(tmp_path: Path) -> No
     images = listed(write(tmp_path / "a.tar", bytes(data)))
     assert contents_of(images) == {"a.jpg": b"a"}
     assert list(flaws_of(images).values()) == ["truncated"]
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_header_that_claims_more_than_there_is_memory_gives_one_flaw(
+    tmp_path: Path, kind: bytes
+) -> None:
+    data = bytearray(tar_bytes({"a.jpg": b"a", "b.jpg": b"b"}))
+    header = tarfile.TarInfo.frombuf(data[2 * BLOCK : 3 * BLOCK], "utf-8", "strict")
+    header.size, header.type = 1 << 60, kind
+    data[2 * BLOCK : 3 * BLOCK] = header.tobuf(tarfile.GNU_FORMAT)
+    images = listed(write(tmp_path / "a.tar", bytes(data)))
+    assert contents_of(images) == {"a.jpg": b"a"}
+    assert list(flaws_of(images).values()) == ["truncated"]
+    with pytest.raises(CaptionerError, match=r"a\.tar: got no tar file \(MemoryError\)"):
+        listed(write(tmp_path / "a.tar", bytes(data[2 * BLOCK :])))
 
 
 def test_a_tar_that_shrank_after_it_was_listed_is_a_truncated_read(tmp_path: Path) -> None:

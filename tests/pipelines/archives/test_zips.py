@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 import tempfile
+import tracemalloc
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +88,44 @@ def test_damage_is_an_error_of_reading_however_a_member_is_compressed(
     damaged = data[:start] + b"\xff" * 50 + data[start + 50 :]
     (image,) = listed(write(tmp_path / "a.zip", damaged))
     with pytest.raises(OSError, match=r"a\.jpg: |Invalid data stream"):
+        read_image_bytes(image)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_hardly_more_is_unpacked_than_a_member_claims(tmp_path: Path, method: int) -> None:
+    data = bytearray(zip_bytes({"a.jpg": bytes(200 << 20)}, method))
+    size = data.index(b"PK\x01\x02") + 24
+    data[size : size + 4] = struct.pack("<I", 1000)
+    (image,) = listed(write(tmp_path / "a.zip", bytes(data)))
+    tracemalloc.start()
+    with pytest.raises(OSError, match=r"(?i)a\.jpg: BadZipFile: bad CRC"):
+        read_image_bytes(image)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 100 << 20, "of 200"
+
+
+@pytest.mark.parametrize("claimed", [2, 4])
+def test_a_bzip2_member_of_another_length_than_claimed_is_damaged(
+    tmp_path: Path, claimed: int
+) -> None:
+    data = bytearray(zip_bytes({"a.jpg": b"abc", "b.jpg": b"b"}, zipfile.ZIP_BZIP2))
+    data[data.index(b"PK\x01\x02") + 24] = claimed
+    images = listed(write(tmp_path / "a.zip", bytes(data)))
+    with pytest.raises(OSError, match=r"a\.jpg: BadZipFile"):
+        read_image_bytes(images[0])
+    assert read_image_bytes(images[1]) == b"b"
+
+
+def test_too_little_memory_for_a_member_costs_that_one_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> bytes:
+        raise MemoryError
+
+    (image,) = listed(write(tmp_path / "a.zip", zip_bytes({"a.jpg": b"abc"})))
+    monkeypatch.setattr(zipfile.ZipExtFile, "read", read)
+    with pytest.raises(OSError, match=r"a\.jpg: MemoryError: MemoryError"):
         read_image_bytes(image)
 
 
