@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model.errors import CaptionerError
@@ -14,6 +15,8 @@ from pipelines.texts import one_line
 
 # Files and folders that readers of a Parquet dataset pass over.
 _HIDDEN = re.compile(r"/[._]")
+# Without a value here a row is none; other columns of a row may be empty.
+_NEEDED = ("image_uri", "status", "model_fingerprint", "captioned_at")
 
 
 def read_captions(folder: str) -> Iterator[pa.Table]:
@@ -60,7 +63,7 @@ def _as_captions(rows: pa.Table) -> pa.Table:
     """`rows` with the columns and types of the schema of captions.
 
     Raises:
-        ValueError: if a column cannot have its type.
+        ValueError: if a column cannot have its type, or lacks a value that every row needs.
     """
     columns = []
     for wanted in CAPTIONS:
@@ -71,4 +74,16 @@ def _as_captions(rows: pa.Table) -> pa.Table:
             raise ValueError(
                 f"column {wanted.name}: got {found.type}, expected {wanted.type}"
             ) from error
-    return pa.table(columns, CAPTIONS)
+    table = pa.table(columns, CAPTIONS)
+    for name in _NEEDED:
+        if table[name].null_count:
+            raise ValueError(f"column {name}: got a null, expected a value in every row")
+    _check_times(table["captioned_at"])
+    return table
+
+
+def _check_times(times: pa.ChunkedArray) -> None:
+    try:
+        pc.min_max(times).as_py()
+    except OverflowError as error:
+        raise ValueError(f"column captioned_at: {error}, expected years to 9999") from error

@@ -40,7 +40,7 @@ def walk_zip(file: Any, uri: str) -> Iterator[Member]:
     """
     with _open_zip(file, uri) as archive:
         for info in archive.infolist():
-            if not info.is_dir():
+            if not info.filename.endswith("/"):  # is_dir() takes no empty name
                 yield Member(info.filename, info.file_size, flaw=_flaw_of(info))
 
 

@@ -404,6 +404,28 @@ def test_wrong_input_is_told(
         make(folder)
 
 
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("image_uri", None, "column image_uri: got a null, expected a value in every row"),
+        ("status", None, "column status: got a null"),
+        ("model_fingerprint", None, "column model_fingerprint: got a null"),
+        ("captioned_at", None, "column captioned_at: got a null"),
+        ("captioned_at", 1 << 62, "column captioned_at: .*, expected years to 9999"),
+    ],
+)
+def test_rows_that_lack_what_every_row_has_are_told(
+    tmp_path: Path, column: str, value: int | None, message: str
+) -> None:
+    index = CAPTIONS.names.index(column)
+    kind = CAPTIONS.field(index).type
+    values = pa.array([None], kind) if value is None else pa.array([value]).cast(kind)
+    rows = table_of([row("/a.jpg")]).set_column(index, pa.field(column, kind), values)
+    pq.write_table(rows, tmp_path / "edited.parquet")
+    with pytest.raises(CaptionerError, match=rf"edited\.parquet: {message}"):
+        make(tmp_path)
+
+
 def test_wrong_options_are_told(captions: Path) -> None:
     with pytest.raises(CaptionerError, match="--limit: got 0, expected 1 or more"):
         make(captions, limit=0)

@@ -62,6 +62,11 @@ def test_an_unknown_compression_of_a_zip_is_a_flaw(tmp_path: Path) -> None:
     assert "method 93" in (images[0].flaw or "")
 
 
+def test_a_member_of_a_zip_without_a_name_is_no_picture(tmp_path: Path) -> None:
+    data = zip_bytes([("", b"nothing"), ("deep/", b""), ("a.jpg", b"a")])
+    assert contents_of(listed(write(tmp_path / "a.zip", data))) == {"a.jpg": b"a"}
+
+
 def test_a_zip_of_a_later_version_is_an_error_of_one_line(tmp_path: Path) -> None:
     data = bytearray(zip_bytes({"a.jpg": b"a"}))
     data[data.index(b"PK\x01\x02") + 6] = 99
