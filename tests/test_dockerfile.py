@@ -20,6 +20,17 @@ def test_workers_start_with_the_version_of_beam_that_they_have() -> None:
     assert f"apache-beam=={sdk}" in pinned
 
 
+def test_what_is_copied_is_all_that_is_sent_to_docker() -> None:
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    copied = [
+        name
+        for names in re.findall(r"^COPY ([^-].*) \S+$", DOCKERFILE, re.M)
+        for name in names.split()
+    ]
+    assert "*" in ignored
+    assert [line[1:] for line in ignored if line.startswith("!")] == copied
+
+
 def test_what_is_copied_suffices_to_install_all_of_it(tmp_path: Path) -> None:
     copied = tmp_path / "copied"
     copied.mkdir()
