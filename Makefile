@@ -1,5 +1,5 @@
 # Every target does its own set-up: `make demo` and `make test` work in a fresh clone.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
 BIN := .venv/bin
 
 .PHONY: setup demo test lint types format bench lock clean
@@ -38,7 +38,7 @@ format: setup
 # stored pixels too.
 BUNDLE ?= demo/bundle
 IMAGES ?= demo/scenes/images/*.jpg
-COUNTS ?= 1000 6000
+COUNTS ?= 1000 5500
 
 bench: setup
 	$(BIN)/python -m benchmarks.preprocessing decode --images "$(IMAGES)"

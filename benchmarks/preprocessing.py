@@ -89,6 +89,10 @@ def measure_decode(options: argparse.Namespace) -> None:
 
 def measure_memory(options: argparse.Namespace) -> None:
     paths = sorted(glob.glob(options.images, recursive=True))
+    if max(options.counts) > len(paths):
+        raise SystemExit(
+            f"--counts: got {max(options.counts)}, expected at most the {len(paths)} of --images"
+        )
     for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
             for path in paths[:count]:
