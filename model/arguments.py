@@ -48,7 +48,12 @@ def evaluate_parser() -> argparse.ArgumentParser:
         "with",
     )
     parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
-    parser.add_argument("--split", default="test", choices=("train", "validation", "test"))
+    parser.add_argument(
+        "--split",
+        default="test",
+        choices=("train", "validation", "test"),
+        help="split whose pictures are captioned (default: test)",
+    )
     parser.add_argument(
         "--output",
         help="folder of metrics.json and predictions.parquet (default: in the model's), or of "

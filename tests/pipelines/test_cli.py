@@ -39,6 +39,12 @@ for command in {COMMANDS!r}:
 """
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_tells_what_each_option_is(command: str) -> None:
+    untold = [a.dest for a in cli._COMMANDS[command].parser()._actions if not a.help]
+    assert not untold
+
+
 @pytest.mark.parametrize(
     "error",
     [
