@@ -135,6 +135,8 @@ def compare(
     contenders: dict[str, Callable[[int], None]], count: int, rounds: int
 ) -> dict[str, float]:
     """Prints start-up and rate of each contender; returns the rates, in images/s."""
+    if count <= _FEW:  # start-up is what as many take
+        raise SystemExit(f"got {count} images, expected more than {_FEW}")
     runs = {
         (name, number): (lambda contender=contender, number=number: contender(number))
         for name, contender in contenders.items()
@@ -216,6 +218,8 @@ def measure_growth(options: argparse.Namespace) -> None:
     """Links to the same small pictures, so that only their number grows."""
     from PIL import Image
 
+    if min(options.counts) <= _FEW:
+        raise SystemExit(f"--counts: got {min(options.counts)}, expected more than {_FEW}")
     rng, drawn = np.random.default_rng(1), 100
     with tempfile.TemporaryDirectory() as folder:
         paths = [f"{folder}/{i:07d}.jpg" for i in range(max(options.counts))]
