@@ -3,6 +3,7 @@
 import atexit
 import contextlib
 import importlib
+import importlib.metadata
 import os
 import sys
 import threading
@@ -67,7 +68,7 @@ def _usage() -> str:
             "",
             *lines,
             "",
-            "captioner COMMAND --help tells a command's options.",
+            "captioner COMMAND --help tells a command's options, captioner --version the version.",
         ]
     )
 
@@ -80,6 +81,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(_usage())
         return 0 if argv else USER_ERROR
     name, *rest = argv
+    if name == "--version":
+        print(f"captioner {importlib.metadata.version('captioner')}")
+        return 0
     if name not in _COMMANDS:
         print(
             f"captioner: error: got {name!r}, expected one of {', '.join(_COMMANDS)}",

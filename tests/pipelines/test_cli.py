@@ -45,6 +45,12 @@ def test_help_tells_what_each_option_is(command: str) -> None:
     assert not untold
 
 
+def test_the_version_is_that_of_setup_py(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    version = capsys.readouterr().out.removeprefix("captioner ").strip()
+    assert f'version="{version}"' in (ROOT / "setup.py").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     "error",
     [
