@@ -73,7 +73,7 @@ def test_a_part_of_a_picture_is_refused(share: float) -> None:
 
 def test_a_bomb_is_refused_by_its_header() -> None:
     data = heic(picture())
-    with pytest.raises(ImageError, match="1000 pixels.*--max-pixels") as refused:
+    with pytest.raises(ImageError, match=r"1000 pixels.*--max-pixels") as refused:
         decode_image(data, ImageConfig(SIZE_PX, max_pixels=1000))
     assert refused.value.reason == "bomb"
 
