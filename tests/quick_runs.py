@@ -1,7 +1,7 @@
 """What runs of the pipelines in the tests' own process need not do again and again.
 
-Tests make some hundred runs of a few pictures each, whose time is all start-up. Runs in processes of
-their own, and the tests of whole runs, have none of this.
+Tests make some hundred runs of a few pictures each, whose time is all start-up. Runs in processes
+of their own, and the tests of `end_to_end`, have none of this.
 """
 
 from __future__ import annotations

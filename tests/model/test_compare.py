@@ -29,10 +29,10 @@ def run(*arguments: object) -> int:
 
 
 @pytest.fixture(scope="module")
-def hasty_run(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that has seen the squares once and knows little."""
-    folder = tmp_path_factory.mktemp("hasty") / "run"
-    assert builders.train(squares, folder, epochs=1) == 0
+def poor_run(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that knows nothing of the squares."""
+    folder = tmp_path_factory.mktemp("poor") / "run"
+    builders.untrained_run(squares, folder)
     return folder
 
 
@@ -44,16 +44,16 @@ def evaluation(trained_run: Path, squares: Path) -> Evaluation:
 
 
 def test_the_better_model_is_seen(
-    hasty_run: Path,
+    poor_run: Path,
     trained_run: Path,
     squares: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = ["--dataset", squares, "--output", tmp_path / "new", "--tokeniser", "python"]
-    assert run("--compare", hasty_run, trained_run, *options, "--beam-width", 1) == 0
+    assert run("--compare", poor_run, trained_run, *options, "--beam-width", 1) == 0
     found = json.loads((tmp_path / "new" / "comparison.json").read_text())
-    assert [found[name]["model"] for name in "ab"] == [str(hasty_run), str(trained_run)]
+    assert [found[name]["model"] for name in "ab"] == [str(poor_run), str(trained_run)]
     assert found["split"] == "test"
     assert found["images"] == builders.SPLITS["test"]
     assert found["tokeniser"].startswith("model.ptb")
@@ -70,7 +70,7 @@ def test_the_better_model_is_seen(
     assert 1 <= len(gaps) <= 5
 
     printed = capsys.readouterr().out
-    assert f"A: {hasty_run}, greedy search\n" in printed
+    assert f"A: {poor_run}, greedy search\n" in printed
     worst = found["most_different"][0]
     for part in (worst["image_id"], worst["a"]["caption"], worst["b"]["caption"]):
         assert part in printed
@@ -114,10 +114,10 @@ def test_a_disk_that_is_full_costs_no_comparison(
 
 
 def test_a_bundle_keeps_its_sampler_beside_a_run_with_another(
-    hasty_run: Path, bundle_folder: Path, squares: Path, tmp_path: Path
+    poor_run: Path, bundle_folder: Path, squares: Path, tmp_path: Path
 ) -> None:
     options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
-    assert run("--compare", hasty_run, bundle_folder, *options, "--beam-width", 2) == 0
+    assert run("--compare", poor_run, bundle_folder, *options, "--beam-width", 2) == 0
     found = json.loads((tmp_path / "comparison.json").read_text())
     assert found["a"]["sampler"]["beam_width"] == 2
     assert found["b"]["sampler"]["beam_width"] == SamplerConfig().beam_width
@@ -133,10 +133,10 @@ def test_two_bundles_are_asked_for_no_other_sampler_in_vain(
 
 
 def test_options_that_mean_nothing_to_the_sampler_are_refused(
-    hasty_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    poor_run: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
-    assert run("--compare", hasty_run, hasty_run, *options, "--top-k", 5) == 2
+    assert run("--compare", poor_run, poor_run, *options, "--top-k", 5) == 2
     assert "--top-k: got 5 for beam search" in capsys.readouterr().err
 
 

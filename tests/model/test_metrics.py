@@ -179,7 +179,9 @@ def test_refused_input(
         score_captions(candidates, references, "python")
 
 
-def test_chinese_captions_are_scored_by_their_characters(tokeniser: str) -> None:
+def test_chinese_captions_are_scored_by_their_characters(
+    tokeniser: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     references = {
         "dog": ["一只狗在草地上跑", "一只棕色的狗在草地上奔跑"],
         "men": ["两个男人在踢足球"],
@@ -192,6 +194,8 @@ def test_chinese_captions_are_scored_by_their_characters(tokeniser: str) -> None
     assert 0.8 < values["bleu_1"] < 1
     assert values["bleu_4"] > 0.5
     assert values["cider"] > 3
+    assert ("meteor" in values) == (tokeniser == "java")
+    monkeypatch.setattr("model.metrics._JAVA_MEASURES", {})  # whose program takes long to start
     copies = {image: captions[0] for image, captions in references.items()}
     values = score_captions(copies, references, tokeniser).values()
     assert values["bleu_1"] == pytest.approx(1)
