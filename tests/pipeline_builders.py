@@ -6,7 +6,6 @@ The fixtures at the end are for the conftest of whichever folder of tests needs 
 from __future__ import annotations
 
 import hashlib
-import signal
 import subprocess
 import sys
 import time
@@ -39,6 +38,11 @@ LISTS = {
     "test": ["16.png", "17.png", "18.png"],
 }
 CAPTIONS_NAME = "captions.token.txt"
+TWO_PROCESSES = [
+    "--runner=FnApiRunner",
+    "--direct_running_mode=multi_processing",
+    "--direct_num_workers=2",
+]
 
 
 def write_picture(path: Path, seed: int, size: tuple[int, int] = (48, 36)) -> None:
@@ -203,16 +207,17 @@ def start(command: str, *arguments: str | Path) -> subprocess.Popen:
     )
 
 
-def kill_once(process: subprocess.Popen, ready: Callable[[], bool], seconds: float = 120) -> None:
-    """Kills `process`, as the kernel would, as soon as `ready`; fails if it ends before."""
-    end = time.monotonic() + seconds
-    while not ready():
-        assert process.poll() is None, process.communicate()
+def kill_when(process: subprocess.Popen, ready: Callable[[], bool], delay_sec: float = 0) -> bool:
+    """Kills `process`, as the kernel would, a moment after it is `ready`; whether it still ran."""
+    end = time.monotonic() + 200
+    while not ready() and process.poll() is None:
         assert time.monotonic() < end, "it never came so far"
-        time.sleep(0.005)
+        time.sleep(0.002)
+    time.sleep(delay_sec)
+    running = process.poll() is None
     process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL, "it ended before it was killed"
+    process.wait()  # and not for the end of its output, which its workers hold open
+    return running
 
 
 def read_rows(output: Path) -> list[dict[str, Any]]:
@@ -246,6 +251,16 @@ def files_of(folder: Path) -> dict[str, bytes]:
     """The bytes of every file below `folder`, by path."""
     paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+
+def assert_same_dataset(folder: Path, expected: Path) -> None:
+    """Asserts that two datasets are the same, byte by byte."""
+    found, wanted = files_of(folder), files_of(expected)
+    assert sorted(found) == sorted(wanted)
+    # The SavedModel of the transform function is the one thing that differs between runs.
+    same = [name for name in wanted if not name.startswith("transform")]
+    assert len(same) > 8
+    assert {name: found[name] for name in same} == {name: wanted[name] for name in same}
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,9 @@ The environment variable CAPTIONER_KILLS says how often; 2 unless set.
 from __future__ import annotations
 
 import datetime
+import json
 import os
 import random
-import subprocess
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow.compute as pc
@@ -18,10 +16,12 @@ import pyarrow.dataset as pads
 import pytest
 from pipeline_builders import (
     FINGERPRINT,
+    TWO_PROCESSES,
     assert_same_rows,
     caption_arguments,
     captioner,
     files_of,
+    kill_when,
     read_rows,
     start,
     write_archive,
@@ -30,11 +30,6 @@ from pipeline_builders import (
 
 KILLS = int(os.environ.get("CAPTIONER_KILLS", "2"))
 SEED = 5
-PROCESSES = [
-    "--runner=FnApiRunner",
-    "--direct_running_mode=multi_processing",
-    "--direct_num_workers=2",
-]
 
 
 def times_of_captions(output: Path) -> dict[str, object]:
@@ -52,19 +47,6 @@ def times_of_captions(output: Path) -> dict[str, object]:
     )
     assert len(times) == len(rows), "a picture has two captions"
     return times
-
-
-def kill_when(process: subprocess.Popen, ready: Callable[[], bool], delay_sec: float) -> bool:
-    """Kills `process` a moment after it is `ready`; whether it was still running then."""
-    end = time.monotonic() + 200
-    while not ready() and process.poll() is None:
-        assert time.monotonic() < end, "it never came so far"
-        time.sleep(0.002)
-    time.sleep(delay_sec)
-    running = process.poll() is None
-    process.kill()
-    process.wait()  # and not for the end of its output, which its workers hold open
-    return running
 
 
 def units_in(output: Path) -> int:
@@ -108,8 +90,15 @@ def test_runs_killed_at_any_moment_are_finished_by_the_last(
         assert not again, f"lost, or done twice: {again}"
     assert killed, "every run ended before it was killed"
     assert len(done) < len(expected), "nothing was left for the last run"
+    # Runs killed at other moments would have left these.
+    (output / "_runs" / "_killed.json.0.tmp").write_bytes(b"half")
+    (output / f"model={FINGERPRINT}" / "_part-half.parquet.0.tmp").write_bytes(b"half")
+    before = {row["image_uri"] for row in read_rows(output)}
 
     assert captioner(*arguments) == 0
+    (record,) = output.glob("_runs/*.json")
+    account = json.loads(record.read_text(encoding="utf-8"))["account"]
+    assert (account["inputs"], account["already_done"]) == (len(expected), len(before))
     again = {uri for uri, moment in done.items() if times_of_captions(output)[uri] != moment}
     assert not again, f"done twice: {again}"
     rows = read_rows(output)
@@ -157,8 +146,8 @@ def test_workers_that_outlive_their_driver_do_nothing_twice(
     # So large that some are in the making when the driver dies; workers outlive it by a second.
     arguments = caption_arguments(tiny_bundle, archive, output, "--unit-size", "60")
     assert captioner(*arguments, "--dry-run") == 0  # what the next run needs is imported now
-    process = start("caption", *arguments[1:], "--", *PROCESSES)
-    assert kill_when(process, lambda: units_in(output) >= 1, 0), "it ended before it was killed"
+    process = start("caption", *arguments[1:], "--", *TWO_PROCESSES)
+    assert kill_when(process, lambda: units_in(output) >= 1), "it ended before it was killed"
     # At once, and with other units: what a worker still commits would not be the same file.
     assert captioner(*arguments, "--unit-size", "50") == 0
     process.communicate()  # its workers are gone now

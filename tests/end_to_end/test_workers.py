@@ -9,18 +9,13 @@ from pathlib import Path
 
 from pipeline_builders import (
     FINGERPRINT,
+    TWO_PROCESSES,
     caption_arguments,
     captioner,
     read_rows,
     start,
     write_archive,
 )
-
-PROCESSES = [
-    "--runner=FnApiRunner",
-    "--direct_running_mode=multi_processing",
-    "--direct_num_workers=2",
-]
 
 
 def workers_of(pid: int) -> list[int]:
@@ -49,7 +44,7 @@ def test_a_killed_worker_ends_the_job_and_the_next_run_finishes_it(
     expected = write_archive(archive, 200)
     arguments = caption_arguments(tiny_bundle, archive, output, "--unit-size", "1")[1:]
     parts = output / f"model={FINGERPRINT}"
-    process = start("caption", *arguments, "--", *PROCESSES)
+    process = start("caption", *arguments, "--", *TWO_PROCESSES)
     end = time.monotonic() + 200
     while len(list(parts.glob("part-*.parquet"))) < 3:
         assert process.poll() is None, process.communicate()
