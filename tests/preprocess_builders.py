@@ -75,9 +75,9 @@ def write_tar(path: Path, pictures: Path, seeds: range = range(PICTURES)) -> Non
             tar.addfile(member, io.BytesIO(data))
 
 
-def write_zip(path: Path, pictures: Path, folder: str) -> None:
+def write_zip(path: Path, pictures: Path, folder: str, seeds: range) -> None:
     with zipfile.ZipFile(path, "w") as archive:
-        for seed in range(PICTURES):
+        for seed in seeds:
             archive.write(pictures / name_of(seed), folder + name_of(seed))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import unicodedata
 from pathlib import Path
@@ -244,21 +245,6 @@ def test_accents_are_found_however_they_are_spelled(
     assert "archives in the folders, which were not opened: 1 (.zip: 1); give" in told
 
 
-def test_a_list_that_names_no_captioned_picture_is_refused(
-    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = preprocess_arguments(captioned, tmp_path / "dataset")
-    at = arguments.index("--validation-list") + 1
-    names = Path(arguments[at]).read_text(encoding="utf-8").split()
-    path = tmp_path / "validation.txt"
-    path.write_text("\n".join(name.removesuffix(".png") for name in names), encoding="utf-8")
-    arguments[at] = path
-    assert captioner(*arguments) == 2
-    line = capsys.readouterr().err.splitlines()[-1]
-    assert f"--validation-list {path} names none of the pictures that have captions" in line
-    assert not (tmp_path / "dataset").exists()
-
-
 def test_captions_of_other_pictures_leave_nothing_to_train_on(
     captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,51 +262,20 @@ def test_captions_of_other_pictures_leave_nothing_to_train_on(
     assert not output.exists()
 
 
-@pytest.mark.parametrize(
-    ("data", "caption", "listed", "reason"),
-    [
-        (b"no picture", "a red square", "a.png", "unreadable': 2}; e.g. a.png: "),
-        (None, "!!", "a.png", "empty_caption': 2}; e.g. a.png: none of its 1 captions has a word"),
-        (None, "a red square", "x.png", "no_split': 2}; e.g. a.png: it is in none of the split"),
-    ],
-)
 def test_it_is_told_what_is_wrong_with_pictures_where_it_is_not_their_names(
-    data: bytes | None,
-    caption: str,
-    listed: str,
-    reason: str,
-    captioned: Path,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    captioned: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    images = tmp_path / "images"
-    images.mkdir()
-    for name in ("a.png", "b.png"):
-        (images / name).write_bytes(data or (captioned / "images" / "00.png").read_bytes())
-    rows = ["image,caption", f"a.png,{caption}", f"b.png,{caption}"]
+    rows = ["image,caption", "00.png,a red square", "01.png,a green square"]
     (tmp_path / "c.csv").write_text("\n".join(rows), encoding="utf-8")
-    (tmp_path / "train.txt").write_text(listed, encoding="utf-8")
-    arguments = ["--captions", tmp_path / "c.csv", "--images", images]
-    arguments += ["--image-size-px", "16", "--output", tmp_path / "dataset"]
-    lists = ["--train-list", tmp_path / "train.txt"] if listed != "a.png" else []
-    assert captioner("preprocess", *arguments, *lists) == 2
+    (tmp_path / "train.txt").write_text("x.png", encoding="utf-8")
+    arguments = ["--captions", tmp_path / "c.csv", "--images", captioned / "images" / "0[01].png"]
+    arguments += ["--train-list", tmp_path / "train.txt", "--image-size-px", "16"]
+    assert captioner("preprocess", *arguments, "--output", tmp_path / "dataset") == 2
     said = capsys.readouterr().err.splitlines()[-1]
-    assert reason in said
+    assert re.search(r"no_split': 2}; e\.g\. 0[01]\.png: it is in none of the split lists", said)
     assert "--images" not in said
-    assert ("split lists must use these names" in said) == bool(lists)
+    assert "split lists must use these names" in said
     assert not (tmp_path / "dataset").exists()
-
-
-def test_a_run_killed_while_it_published_is_made_again(
-    captioned: Path, preprocessed: Path, tmp_path: Path
-) -> None:
-    output = tmp_path / "dataset"
-    shutil.copytree(preprocessed, output)
-    (output / "dataset.json").unlink()
-    (output / "_incomplete").mkdir()
-    (output / "_incomplete" / "moving").write_bytes(b"")
-    assert captioner(*preprocess_arguments(captioned, output)) == 0
-    assert files_of(output).keys() == files_of(preprocessed).keys()
 
 
 def test_a_run_that_fails_leaves_no_output(

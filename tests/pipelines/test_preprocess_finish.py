@@ -153,12 +153,13 @@ def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
         ([], {"missing": 2, "no_caption": 9}, "are called e.g. 'b.jpg'", False),
         (["train"], {"missing": 2, "no_caption": 9}, "are called e.g. 'b.jpg'", True),
         (["train"], {"bomb": 1, "truncated": 2}, "e.g. c.jpg: half of it is gone", False),
+        ([], {"empty_caption": 2, "no_caption": 9}, "e.g. c.jpg: not a word", False),
     ],
 )
 def test_names_are_told_where_they_cost_all_pictures(
     tmp_path: Path, lists: list[str], rejects: dict[str, int], named: str, of_lists: bool
 ) -> None:
-    errors = {"bomb": "too large", "truncated": "half of it is gone"}
+    errors = {"bomb": "too large", "truncated": "half of it is gone", "empty_caption": "not a word"}
     rows = [Reject("c.jpg", "/c.jpg", "decode", reason, error) for reason, error in errors.items()]
     list(write_rejects((0, rows), str(tmp_path / "rejects")))
     told = refused(dict.fromkeys(SPLITS, 0), lists, rejects, tmp_path)
