@@ -2,12 +2,14 @@
 
 import argparse
 
+from model.artifacts import SPLITS
 from model.config import ModelConfig, SamplerConfig, TrainConfig
 from model.engine import AUTO, BFLOAT16, ENGINES, OFF, ONNXRUNTIME, OPENVINO, TENSORFLOW
 from model.options import add_options
 
 
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
+def make_parser(name: str, description: str) -> argparse.ArgumentParser:
+    """The parser of ``captioner NAME``, which takes no shortened options."""
     return argparse.ArgumentParser(
         prog=f"captioner {name}", description=description, allow_abbrev=False
     )
@@ -15,7 +17,9 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
 
 def train_parser() -> argparse.ArgumentParser:
     """Options of ``captioner train``."""
-    parser = _parser("train", "Train a captioner on a dataset; run again to go on where it ended.")
+    parser = make_parser(
+        "train", "Train a captioner on a dataset; run again to go on where it ended."
+    )
     parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
     parser.add_argument("--output", required=True, help="folder of the run")
     parser.add_argument(
@@ -37,7 +41,7 @@ def train_parser() -> argparse.ArgumentParser:
 
 def evaluate_parser() -> argparse.ArgumentParser:
     """Options of ``captioner evaluate``."""
-    parser = _parser("evaluate", "Score a model's captions against a split's own.")
+    parser = make_parser("evaluate", "Score a model's captions against a split's own.")
     models = parser.add_mutually_exclusive_group(required=True)
     models.add_argument("--model", help="a run or a bundle")
     models.add_argument(
@@ -51,7 +55,7 @@ def evaluate_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--split",
         default="test",
-        choices=("train", "validation", "test"),
+        choices=SPLITS,
         help="split whose pictures are captioned (default: test)",
     )
     parser.add_argument(
@@ -94,7 +98,9 @@ def add_engine_options(group: argparse._ActionsContainer, bfloat16: str) -> None
 
 def export_parser() -> argparse.ArgumentParser:
     """Options of ``captioner export``."""
-    parser = _parser("export", "Export a run's best model as one self-contained SavedModel bundle.")
+    parser = make_parser(
+        "export", "Export a run's best model as one self-contained SavedModel bundle."
+    )
     parser.add_argument("--run", required=True, help="folder made by captioner train")
     parser.add_argument("--output", required=True, help="folder of the bundle")
     parser.add_argument(

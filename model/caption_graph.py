@@ -9,10 +9,10 @@ from model.bundle_folder import MOST_TAGS
 from model.captioner import Captioner
 from model.concept_order import make_order
 from model.config import ImageConfig, SamplerConfig
-from model.decoding import Memory, Samples
+from model.decoding import Memory, Samples, after_start
 from model.samplers import make_sampler
 from model.text import Joints, detokenise
-from model.vocabulary import SPECIAL_TOKENS, START, Vocabulary
+from model.vocabulary import SPECIAL_TOKENS, Vocabulary
 
 
 class CaptionGraph(keras.Model):
@@ -105,8 +105,7 @@ class CaptionGraph(keras.Model):
         grid = self.captioner.encode(images)
         memory, tag_logits = self.captioner.look(grid)
         best = self._write(memory, tag_logits).token_ids[:, :1]
-        told = tf.concat([tf.fill(tf.shape(best[:, :, :1]), START), best[:, :, :-1]], axis=2)
-        outputs = self.captioner({"grid": grid, "token_ids": told})
+        outputs = self.captioner({"grid": grid, "token_ids": after_start(best)})
         first, (rows, columns) = self.captioner.decoder.first_patch, self.grid
         attention = outputs.attention[:, 0, :, first : first + rows * columns]
         shape = (-1, tf.shape(best)[2], rows, columns)

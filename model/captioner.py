@@ -6,16 +6,15 @@ import keras
 from keras import ops
 
 from model.config import ImageConfig, ModelConfig
+from model.decoding import Memory, Sampler, Samples
 from model.gru_decoder import GRUDecoder
 from model.image_encoder import ImageEncoder
 from model.lstm_decoder import LSTMDecoder
 from model.recogniser import Recogniser
 from model.recurrent_decoder import RecurrentDecoder
-from model.samplers import Sampler, Samples
 from model.transformer_decoder import TransformerDecoder
 
 Tensor = Any
-Memory = dict[str, Tensor]
 # Beside an encoder that learns from scratch, small embeddings of places are drowned by content for
 # epochs; beside a pretrained one that knows what it sees, such large noise costs captions.
 _TRAINED_STDDEV, _KNOWING_STDDEV = 0.4, 0.03
@@ -84,6 +83,12 @@ class Captioner(keras.Model):
         """Grids `[B, P, C]` of `images uint8[B, H, W, 3]`."""
         return self.image_encoder(images, training=training)
 
+    def grid_of(self, inputs: dict[str, Tensor], training: bool = False) -> Tensor:
+        """Grids `[B, P, C]` of the pictures of `call`'s inputs, whichever they are."""
+        if "grid" in inputs:
+            return ops.cast(inputs["grid"], self.compute_dtype)
+        return self.encode(inputs["images"], training)
+
     def look(
         self, grid: Tensor, training: bool = False, index: Tensor | None = None
     ) -> tuple[Memory, Tensor | None]:
@@ -100,10 +105,7 @@ class Captioner(keras.Model):
         return sampler(self.decoder.step, self.decoder.initial_state(memory), memory)
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> Outputs:
-        if "grid" in inputs:
-            grid = ops.cast(inputs["grid"], self.compute_dtype)
-        else:
-            grid = self.encode(inputs["images"], training)
+        grid = self.grid_of(inputs, training)
         memory, tag_logits = self.look(grid, training, inputs.get("index"))
         logits, attention = self.decoder.tell(memory, inputs["token_ids"], training)
         return Outputs(logits, attention, tag_logits)

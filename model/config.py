@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.errors import CaptionerError
-from model.options import option
+from model.options import flag, option
 
 SAMPLERS = ("beam", "greedy", "nucleus")
 
@@ -32,10 +32,9 @@ def _check(config: Any, names: str, holds: Callable[[float], bool], expected: st
     """
     for name in names.split():
         value = getattr(config, name)
-        option_name = name.replace("_", "-")
         # No step can be computed with infinity: gradients scaled to it are no numbers.
         holding = holds(value) and value < math.inf
-        _require(holding, f"--{option_name}: got {value}, expected {expected}")
+        _require(holding, f"{flag(name)}: got {value}, expected {expected}")
 
 
 @dataclass(frozen=True)

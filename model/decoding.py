@@ -88,6 +88,11 @@ def length_of(tokens: Tensor) -> Tensor:
     return ops.maximum(ops.sum(ops.cast(tokens != PAD, "float32"), axis=-1), 1.0)
 
 
+def after_start(tokens: Tensor) -> Tensor:
+    """What a decoder is told of whole captions `int32[B, K, L]`: START, then all but the last."""
+    return ops.concatenate([ops.full_like(tokens[..., :1], START), tokens[..., :-1]], axis=-1)
+
+
 def grow(
     step: Step,
     state: State,

@@ -11,6 +11,7 @@ from typing import Any
 from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
 from model.config import SamplerConfig
 from model.errors import CaptionerError
+from model.options import flag
 from model.vocabulary import read_vocabulary
 
 _NAMES = ("max_length", *(field.name for field in dataclasses.fields(SamplerConfig)))
@@ -45,7 +46,7 @@ class Decoding:
         """
         missing = [n for n in (WEIGHTS_FILE, VOCABULARY_FILE) if not (bundle / n).is_file()]
         if self.changes and missing:
-            names = ", ".join(f"--{name.replace('_', '-')}" for name, _ in self.changes)
+            names = ", ".join(flag(name) for name, _ in self.changes)
             raise CaptionerError(
                 f"{names}: {bundle} has no {' and no '.join(missing)}, without which it decodes "
                 "only as it was exported; export it again"
@@ -118,7 +119,7 @@ def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
         for name in names:
             if name not in _OF_SAMPLER[sampler] and name in changes:
                 raise CaptionerError(
-                    f"--{name.replace('_', '-')}: got {changes[name]} for {sampler} search, which "
+                    f"{flag(name)}: got {changes[name]} for {sampler} search, which "
                     f"makes no use of it; leave it out, or give --sampler {other}"
                 )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import CaptionerError
+from model.options import flag
 
 TENSORFLOW, OPENVINO, ONNXRUNTIME = "tensorflow", "openvino", "onnxruntime"
 ENGINES = (TENSORFLOW, OPENVINO, ONNXRUNTIME)
@@ -66,7 +67,7 @@ class Engine:
                 f"captioner export --engine {self.name}"
             )
         if changes:
-            got = ", ".join(f"--{name.replace('_', '-')} {value}" for name, value in changes)
+            got = ", ".join(f"{flag(name)} {value}" for name, value in changes)
             raise CaptionerError(
                 f"--engine {self.name} decodes as the bundle was exported, got {got}; export it "
                 "so, or leave --engine out"

@@ -16,6 +16,7 @@ from model.config import ImageConfig, SamplerConfig
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
 from model.open_bundle import open_bundle
+from model.options import flag
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 
@@ -52,7 +53,7 @@ def _check_sampler(folder: Path, exported: dict[str, Any], asked: dict[str, Any]
     CaptionerError: if a setting that is asked for is not the one that the bundle has.
     """
     others = [
-        f"--{name.replace('_', '-')}: got {asked[name]!r}, {folder} was exported with {value!r}"
+        f"{flag(name)}: got {asked[name]!r}, {folder} was exported with {value!r}"
         for name, value in exported.items()
         if asked[name] != value
     ]

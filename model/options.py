@@ -14,6 +14,11 @@ def option(default: Any, help: str) -> Any:
     return dataclasses.field(default=default, metadata={"help": help})
 
 
+def flag(field: str) -> str:
+    """The option of a field: ``--batch-size`` of ``batch_size``."""
+    return "--" + field.replace("_", "-")
+
+
 def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = None) -> None:
     """Adds an option to `parser` for every field of `cls` made with `option`.
 
@@ -28,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser, cls: type, unset: str | None = 
         if "help" not in field.metadata:
             continue
         group.add_argument(
-            "--" + field.name.replace("_", "-"),
+            flag(field.name),
             type=_parser_of(hints[field.name]),
             default=argparse.SUPPRESS,
             metavar=field.name.rsplit("_", 1)[-1].upper(),

@@ -20,7 +20,7 @@ def rebuild_captioner(folder: Path, config: BundleConfig, trained_length: int) -
             place for each.
     """
     vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
-    concept_ids = tuple(vocabulary.tokens.index(word) for word in config.concepts)
+    concept_ids = vocabulary.ids(config.concepts)
     model = dataclasses.replace(config.model, encoder_weights=None)
     captioner = build_captioner(model, config.image, len(vocabulary), concept_ids, trained_length)
     load_weights(captioner, folder / WEIGHTS_FILE)

@@ -17,7 +17,7 @@ from model.concepts import (
 from model.config import NO_AUGMENTATION, ModelConfig, TrainConfig
 from model.config_json import read_json
 from model.errors import CaptionerError
-from model.options import from_options, with_options
+from model.options import flag, from_options, with_options
 
 RUN_FILE = "config.json"
 # Stands for a file when the weights are those that the dataset's features were made with.
@@ -208,7 +208,7 @@ def unused_options(config: RunConfig, given: Collection[str]) -> list[str]:
         unused += ("concept_memory", "concept_folds")
     if not train.self_critical_epochs:
         unused += _OF_SELF_CRITICAL
-    return ["--" + name.replace("_", "-") for name in unused if name in given]
+    return [flag(name) for name in unused if name in given]
 
 
 def notes(config: RunConfig, given: Collection[str]) -> list[str]:

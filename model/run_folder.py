@@ -130,10 +130,8 @@ def make_captioner(config: RunConfig, vocabulary: Vocabulary, weights: str | Non
             "others too, but runs are trained and exported by it; leave the variable out"
         )
     model = dataclasses.replace(config.model, encoder_weights=weights)
-    concept_ids = tuple(vocabulary.tokens.index(word) for word in config.concepts)
-    return build_captioner(
-        model, config.image, len(vocabulary), concept_ids, config.train.max_length
-    )
+    concept_ids, length = vocabulary.ids(config.concepts), config.train.max_length
+    return build_captioner(model, config.image, len(vocabulary), concept_ids, length)
 
 
 def run_sampler(folder: Path, options: argparse.Namespace) -> SamplerConfig:

@@ -14,8 +14,9 @@ from model.beam_sampler import BeamSampler
 from model.captioner import Captioner, Outputs
 from model.cider import CiderD
 from model.config import SamplerConfig, TrainConfig
+from model.decoding import after_start
 from model.losses import caption_crossentropy, doubly_stochastic, tag_crossentropy
-from model.vocabulary import END, PAD, START
+from model.vocabulary import END, PAD
 
 Tensor = Any
 # Beside the loss of captions, in nats a token, that of hundreds of concepts would be all of it.
@@ -160,10 +161,7 @@ class SelfCriticalTraining(Training):
 
     def train_step(self, data: tuple) -> dict[str, Tensor]:
         inputs, _, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if "images" in inputs:
-            grid = self.captioner.encode(inputs["images"])
-        else:
-            grid = tf.cast(inputs["grid"], self.captioner.compute_dtype)
+        grid = self.captioner.grid_of(inputs)
         count = float(self.config.self_critical_samples)
         variables = self.trained_variables()
         with tf.GradientTape() as tape:
@@ -173,7 +171,7 @@ class SelfCriticalTraining(Training):
                 rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)
                 rewards = tf.ensure_shape(rewards, [None, self.config.self_critical_samples])
                 others = (tf.reduce_sum(rewards, 1, keepdims=True) - rewards) / (count - 1.0)
-            told = tf.concat([tf.fill(tf.shape(drawn[:, :, :1]), START), drawn[:, :, :-1]], axis=2)
+            told = after_start(drawn)
             logits, _ = self.captioner.decoder.tell(memory, tf.where(told == END, PAD, told))
             loss = caption_crossentropy(drawn, logits, weights=rewards - others)
             scaled = self.scale(loss)

@@ -54,10 +54,7 @@ class Validator:
 
         @tf.function(reduce_retracing=True, jit_compile=False, autograph=False)
         def measure(inputs: dict, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            if "grid" in inputs:
-                grid = tf.cast(inputs["grid"], captioner.compute_dtype)
-            else:
-                grid = captioner.encode(inputs["images"])
+            grid = captioner.grid_of(inputs)
             memory, _ = captioner.look(grid)
             outputs = captioner({"grid": grid, "token_ids": inputs["token_ids"]})
             tokens = tf.reduce_sum(tf.cast(targets != PAD, tf.float32))

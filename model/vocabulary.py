@@ -39,6 +39,10 @@ class Vocabulary:
                 words.append(self.tokens[token_id])
         return words
 
+    def ids(self, words: Iterable[str]) -> tuple[int, ...]:
+        """The ids of `words`, all of which it has."""
+        return tuple(self.tokens.index(word) for word in words)
+
     def ids_to_ban(self, words: Collection[str]) -> list[int]:
         """The ids of `words`, none of which is a special token.
 

@@ -2,7 +2,8 @@
 
 import argparse
 
-from model.arguments import add_engine_options
+from model.arguments import add_engine_options, make_parser
+from model.artifacts import SPLITS
 from model.config import ImageConfig, SamplerConfig
 from model.engine import AUTO
 from model.options import add_options
@@ -21,15 +22,11 @@ CAPTION_FORMATS = (
 _BEAM = "Options of Apache Beam go after '--', e.g. '-- --runner=DirectRunner'."
 
 
-def _parser(name: str, description: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
-        prog=f"captioner {name}", description=description, allow_abbrev=False
-    )
-
-
 def preprocess_parser() -> argparse.ArgumentParser:
     """Options of ``captioner preprocess``."""
-    parser = _parser("preprocess", f"Captions and images to TFRecords and a vocabulary. {_BEAM}")
+    parser = make_parser(
+        "preprocess", f"Captions and images to TFRecords and a vocabulary. {_BEAM}"
+    )
     parser.add_argument(
         "--captions",
         required=True,
@@ -74,7 +71,7 @@ def _add_caption_options(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_split_options(group: argparse._ArgumentGroup) -> None:
-    for split in ("train", "validation", "test"):
+    for split in SPLITS:
         group.add_argument(f"--{split}-list", help=f"file of the {split} images, a name a line")
     group.add_argument(
         "--split-ratios",
@@ -112,7 +109,9 @@ def _add_feature_options(group: argparse._ArgumentGroup) -> None:
 
 def caption_parser() -> argparse.ArgumentParser:
     """Options of ``captioner caption``."""
-    parser = _parser("caption", f"Caption an archive into Parquet; run again to finish. {_BEAM}")
+    parser = make_parser(
+        "caption", f"Caption an archive into Parquet; run again to finish. {_BEAM}"
+    )
     _add_archive_options(parser)
     parser.add_argument("--output", required=True, help="folder of the captions")
     _add_work_options(parser)
@@ -129,7 +128,7 @@ def caption_parser() -> argparse.ArgumentParser:
 
 def plan_parser() -> argparse.ArgumentParser:
     """Options of ``captioner plan``."""
-    parser = _parser(
+    parser = make_parser(
         "plan",
         "What captioning an archive would take: captions a sample of it on this machine, and tells "
         "the hours, bytes and cost of all of it. Nothing is kept.",
@@ -238,7 +237,7 @@ def _add_row_options(group: argparse._ArgumentGroup) -> None:
 
 def describe_parser() -> argparse.ArgumentParser:
     """Options of ``captioner describe``."""
-    parser = _parser("describe", "What is in a dataset: tables, plots and warnings.")
+    parser = make_parser("describe", "What is in a dataset: tables, plots and warnings.")
     parser.add_argument("dataset", help="folder made by captioner preprocess")
     parser.add_argument(
         "--output", help="the HTML file to write (default: description.html in the dataset)"
@@ -248,7 +247,7 @@ def describe_parser() -> argparse.ArgumentParser:
 
 def report_parser() -> argparse.ArgumentParser:
     """Options of ``captioner report``."""
-    parser = _parser("report", "A page to look at: thumbnails, captions, scores, rejects.")
+    parser = make_parser("report", "A page to look at: thumbnails, captions, scores, rejects.")
     parser.add_argument("--captions", required=True, help="folder made by captioner caption")
     parser.add_argument("--output", required=True, help="the HTML file to write")
     parser.add_argument(
@@ -259,7 +258,7 @@ def report_parser() -> argparse.ArgumentParser:
 
 def demo_parser() -> argparse.ArgumentParser:
     """Options of ``captioner demo``."""
-    parser = _parser("demo", "All commands in a row on generated pictures.")
+    parser = make_parser("demo", "All commands in a row on generated pictures.")
     parser.add_argument("--output", default="demo", help="folder of the demo (default: demo)")
     parser.add_argument(
         "--scenes", type=int, default=5500, help="scenes to train on (default: 5500)"

@@ -16,6 +16,7 @@ from model.command import check_no_pattern, check_output_folder, local_path
 from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine, choose_engine
 from model.errors import CaptionerError
+from model.options import flag
 from pipelines import files
 from pipelines.claims import RUNS
 from pipelines.folders import is_glob
@@ -54,9 +55,7 @@ class CaptionConfig:
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and value < bound:
-                raise CaptionerError(
-                    f"--{name.replace('_', '-')}: got {value}, expected {bound} or more"
-                )
+                raise CaptionerError(f"{flag(name)}: got {value}, expected {bound} or more")
         if not 0 <= self.max_reject_ratio <= 1:
             raise CaptionerError(
                 f"--max-reject-ratio: got {self.max_reject_ratio}, expected a share from 0 to 1"

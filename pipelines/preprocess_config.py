@@ -10,7 +10,7 @@ from model.artifacts import SPLITS
 from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION
-from model.options import from_options
+from model.options import flag, from_options
 from pipelines import files
 from pipelines.captions.formats import CaptionColumns, CaptionSource, detect_sources
 from pipelines.encoding import EncoderRequest
@@ -93,7 +93,7 @@ def _encoder(options: argparse.Namespace) -> EncoderRequest | None:
     for name in ("encoder_weights", "crops"):
         if getattr(options, name) is not None:
             raise CaptionerError(
-                f"--{name.replace('_', '-')}: got {getattr(options, name)} without --encoder; "
+                f"{flag(name)}: got {getattr(options, name)} without --encoder; "
                 "stored features need both"
             )
     return None

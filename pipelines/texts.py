@@ -8,8 +8,6 @@ from typing import Any
 from model.errors import CaptionerError
 from pipelines import files
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
 
 def one_line(error: object) -> str:
     """The message of `error` on one line: libraries write several, or none."""
