@@ -15,12 +15,12 @@ from pipelines import caption, files
 from pipelines.beam_options import make_options
 from pipelines.caption_config import check_model
 from pipelines.claims import claim
-from pipelines.describe.formats import plural, share
 from pipelines.failures import failures_told
 from pipelines.images import threads_for
 from pipelines.plan_config import PlanConfig, read_plan_config
-from pipelines.progress import Committed, duration, shown_progress
+from pipelines.progress import Committed, shown_progress
 from pipelines.projection import Archive, Measured, projection_table, stage_table
+from pipelines.readable import duration, plural, share
 from pipelines.records import ImageFile
 from pipelines.sampling import spread_sample
 from pipelines.schemas import CAPTIONED, REJECTED

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from model.errors import CaptionerError
 from pipelines import files
+from pipelines.readable import duration
 from pipelines.records import Unit
 from pipelines.schemas import REJECTED
 from pipelines.units import unit_uri
@@ -115,18 +116,6 @@ def progress_bar(progress: Progress, columns: int) -> str:
     if width < _LEAST_BAR_WIDTH:
         return line[: columns - 1]
     return f"[{'#' * (width * progress.done // progress.total):<{width}}] {line}"
-
-
-def duration(seconds: float) -> str:
-    """A duration as a person says it, e.g. ``2 h 25 min``."""
-    minutes = round(seconds / 60)
-    if round(seconds) < 60:
-        return f"{round(seconds)} s"
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // (24 * 60)} d {minutes // 60 % 24} h"
 
 
 def rate_of(commits: Sequence[tuple[float, int]]) -> float | None:

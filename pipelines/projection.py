@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from pipelines.describe.formats import byte_size, plural
-from pipelines.progress import duration
+from pipelines.readable import byte_size, duration, plural
 from pipelines.stages import CAPTION, DECODE, READ, WRITE
 
 _HOUR_SEC = 3600.0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from model.config import TrainConfig
 from model.vocabulary import SPECIAL_TOKENS
-from pipelines.describe.formats import plural, share
 from pipelines.describe.summaries import Description, SplitSummary
+from pipelines.readable import plural, share
 
 MAX_UNKNOWN_SHARE = 0.03
 MAX_REJECTED_SHARE = 0.05

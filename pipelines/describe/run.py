@@ -15,12 +15,12 @@ from model.errors import CaptionerError
 from pipelines import files
 from pipelines.describe.counts import count_duplicates, count_examples, count_rejects, count_words
 from pipelines.describe.findings import find
-from pipelines.describe.formats import plural
 from pipelines.describe.plots import plots
 from pipelines.describe.summaries import Description
 from pipelines.describe.tables import sections
 from pipelines.describe.text import as_text
 from pipelines.pages import render_page
+from pipelines.readable import plural
 from pipelines.schemas import DUPLICATES, EXAMPLES, REJECTS, check_no_nulls
 from pipelines.sources import normalise_uri
 

@@ -6,8 +6,8 @@ from itertools import zip_longest
 
 from model.vocabulary import SPECIAL_TOKENS
 from pipelines.describe.findings import LONGEST_UNCUT, tiny_limit_px
-from pipelines.describe.formats import byte_size, decimal, plural, share
 from pipelines.describe.summaries import Description, PictureSummary, Spread
+from pipelines.readable import byte_size, decimal, plural, share
 
 _SPREAD = ("min", "median", "mean", "p95", "max")
 

@@ -8,17 +8,12 @@ from typing import Any, ClassVar
 
 import pytest
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes, FileMetadata, FileSystem
-from hypothesis import settings
 from pipeline_builders import archive, captioned, captions, preprocessed, tiny_bundle
 from quick_runs import quick_runs
 
 from pipelines.archives.containers import close_containers
 
 __all__ = ["archive", "captioned", "captions", "preprocessed", "quick_runs", "tiny_bundle"]
-
-# A busy machine is no failure.
-settings.register_profile("patient", deadline=None)
-settings.load_profile("patient")
 
 
 class _Upload(io.BytesIO):

@@ -18,7 +18,6 @@ from pipelines import progress
 from pipelines.progress import (
     Committed,
     Progress,
-    duration,
     progress_bar,
     progress_line,
     rate_of,
@@ -106,25 +105,6 @@ def test_a_bar_grows_and_gives_way_to_what_is_said() -> None:
     assert progress_bar(half, 65).startswith("1,000 of 2,000 images (50.0%)")
     assert progress_bar(half, 10) == "1,000 of "
     assert progress_bar(Progress(2000, 2000, 0, 1.0), 200).startswith("[" + "#" * 30 + "]")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0, "0 s"),
-        (59.4, "59 s"),
-        (59.9, "1 min"),
-        (61, "1 min"),
-        (3599, "1 h 0 min"),
-        (3601, "1 h 0 min"),
-        (8700, "2 h 25 min"),
-        (47.5 * 3600, "47 h 30 min"),
-        (50 * 3600, "2 d 2 h"),
-        (47.999 * 3600, "2 d 0 h"),
-    ],
-)
-def test_durations_are_said_as_a_person_does(seconds: float, said: str) -> None:
-    assert duration(seconds) == said
 
 
 def test_the_rate_is_that_of_the_last_commits() -> None:

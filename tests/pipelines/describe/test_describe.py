@@ -27,12 +27,12 @@ from model.config_json import to_json
 from model.errors import CaptionerError
 from pipelines.describe.counts import count_duplicates, count_examples, count_rejects, count_words
 from pipelines.describe.findings import LONGEST_UNCUT, find, tiny_limit_px
-from pipelines.describe.formats import byte_size, share
 from pipelines.describe.plots import MAX_BINS, histogram, length_bins, plots
 from pipelines.describe.run import describe, render, run
 from pipelines.describe.summaries import Spread
 from pipelines.describe.tables import sections
 from pipelines.describe.text import as_text
+from pipelines.readable import byte_size
 from pipelines.schemas import DUPLICATES, EXAMPLES, REJECTS
 
 SPLITS = ("train", "validation", "test")
@@ -515,25 +515,6 @@ def test_quantiles_are_those_of_all_numbers(values: list[int], quantile: float) 
     assert spread.quantile(quantile) == pytest.approx(np.quantile(values, quantile))
     assert spread.mean == pytest.approx(statistics.fmean(values))
     assert spread.below(values[0]) == sum(value < values[0] for value in values)
-
-
-@pytest.mark.parametrize(
-    ("got", "wanted"),
-    [
-        (share(0, 0), "\N{EN DASH}"),
-        (share(0, 9), "0.0%"),
-        (share(1, 10**6), "<0.1%"),
-        (share(1, 1000), "0.1%"),
-        (share(1, 8), "12.5%"),
-        (byte_size(1), "1 byte"),
-        (byte_size(1023), "1,023 bytes"),
-        (byte_size(1024), "1.0 KiB"),
-        (byte_size(1 << 19), "512.0 KiB"),
-        (byte_size(3 << 50), "3,072.0 TiB"),
-    ],
-)
-def test_numbers_are_written_for_people(got: str, wanted: str) -> None:
-    assert got == wanted
 
 
 @pytest.mark.parametrize(

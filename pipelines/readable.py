@@ -1,4 +1,4 @@
-"""Numbers as people read them, in a dataset's description."""
+"""Numbers, sizes and durations as people read them."""
 
 import math
 
@@ -28,3 +28,15 @@ def byte_size(size: int) -> str:
         return plural(size, "byte")
     power = min(4, (size.bit_length() - 1) // 10)
     return f"{size / 1024**power:,.1f} {('KiB', 'MiB', 'GiB', 'TiB')[power - 1]}"
+
+
+def duration(seconds: float) -> str:
+    """A duration as a person says it, e.g. ``2 h 25 min``."""
+    minutes = round(seconds / 60)
+    if round(seconds) < 60:
+        return f"{round(seconds)} s"
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // (24 * 60)} d {minutes // 60 % 24} h"
