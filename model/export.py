@@ -32,8 +32,8 @@ from model.decoding_options import used_settings
 from model.engine import ONNXRUNTIME, OPENVINO, TENSORFLOW, check_installed
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
-from model.run_folder import restore_captioner, run_sampler
-from model.vocabulary import read_vocabulary
+from model.rebuild import restore_graph
+from model.run_folder import run_sampler
 
 _EVALUATE_AGAIN = "run captioner evaluate again, or delete the file"
 # What a bundle and its card take of the metrics of a run.
@@ -149,20 +149,17 @@ def export(
         raise CaptionerError(f"--output {output} exists; choose another folder or delete it")
     check_output_folder(output)
     check_no_pattern(str(output), "--output")
-    captioner, config, epoch = restore_captioner(run)
-    vocabulary_path = run / VOCABULARY_FILE
-    vocabulary = read_vocabulary(vocabulary_path)
-    length, shares = config.train.max_length, config.concept_shares
-    graph = CaptionGraph(captioner, vocabulary, sampler, length, config.image, shares)
+    graph, config, epoch = restore_graph(run, sampler)
+    captioner, vocabulary = graph.captioner, run / VOCABULARY_FILE
     metrics = _read_metrics(run, epoch)
     bundle = BundleConfig(
-        model_fingerprint=fingerprint(captioner, config, sampler, vocabulary_path.read_bytes()),
+        model_fingerprint=fingerprint(captioner, config, sampler, vocabulary.read_bytes()),
         decoder_version=config.decoder_version,
         image=config.image,
         model=config.model,
         sampler=sampler,
         max_length=config.train.max_length,
-        vocabulary_size=len(vocabulary),
+        vocabulary_size=captioner.decoder.vocabulary_size,
         dataset_fingerprint=config.dataset_fingerprint,
         low_score=_low_score(metrics, sampler, config),
         concepts=config.concepts,
@@ -173,7 +170,7 @@ def export(
         write_saved_model(graph, temporary, engine)
         # What another run starts from, and other engines are built from.
         captioner.save_weights(temporary / WEIGHTS_FILE)
-        shutil.copyfile(vocabulary_path, temporary / VOCABULARY_FILE)
+        shutil.copyfile(vocabulary, temporary / VOCABULARY_FILE)
         (temporary / BUNDLE_FILE).write_text(to_json(bundle), encoding="utf-8")
         if metrics:
             shutil.copyfile(run / METRICS_FILE, temporary / METRICS_FILE)

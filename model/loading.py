@@ -8,17 +8,14 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from model.artifacts import VOCABULARY_FILE
 from model.bundle import to_captions
 from model.bundle_folder import BUNDLE_FILE, ImageCaptions
-from model.caption_graph import CaptionGraph
 from model.config import ImageConfig, SamplerConfig
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
 from model.open_bundle import open_bundle
 from model.options import flag
-from model.run_folder import restore_captioner
-from model.vocabulary import read_vocabulary
+from model.rebuild import restore_graph
 
 
 @dataclass(frozen=True)
@@ -90,13 +87,9 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
             f"--engine and --bfloat16: got {engine.name}{' in bfloat16' * engine.bfloat16}, but "
             f"{folder} is no bundle; captioner export makes one of a run"
         )
-    captioner, config, epoch = restore_captioner(folder)
-    vocabulary = read_vocabulary(folder / VOCABULARY_FILE)
-    length, shares = config.train.max_length, config.concept_shares
-    graph = CaptionGraph(captioner, vocabulary, sampler, length, config.image, shares)
-    size_px = config.image.image_size_px
+    graph, config, epoch = restore_graph(folder, sampler)
     # One graph for every batch size, as in the bundle.
-    spec = tf.TensorSpec([None, size_px, size_px, 3], tf.uint8)
+    spec = tf.TensorSpec([None, graph.size_px, graph.size_px, 3], tf.uint8)
     function = tf.function(graph.caption_pixels, input_signature=[spec], autograph=False)
     tags = tf.function(graph.tag_pixels, input_signature=[spec], autograph=False)
 
@@ -112,5 +105,5 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
         config.image,
         config.concepts,
         lambda images: tags(images).numpy(),
-        bool(shares),
+        bool(config.concept_shares),
     )

@@ -1,11 +1,13 @@
-"""The model of a bundle, built anew from its weights."""
+"""Graphs from pictures to captions, built from the weights of a bundle or of a run."""
 
 import dataclasses
 from pathlib import Path
 
-from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig
+from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConfig
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner, build_captioner
+from model.config import SamplerConfig
+from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 from model.whole_files import load_weights
 
@@ -43,3 +45,15 @@ def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> Ca
         config.image,
         config.concept_shares,
     )
+
+
+def restore_graph(run: Path, sampler: SamplerConfig) -> tuple[CaptionGraph, RunConfig, int]:
+    """The graph of a run's best weights with `sampler`, the run's configuration, and their epoch.
+
+    Raises:
+        CaptionerError: as `restore_captioner`, or if `sampler` does not suit the vocabulary.
+    """
+    captioner, config, epoch = restore_captioner(run)
+    vocabulary = read_vocabulary(run / VOCABULARY_FILE)
+    length, shares = config.train.max_length, config.concept_shares
+    return CaptionGraph(captioner, vocabulary, sampler, length, config.image, shares), config, epoch
