@@ -21,16 +21,6 @@ from model.open_bundle import open_bundle
 from pipelines import inference
 
 
-@pytest.fixture(scope="session", autouse=True)
-def quick_runs() -> Iterator[None]:
-    """Keeps what is the same in every run of this process, while it is the same."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inference, "open_bundle", _opened_once())
-        patch.setattr(PipelineOptions, "view_as", _viewed_once(PipelineOptions.view_as))
-        patch.setattr(userstate, "get_dofn_specs", _inspected_once(userstate.get_dofn_specs))
-        yield
-
-
 def _opened_once() -> Any:
     """`open_bundle` that keeps a bundle in memory until its files change."""
 
@@ -72,3 +62,20 @@ def _inspected_once(get_specs: Any) -> Any:
         return known[type(dofn)]
 
     return specs
+
+
+# Kept for the process, used in the tests of a folder alone.
+_QUICK = [
+    (inference, "open_bundle", _opened_once()),
+    (PipelineOptions, "view_as", _viewed_once(PipelineOptions.view_as)),
+    (userstate, "get_dofn_specs", _inspected_once(userstate.get_dofn_specs)),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_runs() -> Iterator[None]:
+    """Keeps what is the same in every run of this process, while it is the same."""
+    with pytest.MonkeyPatch.context() as patch:
+        for owner, name, quick in _QUICK:
+            patch.setattr(owner, name, quick)
+        yield
