@@ -47,8 +47,8 @@ def test_training_starts_from_the_weights_of_a_bundle(
     trained_run: Path, bundle_folder: Path
 ) -> None:
     trained, config, _ = restore_captioner(trained_run)
-    captioner = make_captioner(config, Vocabulary(builders.VOCABULARY), weights=None)
-    start_from(captioner, config, bundle_folder, (trained_run / "vocabulary.txt").read_bytes())
+    captioner = make_captioner(config, WORDS, weights=None)
+    start_from(captioner, config, bundle_folder, WORDS)
     for old, new in zip(trained.weights, captioner.weights, strict=True):
         np.testing.assert_array_equal(new, old)
 
