@@ -58,7 +58,7 @@ def claim(output: str, run_id: str) -> Iterator[Claim]:
     claimed = Claim(*(f"{runs}/{name}" for name in names))
     missing = [path for path in (runs, output) if files.is_local(path) and not os.path.exists(path)]
     try:
-        files.write_text(claimed.uri, "")
+        files.write_text(claimed.uri, f"{run_id}\n")
         # Claims first: a file that becomes ready while the others are listed may not be renamed.
         files.delete_temporaries(runs, keep=claimed.uri)
         files.delete_temporaries(output, keep=claimed.uri)

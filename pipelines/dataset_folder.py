@@ -69,7 +69,7 @@ def staging_folder(output: str) -> Iterator[str]:
     all_staging = FileSystems.join(output, _STAGING)
     staging = FileSystems.join(all_staging, uuid.uuid4().hex)
     claim = f"{staging}/{_CLAIM}"
-    files.write_text(claim, "")
+    files.write_text(claim, f"{staging}\n")
     try:
         _take_over(output, staging)
         yield staging
@@ -124,7 +124,7 @@ def publish(staging: str, output: str) -> None:
         raise _overtaken(output)
     names = [os.path.relpath(uri, staging) for uri in files.list_tree(staging)]
     marker = FileSystems.join(output, _STAGING, _MOVING)
-    files.write_text(marker, "")
+    files.write_text(marker, f"{staging}\n")
     try:
         files.move_tree(staging, output, last=DATASET_FILE, leave=_CLAIM)
     except BaseException:

@@ -99,7 +99,10 @@ def write_text(uri: str, text: str) -> None:
 
 
 def create(uri: str) -> Any:
-    """Opens `uri` for writing bytes, never compressed whatever its suffix."""
+    """Opens `uri` for writing bytes, never compressed whatever its suffix.
+
+    At least one byte: what Beam uploads to S3 goes in parts, of which there must be one.
+    """
     return FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED)
 
 

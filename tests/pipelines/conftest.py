@@ -17,7 +17,10 @@ __all__ = ["archive", "captioned", "captions", "preprocessed", "quick_runs", "ti
 
 
 class _Upload(io.BytesIO):
-    """A writer whose object is there only once it is closed without an exception."""
+    """A writer whose object is there only once it is closed without an exception.
+
+    As on S3, where Beam uploads in parts, an object of no bytes is an error.
+    """
 
     def __init__(self, uri: str) -> None:
         super().__init__()
@@ -29,8 +32,11 @@ class _Upload(io.BytesIO):
 
     def close(self) -> None:
         if not self.closed:
-            MemoryFileSystem.objects[self.uri] = self.getvalue()
-        super().close()
+            data = self.getvalue()
+            super().close()
+            if not data:
+                raise OSError(f"{self.uri}: MalformedXML: CompleteMultipartUpload without parts")
+            MemoryFileSystem.objects[self.uri] = data
 
 
 class MemoryFileSystem(FileSystem):
