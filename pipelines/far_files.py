@@ -3,6 +3,7 @@
 import contextlib
 import io
 import itertools
+import logging
 import os
 import threading
 from collections import OrderedDict
@@ -11,6 +12,19 @@ from typing import Any
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
+
+from pipelines.s3_clients import share_s3_clients
+
+share_s3_clients()
+
+
+def _without_traceback(record: logging.LogRecord) -> bool:
+    """Makes one line of what Beam logs of a try that failed and is repeated."""
+    record.msg, record.args = record.getMessage().partition(" Traceback for")[0].strip(), ()
+    return True
+
+
+logging.getLogger("apache_beam.utils.retry").addFilter(_without_traceback)
 
 # What Beam's clients fetch at least, however little is asked for.
 BLOCK_BYTES = 16 << 20

@@ -1,7 +1,6 @@
 """Where pictures and splits come from: sources checked and listed before work starts."""
 
 import dataclasses
-import importlib
 import os
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from pipelines.archives.parquet_images import holds_pictures
 from pipelines.folders import ListedFile, fixed_part, is_folder, is_glob, match_glob, walk
 from pipelines.manifests import is_manifest, list_manifest
 from pipelines.records import ImageFile, SplitEntry
+from pipelines.s3_clients import check_s3
 from pipelines.texts import one_line, read_text
 
 
@@ -42,12 +42,15 @@ def normalise_uri(path: str) -> str:
 
 def _check_file_system(uri: str) -> None:
     """Raises:
-    CaptionerError: if Beam knows no file system of this URI, or not the package that it needs.
+    CaptionerError: if Beam knows no file system of this URI, or not the package that it needs,
+        or if there are no credentials of S3.
     """
     try:
         FileSystems.get_filesystem(uri)
         if uri.startswith("s3://"):
-            importlib.import_module("boto3")  # which Beam misses with an assertion, and late
+            check_s3(uri)  # Beam finds out later
+    except CaptionerError:
+        raise
     except Exception as error:  # each file system has its own
         raise CaptionerError(
             f"{uri}: its file system cannot be used: {one_line(error)}; correct the URI, or "

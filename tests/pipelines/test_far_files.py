@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from apache_beam.utils import retry
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -163,3 +164,19 @@ def test_a_client_that_fails_to_open_what_is_not_there_says_so(
     with pytest.raises(OSError, match="ForeignError: 404") as told:
         files.open_bytes("memory://bucket/a")
     assert not isinstance(told.value, FileNotFoundError)
+
+
+def test_what_is_tried_again_is_told_without_a_traceback(caplog: pytest.LogCaptureFixture) -> None:
+    tries = []
+
+    @retry.with_exponential_backoff(initial_delay_secs=0.01)
+    def fetch() -> int:
+        tries.append(1)
+        if len(tries) == 1:
+            raise ForeignError("503")
+        return len(tries)
+
+    assert fetch() == 2
+    assert "retrying fetch because we caught exception: " in caplog.text
+    assert "ForeignError: 503" in caplog.text
+    assert "Traceback" not in caplog.text
