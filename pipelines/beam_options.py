@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 import apache_beam as beam
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
 from model.errors import CaptionerError
 
 # "DirectRunner" tries to download another runner first: machines would differ.
 DEFAULT_RUNNER = "FnApiRunner"
+# How the options of file systems begin that need some.
+_OF_CLOUDS = ("s3_", "azure_", "blob_service_")
 
 
 def make_options(arguments: Sequence[str]) -> PipelineOptions:
@@ -36,6 +39,7 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
             f"after '--': --direct_num_workers: got {workers}, expected 1 or more, or 0 for as "
             "many as there are cores"
         )
+    _check_that_workers_know(options)
     try:
         # Finds the runner and checks what it requires.
         pipeline = beam.Pipeline(options=options)
@@ -43,6 +47,30 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
         raise CaptionerError(f"after '--': {error}") from error
     os.rmdir(pipeline.local_tempdir)  # Beam deletes that of a pipeline that runs
     return options
+
+
+def _check_that_workers_know(options: PipelineOptions) -> None:
+    """Raises:
+    CaptionerError: if an option of a cloud's files is given that worker processes are not told.
+    """
+    if options.view_as(DirectOptions).direct_running_mode != "multi_processing":
+        return
+    given = options.get_all_options(drop_default=True)
+    if untold := [f"--{name}" for name in sorted(given) if name.startswith(_OF_CLOUDS)]:
+        raise CaptionerError(
+            f"after '--': got {', '.join(untold)} with --direct_running_mode=multi_processing, "
+            "which does not tell its processes; set variables of the environment instead, e.g. "
+            "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
+            "AZURE_STORAGE_CONNECTION_STRING"
+        )
+
+
+def give_no_options() -> None:
+    """Tells file systems that they have no options: some, as that of S3, do not work untold.
+
+    A pipeline tells its own. This is for what reads before there is one, or without one.
+    """
+    FileSystems.set_options(PipelineOptions([]))
 
 
 def _beam_parser() -> argparse.ArgumentParser:

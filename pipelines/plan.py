@@ -12,7 +12,7 @@ import apache_beam as beam
 
 from model.errors import CaptionerError
 from pipelines import caption, files
-from pipelines.beam_options import make_options
+from pipelines.beam_options import give_no_options, make_options
 from pipelines.caption_config import check_model
 from pipelines.claims import claim
 from pipelines.failures import failures_told
@@ -84,6 +84,7 @@ def _told(
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
+    give_no_options()
     with failures_told(), tempfile.TemporaryDirectory(prefix="captioner-plan-") as folder:
         config = read_plan_config(options, folder)
         check_model(config.caption)

@@ -27,6 +27,7 @@ from model.errors import CaptionerError
 from model.image import DecodedImage
 from pipelines import files
 from pipelines.archives.containers import close_containers
+from pipelines.beam_options import give_no_options
 from pipelines.captions_table import read_captions
 from pipelines.images import read_image, threads_for
 from pipelines.located import locate_pictures
@@ -228,6 +229,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     if options.limit < 1:
         raise CaptionerError(f"--limit: got {options.limit}, expected 1 or more")
+    give_no_options()
     folder, output = normalise_uri(options.captions), normalise_uri(options.output)
     summary, shown = summarise(read_captions(folder), options.limit)
     page = render(PurePosixPath(folder).name, summary, shown)

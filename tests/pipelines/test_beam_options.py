@@ -6,7 +6,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
+from apache_beam.options.value_provider import RuntimeValueProvider
+from pipeline_builders import captioner
 
 from model.errors import CaptionerError
 from pipelines.beam_options import DEFAULT_RUNNER, make_options
@@ -83,3 +86,37 @@ def test_checking_the_options_leaves_nothing_behind(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     make_options([])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_options_that_worker_processes_are_not_told_are_refused() -> None:
+    option, processes = "--s3_endpoint_url=http://here", "--direct_running_mode=multi_processing"
+    make_options([option])
+    make_options([processes])
+    with pytest.raises(CaptionerError, match=r"got --s3_endpoint_url with .* AWS_ENDPOINT_URL"):
+        make_options([option, processes])
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["report", "--captions", "memory://bucket/nothing", "--output", "memory://bucket/page"],
+        ["plan", "--bundle", "BUNDLE", "--input", "memory://bucket/nothing"],
+    ],
+)
+def test_commands_that_take_none_tell_so_to_file_systems(
+    command: list[str],
+    tiny_bundle: Path,
+    memory: dict[str, bytes],
+    cloud: type,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """S3's and Azure's fail where they are told nothing."""
+    monkeypatch.setattr(FileSystems, "_pipeline_options", None)
+    monkeypatch.setattr(RuntimeValueProvider, "runtime_options", None)
+    told = []
+    monkeypatch.setattr(
+        cloud, "__init__", lambda _, pipeline_options: told.append(pipeline_options)
+    )
+    assert captioner(*(part.replace("BUNDLE", str(tiny_bundle)) for part in command)) != 0
+    assert told
+    assert all(isinstance(options, PipelineOptions) for options in told)
