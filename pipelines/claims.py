@@ -12,8 +12,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from apache_beam.io.filesystems import FileSystems
-
 from model.errors import CaptionerError
 from pipelines import files
 
@@ -38,7 +36,7 @@ class Claim:
         Raises:
             CaptionerError: if another run has taken over.
         """
-        if not FileSystems.exists(self.uri):
+        if not files.exists(self.uri):
             raise CaptionerError(
                 f"{self.uri} is gone: this run was ended, or another one writes to the folder "
                 "now; wait for it, then run the command again"

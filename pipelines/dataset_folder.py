@@ -27,7 +27,7 @@ _CLAIM = "claim"
 
 def has_dataset(output: str) -> bool:
     """Whether `output` holds a whole dataset, whichever."""
-    return FileSystems.exists(FileSystems.join(output, DATASET_FILE))
+    return files.exists(FileSystems.join(output, DATASET_FILE))
 
 
 def is_done(output: str, request: Callable[[], str]) -> bool:
@@ -50,7 +50,7 @@ def is_done(output: str, request: Callable[[], str]) -> bool:
         check_output_folder(Path(output))
     staging = FileSystems.join(output, _STAGING, "")
     foreign = [uri for uri in files.list_tree(output) if not uri.startswith(staging)]
-    if foreign and not FileSystems.exists(f"{staging}{_MOVING}"):
+    if foreign and not files.exists(f"{staging}{_MOVING}"):
         raise CaptionerError(
             f"--output {output} holds files that are no dataset, e.g. {foreign[0]}; choose "
             "another folder or empty this one"
@@ -74,7 +74,7 @@ def staging_folder(output: str) -> Iterator[str]:
         _take_over(output, staging)
         yield staging
     except Exception as error:
-        if FileSystems.exists(claim):
+        if files.exists(claim):
             raise
         raise _overtaken(output) from error
     finally:
@@ -120,7 +120,7 @@ def publish(staging: str, output: str) -> None:
     Raises:
         CaptionerError: if another run took `output` over.
     """
-    if not FileSystems.exists(f"{staging}/{_CLAIM}"):
+    if not files.exists(f"{staging}/{_CLAIM}"):
         raise _overtaken(output)
     names = [os.path.relpath(uri, staging) for uri in files.list_tree(staging)]
     marker = FileSystems.join(output, _STAGING, _MOVING)

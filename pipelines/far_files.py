@@ -24,7 +24,13 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
+def _is_told_once(record: logging.LogRecord) -> bool:
+    """Whether it is none of what S3's client both logs, with a traceback, and raises."""
+    return not str(record.msg).startswith(("Error in _start_upload", "HTTP error while"))
+
+
 logging.getLogger("apache_beam.utils.retry").addFilter(_without_traceback)
+logging.getLogger().addFilter(_is_told_once)
 
 # What Beam's clients fetch at least, however little is asked for.
 BLOCK_BYTES = 16 << 20

@@ -198,6 +198,20 @@ def delete(uri: str) -> None:
             raise
 
 
+def exists(uri: str) -> bool:
+    """Whether there is a file `uri`.
+
+    Raises:
+        CaptionerError: if its file system does not say, as where one may not look.
+    """
+    try:
+        return FileSystems.exists(uri)
+    except BeamIOError as error:
+        raise CaptionerError(
+            f"{uri} cannot be looked for: {error}; check the path, and your rights to it"
+        ) from error
+
+
 def match(pattern: str) -> list[FileMetadata]:
     """The files that `pattern` matches; one without wildcards matches itself.
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.localfilesystem import LocalFileSystem
 
 from model.errors import CaptionerError
@@ -34,7 +33,7 @@ class ListedFile(NamedTuple):
 
 def is_glob(uri: str) -> bool:
     """Whether `uri` is a pattern, and no file or folder of just this name."""
-    return _GLOB.search(uri) is not None and not FileSystems.exists(uri)
+    return _GLOB.search(uri) is not None and not files.exists(uri)
 
 
 def is_folder(uri: str) -> bool:

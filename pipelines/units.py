@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from apache_beam.io.filesystems import FileSystems
 
 from pipelines import files
 from pipelines.archives.containers import is_parquet_row
@@ -270,7 +269,7 @@ def unit_uri(folder: str, unit: Unit) -> str:
 
 def lacks_file(units: list[Unit], folder: str) -> bool:
     """Whether one of `units` is still to be done: a runner repeats what a lost worker was given."""
-    return not all(FileSystems.exists(unit_uri(folder, unit)) for unit in units)
+    return not all(files.exists(unit_uri(folder, unit)) for unit in units)
 
 
 def _file_name(unit_id: str) -> str:

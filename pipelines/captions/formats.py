@@ -3,9 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from apache_beam.io.filesystems import FileSystems
-
 from model.errors import CaptionerError
+from pipelines import files
 from pipelines.archives.parquet_files import open_parquet
 from pipelines.arguments import CAPTION_FORMATS
 from pipelines.captions.detection import detect_format
@@ -84,7 +83,7 @@ def _expand(uri: str, format: str | None) -> dict[str, str | None]:
         if not matched:
             raise CaptionerError(f"{WHAT} {uri}: the glob matches no file; check the path")
         return {file.uri: format for file in matched}
-    if not is_folder(uri) and FileSystems.exists(uri):
+    if not is_folder(uri) and files.exists(uri):
         return {uri: format}
     parts = list_parts(uri)
     if not parts:

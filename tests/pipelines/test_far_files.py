@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -180,3 +181,10 @@ def test_what_is_tried_again_is_told_without_a_traceback(caplog: pytest.LogCaptu
     assert "retrying fetch because we caught exception: " in caplog.text
     assert "ForeignError: 503" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+def test_what_a_client_both_logs_and_raises_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    logging.error("Error in _start_upload while inserting file %s: %s", "a", "Traceback")
+    logging.error("HTTP error while requesting file %s: %s", "a", 3)
+    logging.error("something else")
+    assert caplog.messages == ["something else"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from apache_beam.io.filesystem import BeamIOError
@@ -243,3 +244,14 @@ def test_a_client_that_fails_to_write_is_an_error_of_writing(
         files.write_text("memory://bucket/a", "text")
     assert not isinstance(told.value, FileNotFoundError), "that it is not there is no failure"
     assert memory == {}
+
+
+def test_what_one_may_not_look_for_is_told(
+    memory: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, cloud: type
+) -> None:
+    def refuse(*_: Any) -> bool:
+        raise BeamIOError("exists() operation failed", {"a": PermissionError("403")})
+
+    monkeypatch.setattr(cloud, "exists", refuse)
+    with pytest.raises(CaptionerError, match=r"bucket/a cannot be looked for: .*403.* your rights"):
+        files.exists("memory://bucket/a")
