@@ -50,6 +50,7 @@ setup(
     extras_require={
         "heif": [HEIF],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
+        "s3": ["boto3>=1.35,<2"],
         "onnxruntime": [*ONNX, ONNXRUNTIME],
         "openvino": [*ONNX, OPENVINO],
         "test": TEST,

@@ -160,7 +160,11 @@ def delete_tree(uri: str) -> None:
     """Deletes the folder `uri` and all in it, if it is there."""
     if is_local(uri):
         shutil.rmtree(uri, ignore_errors=True)
-    elif objects := list_tree(uri):  # a cloud has no folder to delete
+        return
+    # A cloud has no folder to delete, but TensorFlow leaves empty objects that stand for some.
+    objects = [metadata.path for metadata in match(uri.rstrip("/") + "/**")]
+    objects.sort(key=lambda path: path.endswith("/"))  # these last: Beam deletes what is in them
+    if objects:
         FileSystems.delete(objects)
 
 

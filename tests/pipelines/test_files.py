@@ -255,3 +255,11 @@ def test_what_one_may_not_look_for_is_told(
     monkeypatch.setattr(cloud, "exists", refuse)
     with pytest.raises(CaptionerError, match=r"bucket/a cannot be looked for: .*403.* your rights"):
         files.exists("memory://bucket/a")
+
+
+def test_objects_that_stand_for_folders_are_deleted_with_them(memory: dict[str, bytes]) -> None:
+    for name in ("a/", "a/b", "a/c/", "a/c/d", "ab"):
+        memory[f"memory://bucket/{name}"] = b""
+    files.delete_tree("memory://bucket/a")
+    assert list(memory) == ["memory://bucket/ab"]
+    files.delete_tree("memory://bucket/a")
