@@ -6,9 +6,16 @@ from setuptools import find_packages, setup
 
 HERE = Path(__file__).parent
 
+S3 = "boto3>=1.35,<2"
+
 TEST = [
+    S3,
     "duckdb>=1.1",
     "hypothesis>=6.100",
+    # Its server of S3 alone: the extra for all servers brings three dozen packages.
+    "flask>=3.0",
+    "flask-cors>=6.0",
+    "moto[s3]>=5.1",
     "pandas>=2.0",
     "polars>=1.0",
     "pytest>=8.0",
@@ -50,7 +57,7 @@ setup(
     extras_require={
         "heif": [HEIF],
         "gpu": ["tensorflow[and-cuda]>=2.21,<2.22"],
-        "s3": ["boto3>=1.35,<2"],
+        "s3": [S3],
         "onnxruntime": [*ONNX, ONNXRUNTIME],
         "openvino": [*ONNX, OPENVINO],
         "test": TEST,

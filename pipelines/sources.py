@@ -54,7 +54,7 @@ def _check_file_system(uri: str) -> None:
     except Exception as error:  # each file system has its own
         raise CaptionerError(
             f"{uri}: its file system cannot be used: {one_line(error)}; correct the URI, or "
-            "install Beam's extra for it, e.g. apache-beam[gcp], apache-beam[aws]"
+            "install what it needs, e.g. captioner[s3] or apache-beam[azure]"
         ) from error
 
 
