@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -9,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from model.attention_figure import attention_figure
-from model.caption_graph import CaptionGraph
 from model.checkpoints import Checkpoints, Progress
 from model.errors import CaptionerError
 from model.flaws import has_dangling_ending
@@ -105,17 +105,20 @@ class ShowCaptions(keras.callbacks.Callback):
 
     Args:
         training: what is trained.
-        graph: its captioner, with a vocabulary and a sampler.
+        attend: `CaptionGraph.attend_pixels` of its captioner.
         pictures: `uint8[B, H, W, 3]`.
         folder: of the logs.
     """
 
     def __init__(
-        self, training: Training, graph: CaptionGraph, pictures: np.ndarray, folder: Path
+        self,
+        training: Training,
+        attend: Callable[[tf.Tensor], Mapping[str, tf.Tensor]],
+        pictures: np.ndarray,
+        folder: Path,
     ) -> None:
         super().__init__()
-        self.training, self.pictures = training, pictures
-        self.attend = tf.function(graph.attend_pixels, jit_compile=False, autograph=False)
+        self.training, self.attend, self.pictures = training, attend, pictures
         self.writer = tf.summary.create_file_writer(str(folder))
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:

@@ -93,7 +93,9 @@ class Trainer:
         )
         # Greedy, and told again: what the pages show is what validation measures.
         greedy = SamplerConfig(beam_width=1)
-        self.graph = CaptionGraph(captioner, vocabulary, greedy, train.max_length, config.image)
+        graph = CaptionGraph(captioner, vocabulary, greedy, train.max_length, config.image)
+        # Traced once for both phases.
+        self.attend = tf.function(graph.attend_pixels, jit_compile=False, autograph=False)
         pictures = read_split(dataset, "validation", info).take(_SHOWN)
         self.shown = np.stack([example["image"].numpy() for example in pictures])
 
@@ -188,7 +190,7 @@ class Trainer:
             WriteHistory(self.folder / history, save.progress.epoch),
             WriteScalars(str(self.folder / "logs"), write_graph=False),
             # Last: it takes long, and a run killed in it would lack the row.
-            ShowCaptions(save.training, self.graph, self.shown, self.folder / "logs" / "captions"),
+            ShowCaptions(save.training, self.attend, self.shown, self.folder / "logs" / "captions"),
         ]
 
 

@@ -208,6 +208,5 @@ def test_the_captions_shown_are_those_of_the_averages(
 
     monkeypatch.setattr(callbacks, "attention_figure", figure)
     training: Any = SimpleNamespace(averages=SimpleNamespace(in_place=in_place))
-    graph: Any = SimpleNamespace(attend_pixels=attend)
-    ShowCaptions(training, graph, np.zeros((1, 8, 8, 3), np.uint8), tmp_path).on_epoch_end(0)
+    ShowCaptions(training, attend, np.zeros((1, 8, 8, 3), np.uint8), tmp_path).on_epoch_end(0)
     assert shown == [(["mean", "dog"], (2, 2, 2), "mean dog")]
