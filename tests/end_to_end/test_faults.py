@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ from typing import Any
 import pytest
 from pipeline_builders import (
     FINGERPRINT,
+    ROOT,
     assert_same_rows,
     caption_arguments,
     captioner,
     files_of,
     preprocess_arguments,
     read_rows,
-    start,
     statuses,
     write_picture,
 )
@@ -123,18 +124,40 @@ def test_a_file_that_is_gone_when_it_is_read_is_a_reject(
     assert rows[1]["byte_size"] > 0, "the size that the listing gave"
 
 
+# What was a file when it was listed is a pipe when it is read: its bytes never come.
+_THEN_STALLS = """
+import os, sys
+from pipelines import caption, cli
+path, plan = sys.argv.pop(1), caption.plan
+def then_stalls(*arguments):
+    units = plan(*arguments)
+    os.remove(path)
+    os.mkfifo(path)
+    return units
+caption.plan = then_stalls
+cli.console()
+"""
+
+
 def test_a_read_that_stalls_is_a_reject_and_keeps_no_process_alive(
     archive: Path, tiny_bundle: Path, tmp_path: Path
 ) -> None:
-    os.mkfifo(tmp_path / "stalls.jpg")
+    write_picture(tmp_path / "stalls.jpg", seed=99)
     sound = sorted(str(path) for path in archive.glob("picture-*.jpg"))
     manifest = tmp_path / "pictures.txt"
     manifest.write_text("\n".join([*sound[:3], "stalls.jpg", *sound[3:]]), encoding="utf-8")
     arguments = caption_arguments(
         tiny_bundle, manifest, tmp_path / "captions", "--read-timeout-sec", "2"
     )
-    process = start("caption", *arguments[1:], "--max-reject-ratio", "1")
-    output, errors = process.communicate(timeout=200)
-    assert process.returncode == 0, errors
-    assert "rejected: stalled 1" in output
+    line = [sys.executable, "-c", _THEN_STALLS, tmp_path / "stalls.jpg", *arguments]
+    done = subprocess.run(
+        [*line, "--max-reject-ratio", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rejected: stalled 1" in done.stdout
     assert statuses(read_rows(tmp_path / "captions")) == {None: len(sound), "stalled": 1}
