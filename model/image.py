@@ -216,7 +216,9 @@ def _decoding_bytes(image: ImageFile.ImageFile, file_pixels: int) -> int:
 def _formats() -> tuple[str, ...]:
     """The formats that are read, in the order in which Pillow tries them."""
     Image.init()
-    return tuple(name for name in Image.ID if name not in _NOT_READ)
+    read = (name for name in Image.ID if name not in _NOT_READ)
+    # Last: it opens an AVIF whose brand is that of any HEIF (`mif1`), and cannot decode it.
+    return tuple(sorted(read, key="HEIF".__eq__))
 
 
 def _why_unidentified(data: bytes) -> str:

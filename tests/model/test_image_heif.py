@@ -71,6 +71,17 @@ def test_a_part_of_a_picture_is_refused(share: float) -> None:
     assert refused.value.reason in ("truncated", "unreadable")
 
 
+def test_an_avif_of_a_brand_of_both_is_none_of_it() -> None:
+    buffer = io.BytesIO()
+    picture().save(buffer, "AVIF")
+    expected = decode_image(buffer.getvalue(), CONFIG)
+    data = buffer.getvalue().replace(b"ftypavif", b"ftypmif1", 1)
+    assert data != buffer.getvalue()
+    decoded = decode_image(data, CONFIG)
+    assert decoded.format == "AVIF"
+    np.testing.assert_array_equal(decoded.pixels, expected.pixels)
+
+
 def test_a_bomb_is_refused_by_its_header() -> None:
     data = heic(picture())
     with pytest.raises(ImageError, match=r"1000 pixels.*--max-pixels") as refused:
