@@ -24,6 +24,8 @@ _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 # OpenJPEG keeps a kilobyte for each component of each tile; Pillow reads none of more components.
 _MOST_COMPONENTS, _MOST_SMALL_TILES, _SMALL_TILE_PX = 4, 1 << 14, 1 << 8
+# In a codestream, what is read here of its header ends there.
+_SIZES_END = 42
 _CODESTREAM, _BOXED = b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "
 
 
@@ -137,7 +139,9 @@ def _count_scans(data: bytes, at: int) -> int:
 def _many_components(data: bytes) -> str | None:
     """What is wrong with a JPEG 2000, bare or in boxes, of too many components or tiles."""
     start = _find_codestream(data)
-    if start is None or data[start : start + 4] != _CODESTREAM or len(data) < start + 42:
+    if start is not None and len(data) < start + _SIZES_END:
+        return None  # cut off: whoever decodes it has nothing to decode
+    if start is None or data[start : start + 4] != _CODESTREAM:
         return "got no header of a JPEG 2000 where one must be"
     width, height, _, _, tile_width, tile_height, tile_left, tile_top, components = (
         struct.unpack_from(">8IH", data, start + 8)
@@ -152,7 +156,10 @@ def _many_components(data: bytes) -> str | None:
 
 
 def _find_codestream(data: bytes) -> int | None:
-    """Where the codestream of a JPEG 2000 starts; None if the boxes do not lead to one."""
+    """Where the codestream of a JPEG 2000 starts, or would if the file went on.
+
+    None if the boxes do not lead to one.
+    """
     if not data.startswith(_BOXED):
         return 0
     at = 0
@@ -166,4 +173,4 @@ def _find_codestream(data: bytes) -> int | None:
         if size < header:
             return None
         at += size
-    return None
+    return at

@@ -172,6 +172,14 @@ def test_what_is_odd_and_sound_is_decoded(data: bytes) -> None:
     assert decode_image(data, SIZE).pixels.shape == (32, 32, 3)
 
 
+@pytest.mark.parametrize("length", [250, 275, 290, 320])
+def test_a_jpeg_2000_cut_off_in_its_header_is_unreadable_and_no_bomb(length: int) -> None:
+    data = boxed(codestream(32, 32, 3), 32, long=True)[:length]
+    with pytest.raises(ImageError) as caught:
+        decode_image(data, SIZE)
+    assert caught.value.reason == "unreadable"
+
+
 @pytest.mark.parametrize("data", [b"GIF89a", b"\xff\xd8\xff", b"\xff\xd8\xff\xe1", b""])
 def test_the_start_of_a_picture_is_no_bomb(data: bytes) -> None:
     assert bomb_before_opening(data) is None
