@@ -6,7 +6,6 @@ import io
 from typing import Any
 
 import numpy as np
-import pillow_heif
 import pytest
 from golden.images import picture
 from PIL import Image
@@ -14,6 +13,7 @@ from PIL import Image
 from model.config import ImageConfig
 from model.image import ImageError, decode_image, encode_png, image_suffixes
 
+pillow_heif = pytest.importorskip("pillow_heif", reason="the package pillow-heif is not installed")
 LOSSLESS = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}
 SIZE_PX = 64
 CONFIG = ImageConfig(SIZE_PX)
@@ -80,6 +80,12 @@ def test_an_avif_of_a_brand_of_both_is_none_of_it() -> None:
     decoded = decode_image(data, CONFIG)
     assert decoded.format == "AVIF"
     np.testing.assert_array_equal(decoded.pixels, expected.pixels)
+
+
+def test_a_damaged_header_is_told() -> None:
+    with pytest.raises(ImageError, match="starts like HEIF, but its header is damaged") as refused:
+        decode_image(b"\x00\x00\x00\x18ftypheic" + bytes(12), CONFIG)
+    assert refused.value.reason == "unreadable"
 
 
 def test_a_bomb_is_refused_by_its_header() -> None:

@@ -157,7 +157,7 @@ def test_formats_that_are_not_read_have_no_suffixes() -> None:
 def without_heif(monkeypatch: pytest.MonkeyPatch) -> None:
     """As where the extra that reads HEIF is not installed."""
     Image.init()
-    monkeypatch.delitem(Image.OPEN, "HEIF")
+    monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
     monkeypatch.setattr(Image, "ID", [name for name in Image.ID if name != "HEIF"])
     suffixes = {s: name for s, name in Image.EXTENSION.items() if name != "HEIF"}
     monkeypatch.setattr(Image, "EXTENSION", suffixes)
@@ -189,7 +189,6 @@ def test_suffixes_of_usual_formats_are_known() -> None:
         (b"%PDF-1.4 and so on", "starts like this: b'%PDF-1.4 and so '"),
         (b"P", "starts like this: b'P'"),
         (b"II*\x00" + bytes(40), "starts like TIFF, but its header is damaged"),
-        (b"\x00\x00\x00\x18ftypheic" + bytes(12), "starts like HEIF, but its header is damaged"),
         (b"\xff\x0aO@$\x08\x04\x01", "JPEG XL is not read; convert it to JPEG"),
         (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL is not read; convert it to JPEG"),
         (b"", "got a file of 0 bytes"),
