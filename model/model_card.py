@@ -20,7 +20,7 @@ Writes a sentence about a picture. Made by `captioner export`.
 | pictures | {size} x {size} px, decoder version `{decoder_version}` |
 | vocabulary | {vocabulary} tokens |
 | sampler | {sampler}, at most {max_length} tokens |
-| trained on | dataset `{dataset}`, epoch {epoch} |
+| trained on | {training} |
 
 ## How good it is
 
@@ -61,8 +61,7 @@ def model_card(
         vocabulary=bundle.vocabulary_size,
         sampler=describe_sampler(bundle.sampler, bool(bundle.concept_shares)),
         max_length=bundle.max_length,
-        dataset=bundle.dataset_fingerprint,
-        epoch=epoch,
+        training=describe_training(run, epoch),
         metrics=describe_metrics(metrics, bundle.dataset_fingerprint),
     )
 
@@ -80,6 +79,14 @@ def describe_encoder(run: RunConfig) -> str:
         weights = model.encoder_weights or "random"
     tuned = f"; fine-tuned from {model.fine_tune_from} on" if model.fine_tune_from else ""
     return f"{model.encoder} (weights: {weights}{tuned})"
+
+
+def describe_training(run: RunConfig, epoch: int) -> str:
+    """What a run learnt from: its dataset, and all that its start knew."""
+    told = f"dataset `{run.dataset_fingerprint}`, epoch {epoch}"
+    if run.init_from:
+        told += f", after all that {Path(run.init_from).name} was trained on"
+    return told
 
 
 def _decoder(model: ModelConfig) -> str:

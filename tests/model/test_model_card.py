@@ -6,7 +6,17 @@ import pytest
 
 from model.artifacts import RunConfig
 from model.config import ImageConfig, ModelConfig, SamplerConfig, TrainConfig
-from model.model_card import describe_encoder, describe_metrics, describe_sampler
+from model.model_card import (
+    describe_encoder,
+    describe_metrics,
+    describe_sampler,
+    describe_training,
+)
+
+
+def run_of(model: ModelConfig, init_from: str | None) -> RunConfig:
+    made = "squares", "pillow-2", 9, ImageConfig(), model, TrainConfig()
+    return RunConfig(*made, init_from=init_from)
 
 
 @pytest.mark.parametrize(
@@ -52,9 +62,14 @@ def test_a_sampler_is_described_by_what_it_heeds(sampler: SamplerConfig, words: 
 def test_an_encoder_is_described_by_where_its_weights_come_from(
     changes: dict, init_from: str | None, words: str
 ) -> None:
-    made = "squares", "pillow-2", 9, ImageConfig(), ModelConfig(**changes), TrainConfig()
-    run = RunConfig(*made, init_from=init_from)
-    assert describe_encoder(run) == words
+    assert describe_encoder(run_of(ModelConfig(**changes), init_from)) == words
+
+
+def test_what_a_start_was_trained_on_is_part_of_what_a_model_knows() -> None:
+    model = ModelConfig()
+    assert describe_training(run_of(model, None), 3) == "dataset `squares`, epoch 3"
+    started = describe_training(run_of(model, "/work/run"), 3)
+    assert started == "dataset `squares`, epoch 3, after all that run was trained on"
 
 
 def test_scores_of_another_dataset_are_told_as_such() -> None:
