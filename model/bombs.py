@@ -28,6 +28,9 @@ _MOST_COMPONENTS, _MOST_SMALL_TILES, _SMALL_TILE_PX = 4, 1 << 14, 1 << 8
 _SIZES_END = 42
 _CODESTREAM, _BOXED = b"\xff\x4f\xff\x51", b"\x00\x00\x00\x0cjP  "
 
+# Where a BLP has offset and length of its largest picture; the JPEG's header follows their tables.
+_BLP_OF_JPEG, _BLP_PICTURE_AT, _BLP_HEADER_END = b"BLP1\0\0\0\0", (28, 92), 160
+
 
 def bomb_before_opening(data: bytes) -> str | None:
     """What is wrong with the picture file `data`, if Pillow would take for ever to open it."""
@@ -51,11 +54,28 @@ def bomb_before_loading(image: Image.Image, data: bytes, max_pixels: int) -> str
         return f"got tiles of {pixels} pixels, expected at most {max_pixels}"
     if image.format == "JPEG2000":
         return _many_components(data)
+    if jpeg := _jpeg_within(image, data):
+        if bomb := bomb_before_opening(jpeg):
+            return bomb
+        opened = JpegImagePlugin.JpegImageFile(io.BytesIO(jpeg))
+        return _many_scans(opened, jpeg, _MOST_SCANS * max_pixels)
     if isinstance(image, IcnsImagePlugin.IcnsImageFile):
         members = (data[start:] for start, _ in image.icns.dct.values())
         boxed = (each for each in members if each.startswith((_CODESTREAM, _BOXED)))
         return next(filter(None, map(_many_components, boxed)), None)
     return None
+
+
+def _jpeg_within(image: Image.Image, data: bytes) -> bytes | None:
+    """The JPEG that a BLP of the first kind has in two parts; None if it has none, or not all."""
+    if image.format != "BLP" or not data.startswith(_BLP_OF_JPEG) or len(data) < _BLP_HEADER_END:
+        return None
+    offset, length = (struct.unpack_from("<I", data, at)[0] for at in _BLP_PICTURE_AT)
+    (size,) = struct.unpack_from("<I", data, _BLP_HEADER_END - 4)
+    start = max(offset, _BLP_HEADER_END + size)
+    if len(data) < start + length:
+        return None
+    return data[_BLP_HEADER_END : _BLP_HEADER_END + size] + data[start : start + length]
 
 
 def tile_pixels(image: Image.Image) -> int:

@@ -97,6 +97,15 @@ def icon(member: bytes) -> bytes:
     return struct.pack(">4sI", b"icns", 8 + len(body)) + body
 
 
+def texture(jpeg: bytes, header: int = 20) -> bytes:
+    """A BLP of 64 x 64 px, the first bytes of whose JPEG are apart from the others."""
+    sizes = struct.pack("<6I", 0, 0, 64, 64, 5, 0)
+    start, length = 4 + len(sizes) + 2 * 64 + 4 + header + 3, len(jpeg) - header
+    tables = struct.pack("<32I", start, *[0] * 15, length, *[0] * 15)
+    parts = struct.pack("<I", header) + jpeg[:header] + b"gap" + jpeg[header:]
+    return b"BLP1" + sizes + tables + parts
+
+
 JPEG = builders.picture_file(NOISE, "JPEG")
 EXIF = segment(0xE1, b"Exif\0\0" + b"a" * 10)
 MANY_COMPONENTS = codestream(32, 1, 16_384)
@@ -112,6 +121,7 @@ BOMBS = {
         within(JPEG, 2, segment(0xE5, b"\xff\xda\xff\xd9") + b"junk\xff\xff\xd0" + EXIF * 2_000),
         "segments of EXIF",
     ),
+    "EXIF in a texture": (texture(within(JPEG, 2, EXIF * 2_000)), "segments of EXIF"),
     "TIFF": (tiled_tiff(13_440), "got tiles of 180633600 pixels, expected at most 178956970"),
     "JPEG 2000": (boxed(MANY_COMPONENTS, 32), "got 16384 components, expected at most 4"),
     "JPEG 2000 in long boxes": (boxed(MANY_COMPONENTS, 32, long=True), "got 16384 components"),
@@ -135,6 +145,16 @@ def test_a_jpeg_of_too_many_scans_for_its_size_is_a_bomb(scans: int, refused: bo
     else:
         assert decode_image(data, config).width_px == 64
     assert decode_image(data, SIZE).width_px == 64, "a small one takes no time"
+
+
+def test_scans_in_a_texture_are_counted_too() -> None:
+    config = ImageConfig(32, max_pixels=64 * 64)
+    assert bomb(texture(scanned_jpeg(101)), config).startswith("got 101 scans")
+    data = texture(scanned_jpeg(100))
+    assert decode_image(data, config).format == "BLP"
+    with pytest.raises(ImageError) as caught:
+        decode_image(data[:-9], config)
+    assert caught.value.reason == "truncated"
 
 
 def test_scans_are_counted_as_libjpeg_finds_them() -> None:
