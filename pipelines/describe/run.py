@@ -1,7 +1,6 @@
 """`captioner describe`: what is in a dataset, as printed tables and as one HTML page."""
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -112,9 +111,3 @@ def run(options: argparse.Namespace) -> int:
     print(as_text(description), end="\n\n")
     print(f"{plural(len(find(description)), 'finding')}; page in {output}")
     return 0
-
-
-if __name__ == "__main__":
-    from pipelines.cli import main
-
-    sys.exit(main(["describe", *sys.argv[1:]]))

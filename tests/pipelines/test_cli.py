@@ -216,7 +216,7 @@ def test_a_defect_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         cli.main(["caption", *OURS["caption"]])
 
 
-@pytest.mark.parametrize("command", [*OURS, "plan"])
+@pytest.mark.parametrize("command", [*OURS, "plan", "describe", "report", "demo"])
 @pytest.mark.filterwarnings("ignore:.*found in sys.modules:RuntimeWarning")
 def test_a_command_is_a_module_too(
     command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
