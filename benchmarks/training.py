@@ -64,7 +64,7 @@ def with_grids(data: tf.data.Dataset, shape: tuple[int, int]) -> tf.data.Dataset
 
     def replace(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:
         grid = tf.repeat(one, tf.shape(targets)[0], axis=0)
-        kept = {name: inputs[name] for name in ("index", "token_ids")}
+        kept = {name: inputs[name] for name in ("key", "token_ids")}
         return {"grid": grid, **kept}, targets
 
     return data.map(replace)

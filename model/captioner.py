@@ -49,7 +49,8 @@ class Captioner(keras.Model):
 
     Call with ``{"images": uint8[B, H, W, 3], "token_ids": int[B, N, L]}``; returns `Outputs`.
     Features that a frozen encoder computed before take the place of the images as
-    ``"grid": float[B, P, C]``. In training ``"index": int[B]`` numbers the pictures. Example::
+    ``"grid": float[B, P, C]``. In training ``"key": int[B]`` is as `model.dataset.number` gives it.
+    Example::
 
         captioner = Captioner(ModelConfig(encoder="cnn"), ImageConfig(64), 50, (), max_length=20)
         memory, _ = captioner.look(captioner.encode(images))
@@ -90,14 +91,14 @@ class Captioner(keras.Model):
         return self.encode(inputs["images"], training)
 
     def look(
-        self, grid: Tensor, training: bool = False, index: Tensor | None = None
+        self, grid: Tensor, training: bool = False, key: Tensor | None = None
     ) -> tuple[Memory, Tensor | None]:
         """What the decoder needs of each picture, and the logits of its concepts `[B, F, K]`.
 
         Args:
-            index: numbers of the pictures, `int[B]`, where the recogniser learns from them.
+            key: of the pictures, `int[B]`, where the recogniser learns from them.
         """
-        concepts, tag_logits = self._recognise(grid, training, index)
+        concepts, tag_logits = self._recognise(grid, training, key)
         return self.decoder.remember(grid, concepts, training), tag_logits
 
     def write(self, memory: Memory, sampler: Sampler) -> Samples:
@@ -106,12 +107,12 @@ class Captioner(keras.Model):
 
     def call(self, inputs: dict[str, Tensor], training: bool = False) -> Outputs:
         grid = self.grid_of(inputs, training)
-        memory, tag_logits = self.look(grid, training, inputs.get("index"))
+        memory, tag_logits = self.look(grid, training, inputs.get("key"))
         logits, attention = self.decoder.tell(memory, inputs["token_ids"], training)
         return Outputs(logits, attention, tag_logits)
 
     def _recognise(
-        self, grid: Tensor, training: bool, index: Tensor | None
+        self, grid: Tensor, training: bool, key: Tensor | None
     ) -> tuple[tuple | None, Tensor | None]:
         """The likeliest concepts, for the decoder, and the logits of all."""
         if self.recogniser is None:
@@ -119,10 +120,10 @@ class Captioner(keras.Model):
         each = self.recogniser(grid, training=training)
         if not self.concept_memory:
             return None, each
-        if index is None:
+        if key is None:
             seen = self.recogniser.together(each)
         else:
-            seen = self.recogniser.unknowing(each, index)
+            seen = self.recogniser.unknowing(each, key)
         # The decoder's wishes must not bend what the recogniser calls true.
         seen = ops.stop_gradient(seen)
         return self.recogniser.likeliest(seen, self.concept_memory), each

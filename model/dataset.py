@@ -20,6 +20,7 @@ _OF_SHARDS = (".tfrecord", "Input dataset was expected to contain")
 # Of a picture's captions, in a batch. Every picture of a batch pays for the most: the hundreds that
 # a catalogue has of "no image available" would take tens of gigabytes.
 MOST_CAPTIONS = 32
+_KEYS = 2**31 - 1
 
 
 @contextlib.contextmanager
@@ -142,14 +143,21 @@ def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Ten
     inputs = tf.concat([starts, tokens], axis=1)[:, :max_length]
     targets = tf.concat([tokens, tf.fill([count, 1], END)], axis=1)[:, :max_length]
     seen = {"grid": example["grid"]} if "grid" in example else {"images": example["image"]}
-    if "index" in example:
-        seen["index"] = example["index"]
+    seen |= {name: example[name] for name in ("index", "key") if name in example}
     return {**seen, "token_ids": inputs.to_tensor(PAD)}, targets.to_tensor(PAD)
 
 
 def number(examples: tf.data.Dataset) -> tf.data.Dataset:
-    """The Examples with their places in the split as ``"index": int64[]``."""
-    return examples.enumerate().map(lambda index, example: {**example, "index": index})
+    """The Examples with their places in the split as ``"index": int64[]``, and a ``"key": int64[]``.
+
+    The key is of the picture's name, and so the same in every dataset that has the picture.
+    """
+
+    def numbered(index: tf.Tensor, example: dict) -> dict:
+        key = tf.strings.to_hash_bucket_fast(example["image_id"], _KEYS)
+        return {**example, "index": index, "key": key}
+
+    return examples.enumerate().map(numbered)
 
 
 def fill_up(examples: tf.data.Dataset, multiple: int) -> tf.data.Dataset:

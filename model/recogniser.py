@@ -16,7 +16,8 @@ class Recogniser(keras.layers.Layer):
     than of a new one, and a decoder told so would learn to trust it too much. So there are several,
     each of which learns nothing from one fold of the pictures; in training the decoder is told by
     the one that does not know the picture (cross-fitting, as the level-0 models in Wolpert 1992,
-    "Stacked generalization"). Of pictures in captioning they give their mean.
+    "Stacked generalization"). A picture's key decides its fold, in every run that starts from this
+    one too. Of pictures in captioning they give their mean.
 
     Dimensions: B pictures, P patches, C channels, F folds, K concepts, V vocabulary.
 
@@ -72,16 +73,16 @@ class Recogniser(keras.layers.Layer):
         """What all recognisers say, `[B, K]`, of what each of them does."""
         return ops.mean(each, axis=1)
 
-    def unknowing(self, each: Tensor, index: Tensor) -> Tensor:
-        """What those say that did not learn from the pictures number `index int[B]`, `[B, K]`."""
-        own = ops.one_hot(index % self.folds, self.folds, dtype=each.dtype)
+    def unknowing(self, each: Tensor, key: Tensor) -> Tensor:
+        """What those say that did not learn from the pictures of `key int[B]`, `[B, K]`."""
+        own = ops.one_hot(key % self.folds, self.folds, dtype=each.dtype)
         return ops.sum(each * ops.expand_dims(own, -1), axis=1)
 
-    def learning(self, index: Tensor) -> Tensor:
-        """Which recognisers learn from the pictures number `index int[B]`, `float32[B, F]`."""
+    def learning(self, key: Tensor) -> Tensor:
+        """Which recognisers learn from the pictures of `key int[B]`, `float32[B, F]`."""
         if self.folds == 1:
-            return ops.ones_like(index, dtype="float32")[:, None]
-        return 1.0 - ops.one_hot(index % self.folds, self.folds, dtype="float32")
+            return ops.ones_like(key, dtype="float32")[:, None]
+        return 1.0 - ops.one_hot(key % self.folds, self.folds, dtype="float32")
 
     def labels(self, token_ids: Tensor) -> Tensor:
         """Which concepts the captions `int[B, N, L]` of each picture name, `float32[B, K]`."""

@@ -85,7 +85,7 @@ class Training(keras.Model):
 class CrossEntropyTraining(Training):
     """Teacher forcing: every caption of a picture, told word by word, and the concepts in them.
 
-    Call with batches `({"images" | "grid", "index" int[B], "token_ids"}, targets int[B, N, L])`.
+    Call with batches `({"images" | "grid", "key" int[B], "token_ids"}, targets int[B, N, L])`.
     """
 
     def train_step(self, data: tuple) -> dict[str, Tensor]:
@@ -97,7 +97,7 @@ class CrossEntropyTraining(Training):
             total = loss
             if self.captioner.recogniser is not None:
                 recogniser = self.captioner.recogniser
-                labels, learning = recogniser.labels(targets), recogniser.learning(inputs["index"])
+                labels, learning = recogniser.labels(targets), recogniser.learning(inputs["key"])
                 total += _TAG_SHARE * tag_crossentropy(labels, outputs.tag_logits, learning)
             if self.config.attention_regularisation:
                 first = self.captioner.decoder.first_patch
@@ -128,7 +128,7 @@ class SelfCriticalTraining(Training):
         config: how it is trained.
         reward: of the train split's pictures, in the order of their indices.
 
-    Call with batches of `({"images" | "grid", "index" int[B], "token_ids"}, targets)`.
+    Call with batches of `({"images" | "grid", "index", "key" int[B], "token_ids"}, targets)`.
     """
 
     measured = ("loss", "reward", "words")
@@ -165,7 +165,7 @@ class SelfCriticalTraining(Training):
         count = float(self.config.self_critical_samples)
         variables = self.trained_variables()
         with tf.GradientTape() as tape:
-            memory, _ = self.captioner.look(grid, index=inputs["index"])
+            memory, _ = self.captioner.look(grid, key=inputs["key"])
             with tape.stop_recording():
                 drawn = self.captioner.write(memory, self.sampler).token_ids
                 rewards = tf.numpy_function(self._score, [inputs["index"], drawn], tf.float32)

@@ -49,7 +49,8 @@ def batch() -> tuple[dict[str, Any], np.ndarray]:
     grid = np.random.default_rng(0).normal(size=(BATCH, 4, 128)).astype("float32")
     targets = np.array([[[*ids, END] for ids in captions] for captions in CAPTIONS], "int32")
     told = np.concatenate([np.full((BATCH, 2, 1), START), targets[:, :, :-1]], axis=2)
-    return {"grid": grid, "token_ids": told, "index": np.arange(BATCH)}, targets
+    index, key = np.arange(BATCH), np.arange(BATCH)[::-1]
+    return {"grid": grid, "token_ids": told, "index": index, "key": key}, targets
 
 
 def compiled(training: Any, steps: int, rate: float) -> Any:
@@ -110,7 +111,7 @@ def test_what_is_differentiated_is_of_all_that_was_asked_for() -> None:
     outputs, recogniser = captioner(inputs), captioner.recogniser
     loss = float(caption_crossentropy(targets, outputs.logits, 0.3))
     tags = tag_crossentropy(
-        recogniser.labels(targets), outputs.tag_logits, recogniser.learning(inputs["index"])
+        recogniser.labels(targets), outputs.tag_logits, recogniser.learning(inputs["key"])
     )
     looked = doubly_stochastic(outputs.attention[..., :4], targets)
 
@@ -135,7 +136,7 @@ def test_concepts_are_learnt_beside_captions() -> None:
     recogniser = captioner.recogniser
     labels = np.asarray(recogniser.labels(targets)) > 0
     each = np.asarray(captioner(inputs).tag_logits) > 0
-    for picture, learns in enumerate(np.asarray(recogniser.learning(inputs["index"])) > 0):
+    for picture, learns in enumerate(np.asarray(recogniser.learning(inputs["key"])) > 0):
         np.testing.assert_array_equal(
             each[picture, learns], np.tile(labels[picture], (learns.sum(), 1))
         )
@@ -155,9 +156,9 @@ def test_the_decoder_is_told_concepts_by_who_does_not_know_the_picture() -> None
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(captioner.recogniser, "likeliest", spy)
         captioner(inputs)
-        captioner.look(inputs["grid"], index=inputs["index"])
+        captioner.look(inputs["grid"], key=inputs["key"])
         captioner.look(inputs["grid"])
-    known = each[np.arange(BATCH), np.arange(BATCH) % 4]
+    known = each[np.arange(BATCH), inputs["key"] % 4]
     for found, expected in zip(given, [known, known, each.mean(axis=1)], strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -271,7 +272,7 @@ def test_the_beams_captions_are_learnt_from_without_dropout(
     captioner, reward = make_captioner(dropout=0.5, concepts=(5, 8, 9)), Wants(7)
     inputs, _ = batch()
     # Told by the recogniser that does not know the picture, as in training by cross-entropy.
-    memory, _ = captioner.look(inputs["grid"], index=inputs["index"])
+    memory, _ = captioner.look(inputs["grid"], key=inputs["key"])
     beam = make_sampler(SamplerConfig(beam_width=8), LENGTH)
     expected = np.asarray(captioner.write(memory, beam).token_ids)
     learnt: list[dict] = []
