@@ -50,7 +50,7 @@ def pipeline(paths: Sequence[str]) -> None:
         uri = f"{folder}/images.arrow"
         batches = sum(1 for _ in write_listing(images, ImageFile, uri, _IMAGES_PER_STORE))
         with beam.Pipeline(runner="FnApiRunner") as run:
-            prepared = run | PreparePictures((uri, batches), folder, _CONFIG)
+            prepared = run | PreparePictures((uri, batches), folder, _CONFIG, 300.0)
             _ = (
                 prepared
                 | beam.Filter(isinstance, PreparedImage)
@@ -65,7 +65,7 @@ def step(paths: Sequence[str]) -> None:
         images = [ImageFile(path, path, 0) for path in paths]
         uri = f"{folder}/images.arrow"
         batches = sum(1 for _ in write_listing(images, ImageFile, uri, _IMAGES_PER_STORE))
-        store = StorePixels(uri, folder, _CONFIG)
+        store = StorePixels(uri, folder, _CONFIG, 300.0)
         _check(sum(1 for batch in range(batches) for _ in store.process(batch)), len(paths))
 
 

@@ -148,9 +148,9 @@ def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Ten
 
 
 def number(examples: tf.data.Dataset) -> tf.data.Dataset:
-    """The Examples with their places in the split as ``"index": int64[]``, and a ``"key": int64[]``.
+    """The Examples with their places in the split, ``"index"``, and keys, ``"key"``: `int64[]`.
 
-    The key is of the picture's name, and so the same in every dataset that has the picture.
+    A key is of the picture's name, and so the same in every dataset that has the picture.
     """
 
     def numbered(index: tf.Tensor, example: dict) -> dict:

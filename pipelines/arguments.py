@@ -45,6 +45,7 @@ def preprocess_parser() -> argparse.ArgumentParser:
         "--images-column",
         help="column of paths or of pictures in the tables of --images (default: found)",
     )
+    _add_read_timeout(parser)
     parser.add_argument("--output", required=True, help="folder of the dataset")
     _add_caption_options(parser.add_argument_group("captions"))
     _add_split_options(parser.add_argument_group("splits"))
@@ -177,6 +178,10 @@ def _add_work_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch-size", type=int, default=32, help="images in a step of the model (default: 32)"
     )
+    _add_read_timeout(parser)
+
+
+def _add_read_timeout(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--read-timeout-sec",
         type=float,

@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import math
 import os
 import re
 from pathlib import Path
@@ -20,6 +19,7 @@ from model.options import flag
 from pipelines import files
 from pipelines.claims import RUNS
 from pipelines.folders import is_glob
+from pipelines.images import check_read_timeout
 from pipelines.kept import Kept
 from pipelines.sources import normalise_uri
 from pipelines.units import Selection
@@ -60,10 +60,7 @@ class CaptionConfig:
             raise CaptionerError(
                 f"--max-reject-ratio: got {self.max_reject_ratio}, expected a share from 0 to 1"
             )
-        if not 0 < self.read_timeout_sec < math.inf:
-            raise CaptionerError(
-                f"--read-timeout-sec: got {self.read_timeout_sec}, expected seconds above 0"
-            )
+        check_read_timeout(self.read_timeout_sec)
         if not 0 < self.sample <= 1:
             raise CaptionerError(
                 f"--sample: got {self.sample}, expected a share above 0, up to 1 for all"

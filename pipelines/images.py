@@ -1,10 +1,12 @@
 """Reading and decoding pictures: a bounded number ahead of whoever takes them."""
 
 import hashlib
+import math
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from apache_beam.io.filesystem import BeamIOError
 
@@ -15,6 +17,8 @@ from pipelines.archives.containers import is_parquet_row, read_image_bytes
 from pipelines.files import is_local
 from pipelines.records import ImageFile
 from pipelines.threads import AHEAD_PER_THREAD, THREADS, Room, map_ahead
+
+Prepared = TypeVar("Prepared")
 
 STALLED = "stalled"
 # Larger than any scan; a zip member may claim more than there is memory.
@@ -28,6 +32,14 @@ _DECODER_SEC = 10.0
 # Memory for pictures that are decoded at a time. A satellite's or a scanner's of 100 megapixels may
 # take 1.4 GB, as a JPEG some MB: those of cameras do not wait for one another.
 _room = Room(4 << 30, limit_sec=60.0)
+
+
+def check_read_timeout(seconds: float) -> None:
+    """Raises:
+    CaptionerError: if `seconds` is no ``--read-timeout-sec``.
+    """
+    if not 0 < seconds < math.inf:
+        raise CaptionerError(f"--read-timeout-sec: got {seconds}, expected seconds above 0")
 
 
 @dataclass(frozen=True)
@@ -113,29 +125,44 @@ def _is_waited_for(image: ImageFile) -> bool:
 def read_ahead(
     images: Sequence[ImageFile], config: ImageConfig, limit_sec: float
 ) -> Iterator[ReadImage]:
+    """Reads and decodes pictures as `prepare_ahead` does; knows the SHA-256 of their files."""
+    prepared = prepare_ahead(images, config, limit_sec, lambda decoded: None, hashed=True)
+    return (read for read, _ in prepared)
+
+
+def prepare_ahead(
+    images: Sequence[ImageFile],
+    config: ImageConfig,
+    limit_sec: float,
+    prepare: Callable[[DecodedImage], Prepared],
+    hashed: bool = False,
+) -> Iterator[tuple[ReadImage, Prepared | None]]:
     """Reads and decodes pictures in order, a bounded number ahead of whoever takes them.
 
     Args:
         limit_sec: most seconds for one of them; it is rejected as `stalled` then.
+        prepare: called in a thread for each that is decoded; the others have None of it.
+        hashed: whether the SHA-256 of their files is wanted.
 
     Raises:
         CaptionerError: if none of as many as are read ahead ever comes: it is not their fault.
     """
 
-    def stalled(image: ImageFile) -> ReadImage:
-        message = f"it could not be read in {limit_sec:g} s (--read-timeout-sec)"
-        return ReadImage(None, STALLED, message, None, None)
+    def prepared(image: ImageFile) -> tuple[ReadImage, Prepared | None]:
+        read = read_image(image, config, hashed)
+        return read, prepare(read.decoded) if read.decoded else None
 
-    threads = threads_for(images)
-    reads = map_ahead(
-        lambda image: read_image(image, config, hashed=True), images, threads, limit_sec, stalled
-    )
+    def stalled(image: ImageFile) -> tuple[ReadImage, None]:
+        message = f"it could not be read in {limit_sec:g} s (--read-timeout-sec)"
+        return ReadImage(None, STALLED, message, None, None), None
+
+    results = map_ahead(prepared, images, threads_for(images), limit_sec, stalled)
     in_a_row = 0
-    for image, read in zip(images, reads, strict=True):
+    for image, (read, result) in zip(images, results, strict=True):
         in_a_row = in_a_row + 1 if read.reason == STALLED else 0
         if in_a_row == AHEAD_PER_THREAD * THREADS:
             raise CaptionerError(
                 f"none of {in_a_row} images in a row could be read in {limit_sec:g} s, the last "
                 f"one {image.uri}; check the disk or the network, and run the command again"
             )
-        yield read
+        yield read, result

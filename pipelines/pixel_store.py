@@ -7,7 +7,7 @@ front to back. What the following steps shuffle is where its pixels lie, never t
 import dataclasses
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import apache_beam as beam
@@ -16,24 +16,22 @@ import numpy as np
 from PIL import Image
 
 from model.config import ImageConfig
-from model.image import encode_png
+from model.image import DecodedImage, encode_png
 from pipelines import files
 from pipelines.archives.containers import close_containers
-from pipelines.images import ReadImage, read_image, threads_for
+from pipelines.images import ReadImage, prepare_ahead
 from pipelines.joins import NO_CAPTION
 from pipelines.listing import read_batch
 from pipelines.ranges import read_range
 from pipelines.records import ImageFile, PreparedImage, Reject
-from pipelines.threads import map_ahead
 
 # Side of the picture that imagehash.phash transforms, in pixels: it resizes to this anyway.
 _HASH_SIDE_PX = 32
 
 
 class _Encoded(NamedTuple):
-    """A picture read, and what the store keeps of it; None for one that failed."""
+    """What the store keeps of a picture."""
 
-    read: ReadImage
     png: bytes
     pixel_sha256: str
     perceptual_hash: str
@@ -48,31 +46,27 @@ def perceptual_hash(pixels: np.ndarray) -> str:
     return str(imagehash.phash(grey.resize(size, Image.Resampling.BOX, reducing_gap=1.0)))
 
 
-def _encode(image: ImageFile, config: ImageConfig) -> _Encoded:
-    read = read_image(image, config)
-    if read.decoded is None:
-        return _Encoded(read, b"", "", "")
-    pixels = read.decoded.pixels
+def _encode(decoded: DecodedImage) -> _Encoded:
+    pixels = decoded.pixels
     digest = hashlib.sha256(pixels.data).hexdigest()
-    return _Encoded(read, encode_png(pixels), digest, perceptual_hash(pixels))
+    return _Encoded(encode_png(pixels), digest, perceptual_hash(pixels))
 
 
 def store_pixels(
-    images: list[ImageFile], config: ImageConfig, path: str, store: str
+    images: list[ImageFile], config: ImageConfig, limit_sec: float, path: str, store: str
 ) -> Iterator[PreparedImage | Reject]:
     """Writes the pixels of `images` end to end to `path`; yields a record or a reject for each.
 
     Args:
+        limit_sec: most seconds to read and decode one of them.
         store: name that the file will have.
     """
     offset = 0
-    encode: Callable[[ImageFile], _Encoded] = lambda image: _encode(image, config)  # noqa: E731
+    prepared = prepare_ahead(images, config, limit_sec, _encode)
     with open(path, "wb") as pixels:
-        for image, encoded in zip(
-            images, map_ahead(encode, images, threads_for(images)), strict=True
-        ):
-            read, decoded = encoded.read, encoded.read.decoded
-            if decoded is None:
+        for image, (read, encoded) in zip(images, prepared, strict=True):
+            decoded = read.decoded
+            if decoded is None or encoded is None:
                 yield _reject(image, read)
                 continue
             pixels.write(encoded.png)
@@ -120,10 +114,14 @@ class StorePixels(beam.DoFn):
         listing: URI of the listing.
         folder: where the stores go.
         config: size of the pictures.
+        read_timeout_sec: most seconds to read and decode one of them.
     """
 
-    def __init__(self, listing: str, folder: str, config: ImageConfig) -> None:
+    def __init__(
+        self, listing: str, folder: str, config: ImageConfig, read_timeout_sec: float
+    ) -> None:
         self.listing, self.folder, self.config = listing, folder, config
+        self.read_timeout_sec = read_timeout_sec
 
     def process(self, element: int) -> Iterator[PreparedImage | Reject]:
         images = read_batch(self.listing, element, ImageFile)
@@ -131,7 +129,7 @@ class StorePixels(beam.DoFn):
         # its pixels lie elsewhere then.
         store = f"pixels-{element:06d}-{uuid.uuid4().hex}.bin"
         with files.atomic_path(f"{self.folder}/{store}") as path:
-            yield from store_pixels(images, self.config, path, store)
+            yield from store_pixels(images, self.config, self.read_timeout_sec, path, store)
 
     def teardown(self) -> None:
         close_containers()

@@ -89,7 +89,9 @@ def build(
     """The whole pipeline, from listings to the files in `staging`."""
     prepared, unread = (
         pipeline
-        | PreparePictures(listings.images, f"{staging}/pixels", config.image)
+        | PreparePictures(
+            listings.images, f"{staging}/pixels", config.image, config.read_timeout_sec
+        )
         | "Separate unread" >> Separate(PreparedImage)
     )
     rows = {

@@ -14,6 +14,7 @@ from model.options import flag, from_options
 from pipelines import files
 from pipelines.captions.formats import CaptionColumns, CaptionSource, detect_sources
 from pipelines.encoding import EncoderRequest
+from pipelines.images import check_read_timeout
 from pipelines.preprocessing_fn import TextConfig
 from pipelines.sources import normalise_uri
 from pipelines.splits import SplitRatios, parse_split_ratios
@@ -29,6 +30,7 @@ class PreprocessConfig:
 
     Attributes:
         images_column: the column of tables of `images`; found if None.
+        read_timeout_sec: most seconds to read and decode a picture.
         split_lists: the list of each split; empty without lists.
         split_ratios: as given, or None.
         drop_near_copies: whether near copies of pictures in another split are dropped.
@@ -41,6 +43,7 @@ class PreprocessConfig:
     min_score: float | None
     images: tuple[str, ...]
     images_column: str | None
+    read_timeout_sec: float
     split_lists: dict[str, str]
     split_ratios: SplitRatios | None
     image: ImageConfig
@@ -67,6 +70,7 @@ def read_config(options: argparse.Namespace) -> PreprocessConfig:
             f"--images-column: got {options.images_column!r} without --images; the column of the "
             "captions' own tables is --image-column"
         )
+    check_read_timeout(options.read_timeout_sec)
     if options.shard_mib < 1:
         raise CaptionerError(f"--shard-mib: got {options.shard_mib}, expected 1 or more")
     return PreprocessConfig(
@@ -75,6 +79,7 @@ def read_config(options: argparse.Namespace) -> PreprocessConfig:
         min_score=options.min_score,
         images=tuple(normalise_uri(source) for source in options.images or ()),
         images_column=options.images_column,
+        read_timeout_sec=options.read_timeout_sec,
         split_lists=lists,
         split_ratios=parse_split_ratios(options.split_ratios) if options.split_ratios else None,
         image=from_options(ImageConfig, options),

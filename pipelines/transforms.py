@@ -58,18 +58,27 @@ class PreparePictures(beam.PTransform):
         listing: URI and number of batches.
         folder: where the stores go.
         image: size of the pictures.
+        read_timeout_sec: most seconds to read and decode one of them.
     """
 
-    def __init__(self, listing: tuple[str, int], folder: str, image: ImageConfig) -> None:
+    def __init__(
+        self,
+        listing: tuple[str, int],
+        folder: str,
+        image: ImageConfig,
+        read_timeout_sec: float,
+    ) -> None:
         super().__init__()
         self.listing, self.folder, self.image = listing, folder, image
+        self.read_timeout_sec = read_timeout_sec
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection:
         uri, batches = self.listing
+        store = StorePixels(uri, self.folder, self.image, self.read_timeout_sec)
         return (
             begin
             | "Number" >> beam.Create(range(batches), reshuffle=True)
-            | "Store" >> beam.ParDo(StorePixels(uri, self.folder, self.image))
+            | "Store" >> beam.ParDo(store)
         )
 
 

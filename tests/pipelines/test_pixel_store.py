@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import builders
@@ -46,7 +47,7 @@ def store(
     """What comes of `images` in stores of `a_store` pictures each."""
     uri, folder = str(tmp_path / "images.arrow"), str(tmp_path / "pixels")
     stores = len(list(write_listing(images, ImageFile, uri, a_store)))
-    work = StorePixels(uri, folder, CONFIG)
+    work = StorePixels(uri, folder, CONFIG, read_timeout_sec=2.0)
     return [row for number in range(stores) for row in work.process(number)]
 
 
@@ -61,6 +62,16 @@ def test_every_picture_is_a_record_or_a_reject_in_order(
         "3.png": ("decode", "missing"),
         "5.png": ("join", "no_caption"),
     }
+
+
+def test_a_read_that_stalls_costs_its_picture_alone(
+    images: list[ImageFile], tmp_path: Path
+) -> None:
+    os.mkfifo(images[3].uri)  # its bytes never come
+    stalled = store(images, tmp_path)[3]
+    assert isinstance(stalled, Reject)
+    assert (stalled.image_id, stalled.stage, stalled.reason) == ("3.png", "decode", "stalled")
+    assert stalled.error == "it could not be read in 2 s (--read-timeout-sec)"
 
 
 @pytest.mark.parametrize("a_store", [100, 3])

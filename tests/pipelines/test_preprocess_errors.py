@@ -70,6 +70,7 @@ def test_a_file_system_that_tensorflow_lacks_is_told(
         (["--split-ratios", "0.8,0.1,0.1"], "--split-ratios"),
         (["--min-count", "0"], "--min-count: got 0"),
         (["--shard-mib", "0"], "--shard-mib: got 0"),
+        (["--read-timeout-sec", "0"], "--read-timeout-sec: got 0.0"),
         (["--vocabulary-size", "3"], "--vocabulary-size: got 3"),
         (["--min-score", "-1"], "--min-score"),
         (["--image-size-px", "4"], "--image-size-px: got 4"),

@@ -28,6 +28,7 @@ CONFIG = PreprocessConfig(
     min_score=None,
     images=(),
     images_column=None,
+    read_timeout_sec=60.0,
     split_lists={},
     split_ratios=None,
     image=ImageConfig(16),

@@ -64,7 +64,7 @@ def images(folder: Path) -> list[TokenisedImage]:
         files.append(ImageFile(str(path), path.name, path.stat().st_size))
     (folder / "pixels").mkdir()
     path = folder / "pixels" / "pixels.bin"
-    stored = list(store_pixels(files, ImageConfig(16), str(path), path.name))
+    stored = list(store_pixels(files, ImageConfig(16), 60.0, str(path), path.name))
     return [
         TokenisedImage(CaptionedImage(image, "train", CAPTIONS), ((4, OOV), (4, 6, 5)))
         for image in stored
