@@ -21,6 +21,7 @@ _OF_SHARDS = (".tfrecord", "Input dataset was expected to contain")
 # a catalogue has of "no image available" would take tens of gigabytes.
 MOST_CAPTIONS = 32
 _KEYS = 2**31 - 1
+_SHAPE_STEP = 8
 
 
 @contextlib.contextmanager
@@ -203,6 +204,7 @@ def training_batches(
     shuffle_seed: int | None,
     batches_sorted: int = 16,
     shuffle_buffer: int = 2048,
+    few_shapes: bool = False,
 ) -> tf.data.Dataset:
     """Batches `({"images": uint8[B, H, W, 3], "token_ids": int32[B, N, L]}, int32[B, N, L])`.
 
@@ -210,7 +212,8 @@ def training_batches(
     more captions than `MOST_CAPTIONS` so many are drawn, by the seed in each epoch anew, so that in
     time all are told; unshuffled batches have the same ones every time. Examples with
     stored features give `"grid": float16[B, P, C]` in place of the images. Shuffled batches are
-    cut from pictures of `batches_sorted` batches that are sorted by their longest caption.
+    cut from pictures of `batches_sorted` batches that are sorted by their longest caption; with
+    `few_shapes`, as XLA compiles a step anew for each, L and a large N are multiples of 8.
     """
     if shuffle_seed is None:
         numbers = tf.data.Dataset.counter()
@@ -228,6 +231,8 @@ def training_batches(
     # PAD is 0, and pictures and grids all have one size.
     sorted_pairs = pairs.padded_batch(window).map(_sort_by_length).unbatch()
     batches = sorted_pairs.batch(batch_size).map(_trim)
+    if few_shapes:
+        batches = batches.map(lambda inputs, targets: _round_up(inputs, targets, max_length))
     count = -(-int(examples.cardinality()) // batch_size)
     counted = batches.apply(tf.data.experimental.assert_cardinality(count))
     return counted.shuffle(batches_sorted, seed=shuffle_seed).prefetch(2)
@@ -250,3 +255,13 @@ def _trim(inputs: dict, targets: tf.Tensor) -> tuple[dict, tf.Tensor]:
     length = tf.reduce_max(lengths)
     tokens = inputs["token_ids"][:, :count, :length]
     return {**inputs, "token_ids": tokens}, targets[:, :count, :length]
+
+
+def _round_up(inputs: dict, targets: tf.Tensor, max_length: int) -> tuple[dict, tf.Tensor]:
+    """A batch padded to one of a few shapes: of up to eight captions each number is one."""
+    count, length = tf.shape(targets)[1], tf.shape(targets)[2]
+    more_captions = tf.where(count <= _SHAPE_STEP, 0, -count % _SHAPE_STEP)
+    more_tokens = tf.minimum(-length % _SHAPE_STEP, max_length - length)
+    paddings = [[0, 0], [0, more_captions], [0, more_tokens]]
+    tokens = tf.pad(inputs["token_ids"], paddings, constant_values=PAD)
+    return {**inputs, "token_ids": tokens}, tf.pad(targets, paddings, constant_values=PAD)

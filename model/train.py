@@ -24,7 +24,7 @@ from model.captioner import Captioner
 from model.checkpoints import Checkpoints, Progress
 from model.cider import CiderD
 from model.command import local_path
-from model.config import SamplerConfig, TrainConfig
+from model.config import SamplerConfig
 from model.dataset import (
     fill_up,
     number,
@@ -35,6 +35,7 @@ from model.dataset import (
     training_batches,
     whole_shards,
 )
+from model.devices import check_batch_size, compiles, count_gpus, make_strategy
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
 from model.run_config import configure, encoder_weights, learns_from_features, notes
@@ -137,13 +138,14 @@ class Trainer:
         peak = train.self_critical_learning_rate if critical else train.learning_rate
         # In each pass of self-critical training the rate falls to zero.
         steps = self.steps * (train.self_critical_epochs if critical else epochs)
+        by_xla = compiles(count_gpus(), self.config.model.decoder, critical)
         fine_tuned = self.captioner.image_encoder.trainable_variables
         if self.config.model.encoder == "cnn":
             fine_tuned = []
         with self.strategy.scope():
             training.compile(
                 optimizer=make_optimiser(train, peak, steps, fine_tuned),
-                jit_compile=compiles(self.config, critical),
+                jit_compile=by_xla,
             )
             training.optimizer.build(training.trained_variables())
         if done:
@@ -168,6 +170,7 @@ class Trainer:
             train.max_length,
             train.seed + progress.epoch,
             train.batches_sorted,
+            few_shapes=by_xla,
         )
         training.fit(
             batches,
@@ -194,23 +197,6 @@ class Trainer:
         ]
 
 
-def make_strategy() -> tf.distribute.Strategy:
-    """All GPUs of this machine in step, or the one device there is."""
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
-def compiles(config: RunConfig, self_critical: bool) -> bool:
-    """Whether XLA compiles the steps.
-
-    Not on CPU, where it makes convolutions several times slower; not rewards, which are computed
-    outside of TensorFlow; nor recurrent decoders, the gradient of whose loop it does not know.
-    """
-    accelerated = bool(tf.config.list_logical_devices("GPU"))
-    return accelerated and not self_critical and config.model.decoder == "transformer"
-
-
 def _check_dataset(dataset: Path, info: DatasetInfo) -> None:
     if not info.examples.get("train"):
         raise CaptionerError(
@@ -221,15 +207,6 @@ def _check_dataset(dataset: Path, info: DatasetInfo) -> None:
         raise CaptionerError(
             f"{dataset} has no validation split to choose the best epoch by; give captioner "
             "preprocess a --validation-list or --split-ratios with a second share"
-        )
-
-
-def _check_batch_size(train: TrainConfig, strategy: tf.distribute.Strategy) -> None:
-    replicas = strategy.num_replicas_in_sync
-    if train.batch_size % replicas:
-        raise CaptionerError(
-            f"--batch-size: got {train.batch_size}, expected a multiple of {replicas}, the number "
-            "of GPUs"
         )
 
 
@@ -251,7 +228,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{folder} is trained ({progress.ended}): nothing to do.")
         return 0
     strategy = make_strategy()
-    _check_batch_size(train, strategy)
+    check_batch_size(train.batch_size, strategy.num_replicas_in_sync)
     with strategy.scope():
         captioner = make_captioner(config, vocabulary, encoder_weights(config, dataset))
     if init_from and not progress.epoch:

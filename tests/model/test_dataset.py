@@ -202,6 +202,32 @@ def test_captions_that_are_padding_in_a_whole_batch_are_cut() -> None:
     assert captions == sum(map(len, token_ids))
 
 
+def test_batches_may_be_of_few_shapes() -> None:
+    # Captions of 1 to 17 tokens and an END, of which a picture has 3 or up to 30.
+    token_ids = [[[5] * (1 + i % 17)] * (3 if i < 64 else 1 + i % 30) for i in range(128)]
+    records = [
+        encode_example(str(i), PNG, ["x"] * len(ids), ids) for i, ids in enumerate(token_ids)
+    ]
+    examples = tf.data.Dataset.from_tensor_slices(records).map(lambda r: parse_example(r, 8))
+
+    def batches_of(few_shapes: bool) -> list[tuple[dict, np.ndarray]]:
+        batches = training_batches(examples, 4, 20, shuffle_seed=1, few_shapes=few_shapes)
+        return list(batches.as_numpy_iterator())
+
+    for (inputs, targets), (padded, padded_targets) in zip(
+        batches_of(False), batches_of(True), strict=True
+    ):
+        _, count, length = targets.shape
+        for exact, few in ((inputs["token_ids"], padded["token_ids"]), (targets, padded_targets)):
+            np.testing.assert_array_equal(few[:, :count, :length], exact)
+            assert few.sum() == exact.sum()
+            assert few.shape[1] in (count, 16, 24, 32)
+            assert few.shape[2] in (8, 16, 20)
+            assert max(few.shape[1] - count, few.shape[2] - length) < 8
+    shapes, few_shapes = ({y.shape for _, y in batches_of(few)} for few in (False, True))
+    assert len(few_shapes) < len(shapes) / 2, (few_shapes, shapes)
+
+
 def captions_told(shuffle_seed: int | None, epochs: int, captions: int) -> list[list[list[int]]]:
     """The captions, one token each, of two pictures told in some epochs; the second has but two."""
     token_ids = [[[5 + i] for i in range(captions)], [[6], [5]]]

@@ -53,8 +53,9 @@ def batch() -> tuple[dict[str, Any], np.ndarray]:
     return {"grid": grid, "token_ids": told, "index": index, "key": key}, targets
 
 
-def compiled(training: Any, steps: int, rate: float) -> Any:
-    training.compile(optimizer=make_optimiser(training.config, rate, steps, []), jit_compile=False)
+def compiled(training: Any, steps: int, rate: float, by_xla: bool = False) -> Any:
+    optimiser = make_optimiser(training.config, rate, steps, [])
+    training.compile(optimizer=optimiser, jit_compile=by_xla)
     training.optimizer.build(training.trained_variables())
     return training
 
@@ -126,6 +127,19 @@ def test_what_is_differentiated_is_of_all_that_was_asked_for() -> None:
     assert SelfCriticalTraining(captioner, config, Wants(7)).averages.momentum == 0.75
     # What is shown is of the captions alone.
     assert logs["loss"] == pytest.approx(loss, rel=1e-4)
+
+
+def test_xla_trains_alike() -> None:
+    # As on a GPU, which no test has.
+    def losses(by_xla: bool) -> list[float]:
+        keras.utils.set_random_seed(1)
+        captioner = make_captioner(concepts=(5, 8, 9))
+        training = CrossEntropyTraining(captioner, TrainConfig(max_length=LENGTH))
+        return [logs["loss"] for logs in step(compiled(training, 10, 0.02, by_xla), 4)]
+
+    expected = losses(by_xla=False)
+    assert losses(by_xla=True) == pytest.approx(expected, rel=1e-4)
+    assert expected[-1] < 0.8 * expected[0]
 
 
 def test_concepts_are_learnt_beside_captions() -> None:

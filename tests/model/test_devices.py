@@ -1,0 +1,38 @@
+"""Tests of what a training runs on."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow as tf
+
+from model.devices import check_batch_size, compiles, count_gpus, make_strategy
+from model.errors import CaptionerError
+
+
+@pytest.mark.parametrize(
+    ("gpus", "decoder", "self_critical", "expected"),
+    [
+        (1, "transformer", False, True),
+        (0, "transformer", False, False),
+        (2, "transformer", False, False),
+        (1, "gru", False, False),
+        (1, "lstm", False, False),
+        (1, "transformer", True, False),
+    ],
+)
+def test_xla_compiles_what_it_can(
+    gpus: int, decoder: str, self_critical: bool, expected: bool
+) -> None:
+    assert compiles(gpus, decoder, self_critical) is expected
+
+
+@pytest.mark.skipif(count_gpus() > 0, reason="this machine has a GPU")
+def test_without_gpus_the_one_device_does_all() -> None:
+    assert make_strategy() is tf.distribute.get_strategy()
+    assert make_strategy().num_replicas_in_sync == 1
+
+
+def test_replicas_share_a_batch_evenly() -> None:
+    check_batch_size(16, 4)
+    with pytest.raises(CaptionerError, match="got 15, expected a multiple of 4"):
+        check_batch_size(15, 4)
