@@ -59,8 +59,10 @@ def quiet_imports() -> Iterator[None]:
 
     It is written by C++ while the library is loaded, past `sys.stderr`. Exceptions pass unchanged.
     Later, too, it stays silent, unless the environment says otherwise: what goes wrong is raised.
+    Nor does it take all memory of a GPU at once, of which several processes would each want all.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
     sys.stderr.flush()
     saved = os.dup(2)
     try:

@@ -30,6 +30,8 @@ OPTIONS = [
     "--temp_location=gs://some-bucket/temp",
     "--staging_location=gs://some-bucket/staging",
     f"--sdk_container_image={IMAGE}",
+    "--machine_type=g2-standard-4",
+    "--dataflow_service_options=worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver",
     "--dry_run=True",
     "--no_auth",
 ]

@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from model.command import check_no_pattern, check_output_folder, local_path, run_command
+from model.command import (
+    check_no_pattern,
+    check_output_folder,
+    local_path,
+    quiet_imports,
+    run_command,
+)
 from model.errors import CaptionerError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,6 +162,17 @@ sys.exit(run_command(argparse.ArgumentParser(), run, []))
         assert process.stderr is not None
         assert process.stderr.read() == b""
     assert process.returncode == 141
+
+
+def test_processes_share_a_gpu_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("TF_FORCE_GPU_ALLOW_GROWTH", raising=False)
+    with quiet_imports():
+        assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "true"
+    monkeypatch.setenv("TF_FORCE_GPU_ALLOW_GROWTH", "false")
+    with quiet_imports():
+        assert os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] == "false"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
