@@ -48,8 +48,7 @@ def evaluate_parser() -> argparse.ArgumentParser:
         "--compare",
         nargs=2,
         metavar=("A", "B"),
-        help="two runs or bundles, scored side by side; a bundle keeps the sampler it was exported "
-        "with",
+        help="two runs or bundles, scored side by side",
     )
     parser.add_argument("--dataset", required=True, help="folder made by captioner preprocess")
     parser.add_argument(

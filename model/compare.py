@@ -2,15 +2,12 @@
 
 import argparse
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from model.bootstrap import difference_intervals
-from model.bundle_folder import BUNDLE_FILE, read_bundle_config
 from model.command import check_output_folder, local_path, printable
-from model.config import SamplerConfig
 from model.dataset import read_dataset_info
-from model.decoding_options import Decoding, change_sampler
+from model.decoding_options import Decoding
 from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.evaluate import (
@@ -22,7 +19,6 @@ from model.evaluate import (
 )
 from model.loading import load_model
 from model.model_card import describe_sampler
-from model.options import with_options
 from model.tokenisers import ADAPTED
 
 COMPARISON_FILE = "comparison.json"
@@ -129,23 +125,6 @@ def _cell(value: float, ends: Sequence[float], sign: str = "") -> str:
     return f"{value * 100:{sign}.1f} [{low * 100:{sign}.1f}, {high * 100:{sign}.1f}]"
 
 
-def _samplers(folders: Sequence[Path], options: argparse.Namespace) -> list[SamplerConfig]:
-    """For a run the sampler that was asked for, for a bundle beside one its own.
-
-    Two bundles are asked too: they refuse what is not theirs, and nothing is asked for in vain.
-    """
-    bundles = [(folder / BUNDLE_FILE).exists() for folder in folders]
-    if all(bundles):
-        return [with_options(read_bundle_config(folder).sampler, options) for folder in folders]
-    # A weight of concepts is heeded by the one of the two that knows how usual its concepts are.
-    changes = dict(Decoding.of(vars(options)).changes)
-    asked = change_sampler(SamplerConfig(), changes, ordered=True)
-    return [
-        read_bundle_config(folder).sampler if bundle else asked
-        for folder, bundle in zip(folders, bundles, strict=True)
-    ]
-
-
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     if not options.output:
@@ -156,8 +135,8 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(output)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
-    samplers = _samplers(folders, options)
-    models = [load_model(*each, engine) for each in zip(folders, samplers, strict=True)]
+    decoding = Decoding.of(vars(options))
+    models = [load_model(folder, decoding, engine) for folder in folders]
     for model in models:  # before the first captions
         check_image_size(model, dataset, info)
     evaluations = []

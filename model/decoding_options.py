@@ -102,7 +102,7 @@ def change_sampler(
     """
     changed = dataclasses.replace(sampler, **changes)
     _check_used(changes, changed.sampler)
-    if "concept_weight" in changes and not ordered:
+    if changes.get("concept_weight") and not ordered:
         raise CaptionerError(
             f"--concept-weight: got {changed.concept_weight}, but the model does not know how "
             "usual its concepts are; leave it out, or train with --concepts above 0 on a "

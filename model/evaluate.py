@@ -20,14 +20,13 @@ from model.bundle_folder import BUNDLE_FILE, METRICS_FILE, NO_CAPTION, read_bund
 from model.caption_statistics import caption_statistics
 from model.command import check_output_folder, local_path
 from model.dataset import read_dataset_info, read_dataset_vocabulary, read_split, whole_shards
-from model.decoding_options import heeded_settings
+from model.decoding_options import Decoding, heeded_settings
 from model.engine import choose_engine
 from model.errors import CaptionerError
 from model.loading import Model, load_model
 from model.metrics import CaptionScores, score_captions
 from model.model_card import describe_sampler
-from model.options import with_options
-from model.run_folder import run_sampler
+from model.options import flag
 from model.text import tokenise
 from model.whole_files import write_whole
 
@@ -213,6 +212,21 @@ def describe_captions(said: dict[str, Any]) -> str:
     )
 
 
+def _check_tells_of(folder: Path, decoding: Decoding) -> None:
+    """Raises:
+    CaptionerError: if `folder` is a bundle, and its own figures would become those of `decoding`.
+    """
+    if not (folder / BUNDLE_FILE).exists():
+        return
+    exported = read_bundle_config(folder)
+    if decoding.apply(exported) != exported:
+        names = ", ".join(flag(name) for name, _ in decoding.changes)
+        raise CaptionerError(
+            f"{names}: {folder / METRICS_FILE} tells how good the bundle is as exported; name "
+            "another folder by --output"
+        )
+
+
 def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     if options.batch_size < 1:
@@ -228,11 +242,10 @@ def run(options: argparse.Namespace) -> int:
     check_output_folder(folder)
     info = read_dataset_info(dataset)
     engine = choose_engine(options.engine, options.bfloat16)
-    if (model_folder / BUNDLE_FILE).exists():
-        sampler = with_options(read_bundle_config(model_folder).sampler, options)
-    else:
-        sampler = run_sampler(model_folder, options)
-    model = load_model(model_folder, sampler, engine)
+    decoding = Decoding.of(vars(options))
+    if not options.output:
+        _check_tells_of(model_folder, decoding)
+    model = load_model(model_folder, decoding, engine)
     evaluation = evaluate(
         model, dataset, info, options.split, options.batch_size, options.tokeniser
     )

@@ -28,7 +28,7 @@ from model.captioner import Captioner
 from model.command import check_no_pattern, check_output_folder, local_path
 from model.config import SamplerConfig
 from model.config_json import from_dict, to_json
-from model.decoding_options import used_settings
+from model.decoding_options import Decoding, used_settings
 from model.engine import ONNXRUNTIME, OPENVINO, TENSORFLOW, check_installed
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
@@ -203,7 +203,9 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     output = local_path("--output", options.output)
     run_folder = local_path("--run", options.run)
-    bundle = export(run_folder, output, run_sampler(run_folder, options), options.engine)
+    bundle = export(
+        run_folder, output, run_sampler(run_folder, Decoding.of(vars(options))), options.engine
+    )
     sampler_told = describe_sampler(bundle.sampler, bool(bundle.concept_shares))
     print(
         f"bundle {bundle.model_fingerprint} ({sampler_told}, pictures of "

@@ -1,9 +1,8 @@
 """Whatever captions pixels, loaded: the best epoch of a run, or a bundle."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,11 +10,12 @@ import tensorflow as tf
 from model.bundle import to_captions
 from model.bundle_folder import BUNDLE_FILE, ImageCaptions
 from model.config import ImageConfig, SamplerConfig
+from model.decoding_options import AS_EXPORTED, Decoding
 from model.engine import DEFAULT_ENGINE, Engine
 from model.errors import CaptionerError
 from model.open_bundle import open_bundle
-from model.options import flag
 from model.rebuild import restore_graph
+from model.run_folder import run_sampler
 
 
 @dataclass(frozen=True)
@@ -45,35 +45,28 @@ class Model:
     ordered: bool = False
 
 
-def _check_sampler(folder: Path, exported: dict[str, Any], asked: dict[str, Any]) -> None:
-    """Raises:
-    CaptionerError: if a setting that is asked for is not the one that the bundle has.
-    """
-    others = [
-        f"{flag(name)}: got {asked[name]!r}, {folder} was exported with {value!r}"
-        for name, value in exported.items()
-        if asked[name] != value
-    ]
-    if others:
-        raise CaptionerError(
-            f"{'; '.join(others)}; leave the option out, or export the run with it"
-        )
+def load_model(
+    folder: Path, decoding: Decoding = AS_EXPORTED, engine: Engine = DEFAULT_ENGINE
+) -> Model:
+    """A bundle, or the best epoch of a run.
 
-
-def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_ENGINE) -> Model:
-    """A bundle, with the sampler that it was exported with, or the best epoch of a run.
+    Args:
+        folder: of either.
+        decoding: what is decoded otherwise than the bundle was exported with, or, of a run, which
+            sampler otherwise than by default.
+        engine: what computes it.
 
     Raises:
-        CaptionerError: if `folder` is neither, `sampler` is not the bundle's, the bundle lacks what
-            `engine` needs, or a run is to be computed by another engine than TensorFlow.
+        CaptionerError: if `folder` is neither, or lacks what `decoding` or `engine` needs, or a run
+            is to be computed by another engine than TensorFlow.
     """
     if (folder / BUNDLE_FILE).exists():
-        bundle = open_bundle(folder, engine)
-        _check_sampler(folder, asdict(bundle.config.sampler), asdict(sampler))
+        decoding.check(folder)
+        bundle = open_bundle(folder, engine, decoding)
         made = bundle.config
         return Model(
             bundle.caption,
-            sampler,
+            made.sampler,
             engine,
             None,
             made.dataset_fingerprint,
@@ -87,6 +80,7 @@ def load_model(folder: Path, sampler: SamplerConfig, engine: Engine = DEFAULT_EN
             f"--engine and --bfloat16: got {engine.name}{' in bfloat16' * engine.bfloat16}, but "
             f"{folder} is no bundle; captioner export makes one of a run"
         )
+    sampler = run_sampler(folder, decoding)
     graph, config, epoch = restore_graph(folder, sampler)
     # One graph for every batch size, as in the bundle.
     spec = tf.TensorSpec([None, graph.size_px, graph.size_px, 3], tf.uint8)

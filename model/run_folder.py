@@ -1,6 +1,5 @@
 """The folder of a run: its configuration, and the captioner that it trained."""
 
-import argparse
 import contextlib
 import dataclasses
 import fcntl
@@ -134,15 +133,14 @@ def make_captioner(config: RunConfig, vocabulary: Vocabulary, weights: str | Non
     return build_captioner(model, config.image, len(vocabulary), concept_ids, length)
 
 
-def run_sampler(folder: Path, options: argparse.Namespace) -> SamplerConfig:
-    """The sampler that the options of a command ask for of a run.
+def run_sampler(folder: Path, decoding: Decoding) -> SamplerConfig:
+    """The sampler of a run that decodes otherwise than by default.
 
     Raises:
-        CaptionerError: if `folder` is no run, or an option means nothing to the sampler or the run.
+        CaptionerError: if `folder` is no run, or a change means nothing to the sampler or the run.
     """
     config = read_json(RunConfig, folder / RUN_FILE, "run")
-    changes = dict(Decoding.of(vars(options)).changes)
-    return change_sampler(SamplerConfig(), changes, bool(config.concept_shares))
+    return change_sampler(SamplerConfig(), dict(decoding.changes), bool(config.concept_shares))
 
 
 def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:

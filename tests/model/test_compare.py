@@ -16,7 +16,6 @@ from model import evaluate as evaluator
 from model.arguments import evaluate_parser
 from model.command import run_command
 from model.compare import compare, most_different, print_comparison
-from model.config import SamplerConfig
 from model.dataset import read_dataset_info
 from model.errors import CaptionerError
 from model.evaluate import Evaluation, describe_captions
@@ -39,7 +38,7 @@ def poor_run(squares: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def evaluation(trained_run: Path, squares: Path) -> Evaluation:
     info = read_dataset_info(squares)
-    model = load_model(trained_run, SamplerConfig())
+    model = load_model(trained_run)
     return evaluator.evaluate(model, squares, info, "test", 8, "python")
 
 
@@ -113,23 +112,15 @@ def test_a_disk_that_is_full_costs_no_comparison(
     assert "No space left on device" in printed.err
 
 
-def test_a_bundle_keeps_its_sampler_beside_a_run_with_another(
+def test_a_run_and_a_bundle_decode_as_asked(
     poor_run: Path, bundle_folder: Path, squares: Path, tmp_path: Path
 ) -> None:
     options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
-    assert run("--compare", poor_run, bundle_folder, *options, "--beam-width", 2) == 0
+    # Neither knows how usual its concepts are: without a weight that makes no difference.
+    asked = ["--beam-width", 2, "--concept-weight", 0]
+    assert run("--compare", poor_run, bundle_folder, *options, *asked) == 0
     found = json.loads((tmp_path / "comparison.json").read_text())
-    assert found["a"]["sampler"]["beam_width"] == 2
-    assert found["b"]["sampler"]["beam_width"] == SamplerConfig().beam_width
-
-
-def test_two_bundles_are_asked_for_no_other_sampler_in_vain(
-    bundle_folder: Path, squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    options = ["--dataset", squares, "--output", tmp_path, "--tokeniser", "python"]
-    assert run("--compare", bundle_folder, bundle_folder, *options, "--beam-width", 5) == 2
-    told = f"--beam-width: got 5, {bundle_folder} was exported with 3; leave the option out"
-    assert told in capsys.readouterr().err
+    assert [found[name]["sampler"]["beam_width"] for name in ("a", "b")] == [2, 2]
 
 
 def test_options_that_mean_nothing_to_the_sampler_are_refused(

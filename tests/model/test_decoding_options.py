@@ -12,7 +12,7 @@ import pytest
 
 from model.bundle import Bundle
 from model.bundle_folder import read_bundle_config
-from model.config import SAMPLERS, SamplerConfig
+from model.config import SAMPLERS
 from model.decoding_options import Decoding
 from model.errors import CaptionerError
 from model.loading import load_model
@@ -26,7 +26,7 @@ def test_a_bundle_decodes_as_asked_what_the_run_would_decode(
     bundle_folder: Path, trained_run: Path
 ) -> None:
     bundle = Bundle(bundle_folder, decoding=Decoding(tuple(CHANGES.items())))
-    expected = load_model(trained_run, SamplerConfig(**CHANGES)).caption(PICTURES)
+    expected = load_model(trained_run, Decoding(tuple(CHANGES.items()))).caption(PICTURES)
     found = bundle.caption(PICTURES)
     for got, wanted in zip(found, expected, strict=True):
         assert [caption.text for caption in got.captions] == [c.text for c in wanted.captions]

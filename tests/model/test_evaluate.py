@@ -24,6 +24,7 @@ from model.checkpoints import Checkpoints
 from model.command import run_command
 from model.config import ImageConfig, SamplerConfig
 from model.dataset import read_dataset_info, read_split
+from model.decoding_options import Decoding
 from model.engine import Engine
 from model.errors import CaptionerError
 from model.loading import Model, load_model
@@ -170,9 +171,12 @@ def test_a_bundle_keeps_its_sampler_unless_another_is_asked_for(
     (tmp_path / "bundle" / "bundle.json").write_text(json.dumps(config))
     metrics, _ = evaluate(tmp_path / "bundle", squares, tmp_path / "out", "--beam-width=3")
     assert metrics["sampler"]["no_repeat_ngram"] == 7
+    metrics, _ = evaluate(tmp_path / "bundle", squares, tmp_path / "out", "--beam-width=4")
+    assert (metrics["sampler"]["beam_width"], metrics["sampler"]["no_repeat_ngram"]) == (4, 7)
+    capsys.readouterr()
     options = [f"--model={tmp_path}/bundle", f"--dataset={squares}", "--beam-width=4"]
     assert run_command(evaluate_parser(), evaluator.run, options) == 2
-    told = f"error: --beam-width: got 4, {tmp_path}/bundle was exported with 3; leave the option"
+    told = f"error: --beam-width: {tmp_path}/bundle/metrics.json tells how good the bundle is as"
     assert told in capsys.readouterr().err
 
 
@@ -293,7 +297,7 @@ def test_concepts_that_no_caption_names_are_left_out_of_the_metrics(
 
     def precision(*concepts: str) -> dict:
         model = dataclasses.replace(
-            load_model(trained_run, SamplerConfig(beam_width=1)), concepts=concepts, tag=tag
+            load_model(trained_run, Decoding((("beam_width", 1),))), concepts=concepts, tag=tag
         )
         info = read_dataset_info(squares)
         return evaluator.evaluate(model, squares, info, "test", 4, "python").metrics

@@ -23,6 +23,7 @@ from model.checkpoints import Checkpoints
 from model.command import run_command
 from model.config import ImageConfig, SamplerConfig
 from model.config_json import to_json
+from model.decoding_options import Decoding
 from model.errors import CaptionerError
 from model.export import export, fingerprint
 from model.image import DECODER_VERSION
@@ -73,7 +74,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def of_run(trained_run: Path) -> list[ImageCaptions]:
     """What the run itself says of `PICTURES`."""
-    return load_model(trained_run, SamplerConfig()).caption(PICTURES)
+    return load_model(trained_run).caption(PICTURES)
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +142,14 @@ def test_a_bundle_has_each_weight_once(bundle_folder: Path, trained_run: Path) -
 
 
 def test_a_bundle_draws_at_random_what_the_run_draws(trained_run: Path, tmp_path: Path) -> None:
-    sampler = SamplerConfig(sampler="nucleus", temperature=3.0, top_p=1.0, ban_words="red,grey")
-    export(trained_run, tmp_path / "bundle", sampler)
+    decoding = Decoding.of(
+        {"sampler": "nucleus", "temperature": 3.0, "top_p": 1.0, "ban_words": "red,grey"}
+    )
+    export(trained_run, tmp_path / "bundle", SamplerConfig(**dict(decoding.changes)))
     bundle = Bundle(tmp_path / "bundle")
     drawn, again = bundle.caption(PICTURES), bundle.caption(PICTURES)
     assert drawn == again
-    of_run = load_model(trained_run, sampler).caption(PICTURES)
+    of_run = load_model(trained_run, decoding).caption(PICTURES)
     texts = [result.captions[0].text for result in of_run]
     assert [result.captions[0].text for result in drawn] == texts
     assert len(set(texts)) > 1

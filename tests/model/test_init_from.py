@@ -19,6 +19,7 @@ from model.checkpoints import Checkpoints, Progress
 from model.config import ModelConfig, SamplerConfig, TrainConfig
 from model.config_json import read_json, to_json
 from model.dataset import read_dataset_info
+from model.decoding_options import Decoding
 from model.errors import CaptionerError
 from model.loading import load_model
 from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET, make_run_config
@@ -38,7 +39,7 @@ def weights(run: Path) -> list[np.ndarray]:
 
 def captions(run: Path) -> list[str]:
     """What the best epoch of a run writes of a square of each colour that it knows."""
-    model = load_model(run, SamplerConfig(beam_width=1))
+    model = load_model(run, Decoding((("beam_width", 1),)))
     pictures = [builders.square_picture(colour, seed=3) for colour in ("red", "green", "blue")]
     return [result.captions[0].text for result in model.caption(np.stack(pictures))]
 

@@ -168,8 +168,8 @@ def test_tensorflow_is_not_imported(engine: Engine, onnx_bundle: Path) -> None:
 def test_evaluation_is_by_the_engine_asked_for(
     engine: Engine, onnx_bundle: Path, trained_run: Path
 ) -> None:
-    expected = load_model(trained_run, SamplerConfig()).caption(PICTURES)
-    model = load_model(onnx_bundle, SamplerConfig(), engine)
+    expected = load_model(trained_run).caption(PICTURES)
+    model = load_model(onnx_bundle, engine=engine)
     assert model.engine == engine
     assert_alike(model.caption(PICTURES), expected, atol=1e-4)
 

@@ -69,9 +69,9 @@ def test_captions_come_in_the_order_of_their_concepts_lifts(bundle: Path) -> Non
 
 
 def test_a_run_and_its_bundle_agree_on_the_order(bundle: Path) -> None:
-    sampler = SamplerConfig(concept_weight=HEAVY)
-    of_run = load_model(bundle.with_name("run"), sampler).caption(PICTURES)
-    of_bundle = Bundle(bundle, decoding=Decoding((("concept_weight", HEAVY),))).caption(PICTURES)
+    heavy = Decoding((("concept_weight", HEAVY),))
+    of_run = load_model(bundle.with_name("run"), heavy).caption(PICTURES)
+    of_bundle = Bundle(bundle, decoding=heavy).caption(PICTURES)
     assert texts(of_run) == texts(of_bundle)
 
 

@@ -25,7 +25,7 @@ import tensorflow as tf
 from model import train as trainer
 from model.artifacts import RunConfig
 from model.checkpoints import Checkpoints
-from model.config import ModelConfig, SamplerConfig, TrainConfig
+from model.config import ModelConfig, TrainConfig
 from model.config_json import read_json, to_json
 from model.dataset import read_dataset_info, read_split
 from model.errors import CaptionerError
@@ -61,7 +61,7 @@ def error_of(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_it_learns_to_name_the_colours(trained_run: Path, squares: Path) -> None:
-    model = load_model(trained_run, SamplerConfig())
+    model = load_model(trained_run)
     examples = read_split(squares, "validation", read_dataset_info(squares))
     rows = list(predict(model, examples, batch_size=5))
     assert len(rows) == 8
