@@ -7,12 +7,21 @@ from typing import NoReturn
 
 import apache_beam as beam
 from apache_beam.io.filesystems import FileSystems
-from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 
 from model.errors import CaptionerError
 
 # "DirectRunner" tries to download another runner first: machines would differ.
 DEFAULT_RUNNER = "FnApiRunner"
+# What is told of work that is missing at the end.
+NOTHING_DONE = (
+    "though the runner says that it is done; run the command again, without options of Beam such "
+    "as --dry_run or --template_location, with which nothing is done"
+)
 # How the options of file systems begin that need some.
 _OF_CLOUDS = ("s3_", "azure_", "blob_service_")
 
@@ -38,6 +47,11 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
         raise CaptionerError(
             f"after '--': --direct_num_workers: got {workers}, expected 1 or more, or 0 for as "
             "many as there are cores"
+        )
+    if options.view_as(StandardOptions).no_wait_until_finish:
+        raise CaptionerError(
+            "after '--': got --no_wait_until_finish, but the command counts what its job has "
+            "written, and keeps hold of the folder until then; leave it out"
         )
     _check_that_workers_know(options)
     try:

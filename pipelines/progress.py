@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from model.errors import CaptionerError
 from pipelines import files
+from pipelines.beam_options import NOTHING_DONE
 from pipelines.readable import duration
 from pipelines.records import Unit
 from pipelines.schemas import REJECTED
@@ -90,9 +91,8 @@ class Committed:
         """
         if self._pending:
             raise CaptionerError(
-                f"{len(self._pending)} units were not committed, e.g. {min(self._pending)}, though "
-                "the runner says that it is done; run the command again, without options of Beam "
-                "such as --dry_run or --template_location, with which nothing is done"
+                f"{len(self._pending)} units were not committed, e.g. {min(self._pending)}, "
+                f"{NOTHING_DONE}"
             )
 
 

@@ -6,7 +6,9 @@ from typing import Any
 
 import apache_beam as beam
 
+from model.errors import CaptionerError
 from pipelines import files
+from pipelines.beam_options import NOTHING_DONE
 
 
 class WriteTallies(beam.PTransform):
@@ -32,7 +34,13 @@ class WriteTallies(beam.PTransform):
 
 
 def read_tallies(uri: str) -> defaultdict[str, dict[str, int]]:
-    """What `WriteTallies` wrote: by what was counted, how many there are of each."""
+    """What `WriteTallies` wrote: by what was counted, how many there are of each.
+
+    Raises:
+        CaptionerError: if it wrote nothing, as the pipeline did not run.
+    """
+    if not files.exists(uri):
+        raise CaptionerError(f"no pictures were prepared, {NOTHING_DONE}")
     tallies: defaultdict[str, dict[str, int]] = defaultdict(dict)
     for (what, of), count in json.loads(files.read_bytes(uri)):
         tallies[what][of] = count

@@ -67,6 +67,7 @@ def test_what_beam_does_not_know_is_refused_by_name(arguments: list[str], named:
         (["--direct_num_workers=many"], ["--direct_num_workers", "'many'"]),
         (["--direct_num_workers=-1"], ["--direct_num_workers: got -1, expected 1 or more"]),
         (["--direct_running_mode=fast"], ["--direct_running_mode", "'fast'"]),
+        (["--no_wait_until_finish"], ["got --no_wait_until_finish", "leave it out"]),
         (["--runner=NoSuchRunner"], ["NoSuchRunner", "FnApiRunner"]),
         (["--runner=no.such.Runner"], ["no"]),
     ],

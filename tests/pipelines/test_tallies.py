@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import apache_beam as beam
+import pytest
 
+from model.errors import CaptionerError
 from pipelines.records import Tally
 from pipelines.tallies import WriteTallies, read_tallies
 
@@ -19,3 +21,8 @@ def test_tallies_of_the_same_are_added_up(tmp_path: Path) -> None:
     found = read_tallies(uri)
     assert found == {"words": {"a": 5, "b": 1}, "files": {"a": 1}}
     assert found["absent"] == {}
+
+
+def test_a_pipeline_that_did_not_run_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CaptionerError, match=r"no pictures were prepared, though .* --dry_run"):
+        read_tallies(str(tmp_path / "tallies.json"))
