@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import apache_beam as beam
@@ -14,6 +14,8 @@ from apache_beam.options.pipeline_options import (
 )
 
 from model.errors import CaptionerError
+from pipelines import files
+from pipelines.manifests import is_manifest
 
 # "DirectRunner" tries to download another runner first: machines would differ.
 DEFAULT_RUNNER = "FnApiRunner"
@@ -77,6 +79,29 @@ def _check_that_workers_know(options: PipelineOptions) -> None:
             "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
             "AZURE_STORAGE_CONNECTION_STRING"
         )
+
+
+def check_workers_see(options: PipelineOptions, given: Mapping[str, Sequence[str]]) -> None:
+    """Checks that Dataflow's workers are given no files of this machine: they see none of them.
+
+    To find it out there takes minutes, and money. Of what may be a manifest nothing is said: it is
+    read here, and may name files of a cloud.
+
+    Args:
+        given: paths and URIs that workers use, by the command's option.
+
+    Raises:
+        CaptionerError: if one of them is a path of this machine.
+    """
+    if "dataflow" not in options.view_as(StandardOptions).runner.lower():
+        return
+    for option, uris in given.items():
+        for uri in uris:
+            if files.is_local(files.without_local_scheme(uri)) and not is_manifest(uri):
+                raise CaptionerError(
+                    f"{option}: got {uri}, a path of this machine, which Dataflow's workers do not "
+                    "see; give one of a cloud, e.g. gs://BUCKET/FOLDER"
+                )
 
 
 def give_no_options() -> None:

@@ -17,7 +17,7 @@ from model.artifacts import BundleConfig
 from model.errors import CaptionerError
 from pipelines import files
 from pipelines.account import Account, Outcome, Unlisted, forecast, run_record, summary
-from pipelines.beam_options import make_options
+from pipelines.beam_options import check_workers_see, make_options
 from pipelines.caption_config import CaptionConfig, check_model, check_output, read_config
 from pipelines.claims import RUNS, Claim, claim
 from pipelines.failures import dead_workers_told, failures_told
@@ -153,6 +153,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.monotonic()
     pipeline_options = make_options(options.beam)
     config = read_config(options)
+    check_workers_see(pipeline_options, {"--output": [config.output], "--input": config.inputs})
     bundle = check_model(config)
     check_output(config)
     partition = partition_of(bundle, config.engine, config.kept)

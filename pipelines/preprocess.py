@@ -26,7 +26,7 @@ from model.config_json import to_json
 from model.errors import CaptionerError
 from model.image import DECODER_VERSION
 from pipelines import files
-from pipelines.beam_options import make_options
+from pipelines.beam_options import check_workers_see, make_options
 from pipelines.dataset_folder import has_dataset, is_done, publish, staging_folder
 from pipelines.encoding import save_encoder
 from pipelines.failures import dead_workers_told, failures_told
@@ -240,6 +240,7 @@ def run(options: argparse.Namespace) -> int:
     """Runs the command; returns its exit status."""
     pipeline_options = make_options(options.beam)
     config, output = read_config(options), normalise_uri(options.output)
+    check_workers_see(pipeline_options, {"--output": [output], "--images": config.images})
     check_no_pattern(output, "--output")
     _check_tensorflow_writes(output)
     asked = request_digest(config)

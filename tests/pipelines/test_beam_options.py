@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from pathlib import Path
 
@@ -12,7 +13,18 @@ from apache_beam.options.value_provider import RuntimeValueProvider
 from pipeline_builders import captioner
 
 from model.errors import CaptionerError
-from pipelines.beam_options import DEFAULT_RUNNER, make_options
+from pipelines.beam_options import DEFAULT_RUNNER, check_workers_see, make_options
+
+DATAFLOW = [
+    "--runner=DataflowRunner",
+    "--project=some-project",
+    "--region=us-central1",
+    "--temp_location=gs://some-bucket/temp",
+    "--staging_location=gs://some-bucket/staging",
+    "--sdk_container_image=registry/captioner:1",
+    "--no_auth",
+    "--dry_run=True",
+]
 
 
 def runner_of(options: PipelineOptions) -> str:
@@ -95,6 +107,39 @@ def test_options_that_worker_processes_are_not_told_are_refused() -> None:
     make_options([processes])
     with pytest.raises(CaptionerError, match=r"got --s3_endpoint_url with .* AWS_ENDPOINT_URL"):
         make_options([option, processes])
+
+
+@pytest.mark.parametrize("path", ["/data/photographs", "photographs.tar", "file:///data/*.jpg"])
+def test_files_of_this_machine_are_none_for_dataflow(path: str) -> None:
+    given = {"--output": ["gs://bucket/captions"], "--input": ["gs://bucket/a", "list.csv", path]}
+    check_workers_see(PipelineOptions(["--runner=FnApiRunner"]), given)
+    dataflow = PipelineOptions(["--runner=DataflowRunner"])
+    with pytest.raises(CaptionerError, match=rf"--input: got {re.escape(path)}, a path of this"):
+        check_workers_see(dataflow, given)
+    check_workers_see(dataflow, {**given, "--input": ["gs://bucket/a", "list.csv"]})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["caption", "--bundle", "BUNDLE", "--input", "gs://a/b", "--output", "/captions"],
+        ["preprocess", "--captions", "CAPTIONS", "--images", "gs://a/b", "--output", "/dataset"],
+    ],
+)
+def test_no_job_of_dataflow_starts_that_writes_to_this_machine(
+    command: list[str],
+    tiny_bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    captions = tmp_path / "captions.token.txt"
+    captions.write_text("a.jpg#0\tA dog\n", encoding="utf-8")
+    stand_ins = {"BUNDLE": str(tiny_bundle), "CAPTIONS": str(captions)}
+    command = [stand_ins.get(part, part) for part in command]
+    assert captioner(*command, "--", *DATAFLOW) == 2
+    assert f"--output: got {command[-1]}, a path of this machine" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(
