@@ -4,7 +4,6 @@ A picture is read and decoded in the order of the listing, so that an archive fi
 front to back. What the following steps shuffle is where its pixels lie, never the pixels.
 """
 
-import dataclasses
 import hashlib
 import uuid
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ from model.image import DecodedImage, encode_png
 from pipelines import files
 from pipelines.archives.containers import close_containers
 from pipelines.images import ReadImage, prepare_ahead
-from pipelines.joins import NO_CAPTION
 from pipelines.listing import read_batch
 from pipelines.ranges import read_range
 from pipelines.records import ImageFile, PreparedImage, Reject
@@ -89,13 +87,7 @@ def store_pixels(
 
 def _reject(image: ImageFile, read: ReadImage) -> Reject:
     reason, error = read.reason or "unreadable", read.error or "no reason given"
-    stage = "join" if reason == NO_CAPTION else "decode"
-    return Reject(image.image_id, image.uri, stage, reason, error)
-
-
-def without_caption(image: ImageFile) -> ImageFile:
-    """`image`, marked as one that no caption names: it becomes a reject and is not read."""
-    return dataclasses.replace(image, flaw=f"{NO_CAPTION}: no caption names this file")
+    return Reject(image.image_id, image.uri, "decode", reason, error)
 
 
 def read_png(folder: str, image: PreparedImage) -> bytes:

@@ -30,7 +30,7 @@ from pipelines.beam_options import check_workers_see, make_options
 from pipelines.dataset_folder import has_dataset, is_done, publish, staging_folder
 from pipelines.encoding import save_encoder
 from pipelines.failures import dead_workers_told, failures_told
-from pipelines.joins import NO_SPLIT, check_sums, drop_empty_captions, main_reason
+from pipelines.joins import NO_CAPTION, NO_SPLIT, check_sums, drop_empty_captions, main_reason
 from pipelines.listing import ReadListing
 from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
 from pipelines.preprocess_inputs import (
@@ -165,6 +165,8 @@ def _finish(
     tallies = read_tallies(f"{staging}/{_TALLIES}")
     examples = {split: tallies["examples"].get(split, 0) for split in SPLITS}
     rejects = tallies["rejects"]
+    if listings.uncaptioned:
+        rejects[NO_CAPTION] = listings.uncaptioned
     check_sums(examples, rejects, listings.listed, tallies["unlisted"].get("", 0))
     _check_splits(examples, config, listings, rejects, staging)
     vocabulary = _write_vocabulary(staging, tallies[PICTURES_OF_TOKENS])
@@ -252,12 +254,13 @@ def run(options: argparse.Namespace) -> int:
     check_sources(config.images, config.images_column)
     skipped = SkippedFiles()
     with failures_told(), staging_folder(output) as staging:
-        listings = write_listings(config, f"{staging}/listings", skipped)
+        listings = write_listings(config, f"{staging}/listings", f"{staging}/rejects", skipped)
         request = combine(asked, listings.digest)
         features = None
         if config.encoder:
             features = save_encoder(config.encoder, config.image, staging)
-        prepared = Prepared(staging, listings.listed, IMAGES_PER_STORE, listings.captioned)
+        to_do = listings.listed - listings.uncaptioned
+        prepared = Prepared(staging, to_do, IMAGES_PER_STORE, listings.captioned)
         pipeline = beam.Pipeline(options=pipeline_options)
         with dead_workers_told(), shown_progress(prepared.look), pipeline:
             build(pipeline, config, listings, features, staging)

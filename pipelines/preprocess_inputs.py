@@ -13,11 +13,11 @@ from pipelines.captions.shared_names import SharedNames, find_shared_names
 from pipelines.joins import AMBIGUOUS, DUPLICATE_NAME, MISSING, main_reason
 from pipelines.listing import read_batch, write_listing
 from pipelines.picture_names import CaptionNames, with_one_name
-from pipelines.pixel_store import without_caption
 from pipelines.preprocess_config import PreprocessConfig
 from pipelines.records import Caption, ImageFile, SplitEntry
 from pipelines.sources import SkippedFiles, list_all_images, normalise_id, read_split_lists
 from pipelines.splits import SplitRatios
+from pipelines.uncaptioned import Uncaptioned
 
 Row = TypeVar("Row")
 _CAPTION_ROWS = 4096
@@ -48,6 +48,7 @@ class Listings:
         ratios: of a split by hash; None if lists or captions give the splits.
         listed: pictures found.
         captioned: those of them that captions name.
+        uncaptioned: those that none names, which are rejects already and in no listing.
         caption_name: a name by which a caption calls its picture.
         image_name: the name of a picture found.
         digest: of the names and sizes of the pictures.
@@ -59,6 +60,7 @@ class Listings:
     ratios: SplitRatios | None
     listed: int
     captioned: int
+    uncaptioned: int
     caption_name: str
     image_name: str
     digest: str
@@ -97,8 +99,14 @@ class Listings:
                     yield image.image_id, first, image.uri
 
 
-def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles) -> Listings:
+def write_listings(
+    config: PreprocessConfig, folder: str, rejects: str, skipped: SkippedFiles
+) -> Listings:
     """Reads captions, split lists and the names of pictures; writes them as listings.
+
+    Args:
+        folder: where the listings go.
+        rejects: where the rejects of pictures that no caption names go.
 
     Raises:
         CaptionerError: if an input is missing, malformed, or contradicts another.
@@ -111,11 +119,13 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
     seen = _Seen(shared=_shared_names(config))
     captions = listing("captions", _captions(config, seen), Caption, _CAPTION_ROWS)
     found = listing("found", _find_pictures(config, skipped, seen), ImageFile, IMAGES_PER_STORE)
-    images = listing("images", _name_pictures(found, seen), ImageFile, IMAGES_PER_STORE)
+    with Uncaptioned(f"{rejects}/part-no-caption.parquet") as uncaptioned:
+        named = _name_pictures(found, seen, uncaptioned)
+        images = listing("images", named, ImageFile, IMAGES_PER_STORE)
     files.delete(found[0])
     if seen.name_of:
-        read, named = captions, with_one_name(_rows(captions, Caption), seen.name_of)
-        captions = listing("named", named, Caption, _CAPTION_ROWS)
+        read, renamed = captions, with_one_name(_rows(captions, Caption), seen.name_of)
+        captions = listing("named", renamed, Caption, _CAPTION_ROWS)
         files.delete(read[0])
     entries = with_one_name(read_split_lists(config.split_lists), seen.name_of)
     splits = listing("splits", entries, SplitEntry, _CAPTION_ROWS)
@@ -127,6 +137,7 @@ def write_listings(config: PreprocessConfig, folder: str, skipped: SkippedFiles)
         ratios=config.split_ratios or by_hash,
         listed=seen.listed,
         captioned=seen.captioned,
+        uncaptioned=uncaptioned.count,
         caption_name=min(seen.image_ids),
         image_name=seen.image_id or "",
         digest=seen.digest.hexdigest(),
@@ -165,11 +176,13 @@ def _find_pictures(
         yield image
 
 
-def _name_pictures(found: tuple[str, int], seen: _Seen) -> Iterator[ImageFile]:
-    """The pictures of the listing `found`, called as the captions call them.
+def _name_pictures(
+    found: tuple[str, int], seen: _Seen, uncaptioned: Uncaptioned
+) -> Iterator[ImageFile]:
+    """The pictures of the listing `found` that captions name, and called so; they are counted.
 
-    Those that no caption names are marked, so that they are not decoded; the others are counted.
-    What else captions call some is in `seen.name_of` then.
+    The others are added to `uncaptioned`, but for those with a flaw, whose reason that is. What
+    else captions call some is in `seen.name_of` then.
     """
     names = CaptionNames(seen.image_ids, seen.free)
     for image in _rows(found, ImageFile):
@@ -178,7 +191,10 @@ def _name_pictures(found: tuple[str, int], seen: _Seen) -> Iterator[ImageFile]:
             seen.name_of[other] = image.image_id
         known = image.image_id in seen.image_ids
         seen.captioned += known
-        yield image if known or image.flaw else without_caption(image)
+        if known or image.flaw:
+            yield image
+        else:
+            uncaptioned.add(image)
 
 
 def _rows(listing: tuple[str, int], row_type: type[Row]) -> Iterator[Row]:

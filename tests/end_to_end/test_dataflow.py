@@ -85,7 +85,8 @@ def test_preprocessing_is_a_job_for_dataflow(
 ) -> None:
     arguments = preprocess_arguments(captioned, tmp_path / "dataset")
     config = read_preprocess_config(options_of(preprocess_parser(), arguments))
-    listings = write_listings(config, str(tmp_path / "listings"), SkippedFiles())
+    folders = (str(tmp_path / name) for name in ("listings", "rejects"))
+    listings = write_listings(config, *folders, SkippedFiles())
     preprocess.build(pipeline, config, listings, None, str(tmp_path))
     job = job_of(pipeline)
     assert {"PreparePictures", "TokeniseCaptions", "WriteShards"} <= names_of(job)

@@ -20,7 +20,6 @@ from pipelines.pixel_store import (
     StorePixels,
     perceptual_hash,
     read_png,
-    without_caption,
 )
 from pipelines.records import ImageFile, PreparedImage, Reject
 
@@ -29,7 +28,7 @@ CONFIG = ImageConfig(32)
 
 @pytest.fixture
 def images(tmp_path: Path) -> list[ImageFile]:
-    """Five pictures, one of them broken, one not captioned, one absent."""
+    """Seven pictures, one of them broken, one absent."""
     images = []
     for seed in range(7):
         path = tmp_path / "in" / f"{seed}.png"
@@ -37,7 +36,6 @@ def images(tmp_path: Path) -> list[ImageFile]:
         images.append(ImageFile(str(path), path.name, path.stat().st_size))
     (tmp_path / "in" / "1.png").write_bytes(b"")
     (tmp_path / "in" / "3.png").unlink()
-    images[5] = without_caption(images[5])
     return images
 
 
@@ -60,7 +58,6 @@ def test_every_picture_is_a_record_or_a_reject_in_order(
     assert rejects == {
         "1.png": ("decode", "empty"),
         "3.png": ("decode", "missing"),
-        "5.png": ("join", "no_caption"),
     }
 
 

@@ -37,7 +37,7 @@ CONFIG = PreprocessConfig(
     shard_bytes=1,
     encoder=None,
 )
-LISTINGS = Listings(("", 0), ("", 0), ("", 0), None, 5, 4, "a.jpg", "b.jpg", "d1")
+LISTINGS = Listings(("", 0), ("", 0), ("", 0), None, 5, 4, 0, "a.jpg", "b.jpg", "d1")
 SHARDS = ("train-0 a1", "test-0 b2")
 
 

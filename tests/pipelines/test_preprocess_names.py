@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import pyarrow.dataset as pads
 import pytest
 from container_builders import hub_images, parquet_bytes, tar_bytes, write, zip_bytes
 
@@ -34,15 +35,24 @@ def config_of(*arguments: str | Path) -> PreprocessConfig:
 def name(folder: Path, *arguments: str | Path) -> Named:
     """The listings of ``captioner preprocess ARGUMENTS``; pictures by URIs below `folder`."""
     config = config_of(*arguments)
-    listings = write_listings(config, str(folder / "listings"), SkippedFiles())
+    rejects = folder / "rejects"
+    listings = write_listings(config, str(folder / "listings"), str(rejects), SkippedFiles())
     assert listings.digest == digest_pictures(config, None)
     captions = [c.image_id for i in range(listings.captions[1]) for c in _captions(listings, i)]
     images = [image for i in range(listings.images[1]) for image in _images(listings, i)]
+    found = [(image.uri, image.image_id) for image in images]
+    lost = _uncaptioned(rejects) if listings.uncaptioned else []
+    assert len(lost) == listings.uncaptioned
     pictures, uncaptioned = (
-        {image.uri.removeprefix(f"{folder}/"): image.image_id for image in images if flawed(image)}
-        for flawed in (lambda image: image.flaw is None, lambda image: image.flaw is not None)
+        {uri.removeprefix(f"{folder}/"): name for uri, name in some} for some in (found, lost)
     )
     return Named(listings, captions, pictures, uncaptioned)
+
+
+def _uncaptioned(rejects: Path) -> list[tuple[str, str]]:
+    table = pads.dataset(str(rejects), format="parquet").to_table()
+    assert set(table["reason"].to_pylist()) == {"no_caption"}
+    return list(zip(table["image_uri"].to_pylist(), table["image_id"].to_pylist(), strict=True))
 
 
 def _captions(listings: Listings, number: int) -> list[Caption]:
@@ -110,11 +120,12 @@ def test_a_later_member_of_a_name_is_not_told_as_another_picture(tmp_path: Path)
         write(tmp_path / "1.tar", tar_bytes([("b.jpg", b"")])),
     ]
     sources = [part for tar in tars for part in ("--images", tar)]
-    listings = name(tmp_path, "--captions", tmp_path / "captions.csv", *sources).listings
-    said = listings.why_none_is_left({"ambiguous": 2, "duplicate_name": 1})
+    named = name(tmp_path, "--captions", tmp_path / "captions.csv", *sources)
+    said = named.listings.why_none_is_left({"ambiguous": 2, "duplicate_name": 1})
     assert f"e.g. 'b.jpg': {tars[0]}!/b.jpg and {tars[1]}!/b.jpg" in said
-    flaws = [image.flaw or "" for image in _images(listings, 0) if image.image_id == "c.jpg"]
-    assert [flaw.split(":")[0] for flaw in flaws] == ["no_caption", "duplicate_name"]
+    flaws = [image.flaw or "" for image in _images(named.listings, 0) if image.image_id == "c.jpg"]
+    assert [flaw.split(":")[0] for flaw in flaws] == ["duplicate_name"]
+    assert list(named.uncaptioned.values()) == ["c.jpg"]
 
 
 def test_captions_may_name_a_folder_that_is_given(tmp_path: Path) -> None:
