@@ -36,11 +36,29 @@ class Claim:
         Raises:
             CaptionerError: if another run has taken over.
         """
-        if not files.exists(self.uri):
+        if not is_held(self.uri):
             raise CaptionerError(
                 f"{self.uri} is gone: this run was ended, or another one writes to the folder "
                 "now; wait for it, then run the command again"
             )
+
+
+def is_held(uri: str) -> bool:
+    """Whether the claim `uri` is there at this moment, though another machine may have deleted it.
+
+    Of a network disk `files.exists` may say for a minute what this machine remembers of it. To open
+    a file makes it ask the server.
+
+    Raises:
+        CaptionerError: as `files.exists`.
+    """
+    if not files.is_local(uri):
+        return files.exists(uri)
+    try:
+        os.close(os.open(uri, os.O_RDONLY))
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

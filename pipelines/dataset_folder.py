@@ -17,6 +17,7 @@ from model.artifacts import DATASET_FILE
 from model.command import check_output_folder
 from model.errors import CaptionerError
 from pipelines import files
+from pipelines.claims import is_held
 
 _STAGING = "_incomplete"
 # There while files are moved out of a staging folder: what lies beside `_STAGING` is ours then.
@@ -120,7 +121,7 @@ def publish(staging: str, output: str) -> None:
     Raises:
         CaptionerError: if another run took `output` over.
     """
-    if not files.exists(f"{staging}/{_CLAIM}"):
+    if not is_held(f"{staging}/{_CLAIM}"):
         raise _overtaken(output)
     names = [os.path.relpath(uri, staging) for uri in files.list_tree(staging)]
     marker = FileSystems.join(output, _STAGING, _MOVING)

@@ -51,6 +51,17 @@ def test_what_fails_because_another_run_took_over_says_so(tmp_path: Path) -> Non
         fail()
 
 
+def test_what_a_network_disk_remembers_of_a_claim_is_not_relied_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claim(str(tmp_path), "first") as first:
+        monkeypatch.setattr(os.path, "exists", lambda path: True)  # as stat(2) of NFS, for a minute
+        first.check()
+        os.remove(first.uri)  # by another machine
+        with pytest.raises(CaptionerError, match=r"first\.claim.* is gone: .* another one"):
+            first.check()
+
+
 def test_a_later_run_takes_over(tmp_path: Path) -> None:
     with claim(str(tmp_path), "first") as first, claim(str(tmp_path), "second") as second:
         second.check()
