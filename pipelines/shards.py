@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import tensorflow as tf
+from apache_beam.utils.shared import Shared
 
 from model.artifacts import FeatureConfig
 from model.config import ImageConfig
@@ -126,10 +127,14 @@ class WriteShard(beam.DoFn):
     ) -> None:
         self.folder, self.config = folder, config
         self.features, self.shard_bytes = features, shard_bytes
+        # Of a process: a worker of a cluster has an instance of this for each of its threads.
+        self._shared = Shared()
 
     def setup(self) -> None:
-        if self.features:
-            self.extract = FeatureExtractor(self.features, self.config, self.folder)
+        if features := self.features:
+            self.extract = self._shared.acquire(
+                lambda: FeatureExtractor(features, self.config, self.folder)
+            )
 
     def teardown(self) -> None:
         close_ranges()  # of the pixel stores

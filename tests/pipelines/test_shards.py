@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import pickle
 import random
 from collections import Counter
 from pathlib import Path
@@ -125,6 +126,21 @@ def test_the_pipeline_plans_the_shards_of_a_split_by_all_its_bytes(
         ("train", "00004"),  # a little less than the bound is planned
         ("test", "00001"),
     }
+
+
+def test_threads_of_a_worker_share_an_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Encoder:
+        def __init__(self, *_: object) -> None:
+            pass
+
+    monkeypatch.setattr("pipelines.shards.FeatureExtractor", Encoder)
+    features = FeatureConfig("MobileNetV2", "", 1, patches=49, channels=64)
+    sent = pickle.dumps(WriteShard("unused", ImageConfig(16), features, 1 << 20))
+    one, other = pickle.loads(sent), pickle.loads(sent)  # as each thread has its own
+    one.setup()
+    other.setup()
+    assert isinstance(one.extract, Encoder)
+    assert one.extract is other.extract
 
 
 def test_pictures_are_counted_once_for_each_token(images: list[TokenisedImage]) -> None:
