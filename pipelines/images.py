@@ -1,7 +1,6 @@
 """Reading and decoding pictures: a bounded number ahead of whoever takes them."""
 
 import hashlib
-import math
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,6 +20,8 @@ from pipelines.threads import AHEAD_PER_THREAD, THREADS, Room, map_ahead
 Prepared = TypeVar("Prepared")
 
 STALLED = "stalled"
+# Thirty years; some centuries are more than threads can wait.
+_LONGEST_SEC = 1_000_000_000
 # Larger than any scan; a zip member may claim more than there is memory.
 MAX_FILE_BYTES = 2 << 30
 # A far picture is waited for, for a tenth of a second and more.
@@ -38,8 +39,10 @@ def check_read_timeout(seconds: float) -> None:
     """Raises:
     CaptionerError: if `seconds` is no ``--read-timeout-sec``.
     """
-    if not 0 < seconds < math.inf:
-        raise CaptionerError(f"--read-timeout-sec: got {seconds}, expected seconds above 0")
+    if not 0 < seconds <= _LONGEST_SEC:
+        raise CaptionerError(
+            f"--read-timeout-sec: got {seconds}, expected seconds above 0, at most {_LONGEST_SEC}"
+        )
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ SOUND: dict[str, Any] = {
         {"read_timeout_sec": 0.0},
         {"read_timeout_sec": float("nan")},
         {"read_timeout_sec": float("inf")},
+        {"read_timeout_sec": 9999999999.0},  # which no thread can wait
         {"sample": 1.1},
         {"sample": 0.0},
         {"num_captions": 0},
