@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import apache_beam as beam
 import pyarrow as pa
 
+from model.errors import CaptionerError
 from pipelines import files
 
 Row = TypeVar("Row")
@@ -54,9 +55,19 @@ def write_listing(
 
 
 def read_batch(uri: str, index: int, row_type: type[Row]) -> list[Row]:
-    """The rows of record batch `index` of the listing `uri`."""
-    with files.open_bytes(uri) as source, pa.ipc.open_file(source) as reader:
-        batch = reader.get_batch(index)
+    """The rows of record batch `index` of the listing `uri`.
+
+    Raises:
+        CaptionerError: if there is no such file for the worker that reads it.
+    """
+    try:
+        with files.open_bytes(uri) as source, pa.ipc.open_file(source) as reader:
+            batch = reader.get_batch(index)
+    except FileNotFoundError as error:
+        raise CaptionerError(
+            f"{uri} is not there for a worker, or not any more: give --output a folder that all "
+            "workers see under this name, and run the command again"
+        ) from error
     return [row_type(**row) for row in batch.to_pylist()]
 
 

@@ -15,6 +15,7 @@ from apache_beam.testing.util import assert_that, equal_to
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.errors import CaptionerError
 from pipelines.listing import ReadListing, read_batch, schema_of, write_listing
 from pipelines.records import Caption, ImageFile
 
@@ -38,6 +39,12 @@ def test_what_is_written_is_read_back_in_batches(rows: list[ImageFile], size: in
         assert [row for batch in batches for row in batch] == rows
         assert all(len(batch) == size for batch in batches[:-1])
         assert [read_batch(uri, i, ImageFile) for i in range(len(batches))] == batches
+
+
+def test_a_worker_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
+    uri = str(tmp_path / "listing")
+    with pytest.raises(CaptionerError, match=r"listing is not there for a worker, .* --output"):
+        read_batch(uri, 0, ImageFile)
 
 
 def test_a_batch_is_read_without_the_others(
