@@ -8,6 +8,7 @@ never; of two runs that start at once, at most one goes on.
 """
 
 import contextlib
+import errno
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from model.errors import CaptionerError
 from pipelines import files
 
 RUNS = "_runs"
+# Of a file, or of the folder above it, that somebody deleted: ESTALE on a network disk.
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ESTALE)
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,9 @@ def is_held(uri: str) -> bool:
         return files.exists(uri)
     try:
         os.close(os.open(uri, os.O_RDONLY))
-    except OSError:
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         return False
     return True
 
