@@ -28,7 +28,8 @@ def learning_rate_schedule(peak: float, steps: int) -> keras.optimizers.schedule
 class ScaledAdamW(keras.optimizers.AdamW):
     """AdamW (Loshchilov & Hutter 2019) that gives some variables a share of the learning rate.
 
-    Their weights decay by that share too.
+    Their weights decay by that share too. Of several replicas it is given gradients that are summed
+    already (see `model.training`).
 
     Args:
         shares: by path of a variable, its share; 1 for those not named.
@@ -50,6 +51,10 @@ class ScaledAdamW(keras.optimizers.AdamW):
             decay = variable * ops.cast(self.weight_decay, variable.dtype)
             self.assign_sub(variable, decay * ops.cast(rate, variable.dtype))
         super().update_step(gradient, variable, rate)
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple]) -> list[tuple]:
+        """As they are: Keras would sum the sums."""
+        return grads_and_vars
 
     def _apply_weight_decay(self, variables: list[keras.Variable]) -> None:
         """Nothing: Keras would take one rate for all, `update_step` knows each variable's."""

@@ -67,7 +67,7 @@ class Training(keras.Model):
 
     def apply(self, gradients: list[Tensor], variables: list[keras.Variable]) -> None:
         """A step of the optimiser, and of the averages after it."""
-        self.optimizer.apply(gradients, variables)
+        self.optimizer.apply(_sum_of_replicas(gradients), variables)
         self.averages.update()
 
     def scale(self, loss: Tensor) -> Tensor:
@@ -184,3 +184,14 @@ class SelfCriticalTraining(Training):
         captions = [row[row != PAD].tolist() for picture in drawn for row in picture]
         scores = self._reward[0](index.repeat(drawn.shape[1]), captions)
         return scores.reshape(drawn.shape[:2])
+
+
+def _sum_of_replicas(gradients: list[Tensor]) -> list[Tensor]:
+    """Gradients, some of which may be None, summed over all replicas.
+
+    Before the optimiser sees them: Keras would clip, and look for infinity, in each replica alone.
+    """
+    given = [gradient for gradient in gradients if gradient is not None]
+    replica = tf.distribute.get_replica_context()
+    summed = iter(replica.all_reduce(tf.distribute.ReduceOp.SUM, given))
+    return [None if gradient is None else next(summed) for gradient in gradients]

@@ -50,6 +50,37 @@ PROGRAM = textwrap.dedent("""
         np.testing.assert_allclose(left, right, atol=2e-3)
     np.testing.assert_allclose(alone_history["loss"], together_history["loss"], rtol=1e-3)
 
+    # Gradients are summed before they are clipped, and before float16's infinity is looked for.
+    import keras
+    from types import SimpleNamespace
+    from model.optimiser import make_optimiser
+
+    def stepped(gradients, precision="float32"):
+        with two.scope():
+            weight = keras.Variable(np.zeros(1), dtype="float32", name="weight")
+            config = TrainConfig(clip_norm=1.0, weight_decay=0.0)
+            optimiser = make_optimiser(config, 1.0, 1, [])
+            inner = optimiser
+            if precision == "mixed_float16":
+                optimiser = keras.optimizers.LossScaleOptimizer(optimiser, initial_scale=1.0)
+            optimiser.build([weight])
+            averages = SimpleNamespace(update=lambda: None)
+            training = SimpleNamespace(optimizer=optimiser, averages=averages)
+
+        def step():
+            own = tf.gather(gradients, tf.distribute.get_replica_context().replica_id_in_sync_group)
+            CrossEntropyTraining.apply(training, [own[None]], [weight])
+
+        tf.function(lambda: two.run(step))()
+        momentum = keras.ops.convert_to_numpy(inner._momentums[0])
+        return float(momentum[0]) / (1 - inner.beta_1), float(weight.numpy()[0])
+
+    for gradients, expected in [([0.2, 0.3], 0.5), ([9.0, 9.0], 1.0), ([5.0, -2.0], 1.0)]:
+        momentum, weight = stepped(gradients)
+        np.testing.assert_allclose([momentum, weight], [expected, -1.0], rtol=1e-4)
+    for gradients in ([np.inf, 1.0], [1.0, np.inf]):
+        assert stepped(gradients, "mixed_float16") == (0.0, 0.0), gradients
+
     # Of a last batch, and of every other, both devices get as much.
     from model.dataset import fill_up, training_batches
 
