@@ -1,6 +1,7 @@
 """A preprocessed dataset as tf.data: sharded TFRecords to batches."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +23,8 @@ _OF_SHARDS = (".tfrecord", "Input dataset was expected to contain")
 MOST_CAPTIONS = 32
 _KEYS = 2**31 - 1
 _SHAPE_STEP = 8
+# Pictures whose captions alone are read.
+_READ_AT_ONCE = 64
 
 
 @contextlib.contextmanager
@@ -185,8 +188,17 @@ def read_token_ids(
     """
     tail = [END] if end else []
     records = _read_records(folder, split, info)
-    captions = records.map(parse_token_ids, tf.data.AUTOTUNE)
-    return [[[*ids, *tail] for ids in picture.to_list()] for picture in captions]
+    pictures = []
+    # A batch at a time, and by its flat values: each picture by itself, as a ragged tensor, takes
+    # ten times as long, minutes of a million.
+    for batch in records.batch(_READ_AT_ONCE).map(parse_token_ids, tf.data.AUTOTUNE):
+        tokens = iter(batch.flat_values.numpy().tolist())
+        lengths = iter(batch.values.row_lengths().numpy().tolist())
+        pictures += [
+            [[*itertools.islice(tokens, length), *tail] for length in itertools.islice(lengths, n)]
+            for n in batch.row_lengths().numpy()
+        ]
+    return pictures
 
 
 def _draw_captions(example: dict, number: tf.Tensor) -> dict:
@@ -229,8 +241,9 @@ def training_batches(
     pairs = pairs.shuffle(shuffle_buffer, seed=shuffle_seed)
     window = batch_size * batches_sorted
     # PAD is 0, and pictures and grids all have one size.
-    sorted_pairs = pairs.padded_batch(window).map(_sort_by_length).unbatch()
-    batches = sorted_pairs.batch(batch_size).map(_trim)
+    # One at a time beside those in use: left to itself, tf.data would hold one for each core.
+    windows = pairs.padded_batch(window).map(_sort_by_length, num_parallel_calls=1)
+    batches = windows.unbatch().batch(batch_size).map(_trim)
     if few_shapes:
         batches = batches.map(lambda inputs, targets: _round_up(inputs, targets, max_length))
     count = -(-int(examples.cardinality()) // batch_size)

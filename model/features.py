@@ -75,8 +75,8 @@ def _spec() -> dict[str, Any]:
 
 
 def parse_token_ids(serialised: tf.Tensor) -> tf.RaggedTensor:
-    """The token ids of a serialised Example alone, ragged `int64[N, (tokens)]`: no pixel."""
-    return tf.io.parse_single_example(serialised, _spec())["token_ids"]
+    """The token ids alone of Examples `string[B]`, ragged `int64[B, (N), (tokens)]`: no pixel."""
+    return tf.io.parse_example(serialised, _spec())["token_ids"]
 
 
 def parse_example(serialised: tf.Tensor, image_size_px: int) -> dict[str, Any]:

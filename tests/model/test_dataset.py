@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import builders
@@ -180,6 +181,42 @@ def test_token_ids_of_a_split_are_read_in_order(squares: Path) -> None:
     assert read_token_ids(squares, "validation", info) == expected
     with_end = [[[*ids, END] for ids in captions] for captions in expected]
     assert read_token_ids(squares, "validation", info, end=True) == with_end
+
+
+def test_token_ids_of_more_pictures_than_are_read_at_once(
+    squares: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = read_dataset_info(squares)
+    expected = read_token_ids(squares, "train", info, end=True)
+    monkeypatch.setattr("model.dataset._READ_AT_ONCE", 5)
+    assert read_token_ids(squares, "train", info, end=True) == expected
+    assert len(expected) == 48
+
+
+def test_few_pictures_are_held_however_many_cores_there_are() -> None:
+    decoded = []
+
+    def decode(picture: np.ndarray) -> np.ndarray:
+        decoded.append(int(picture))
+        return picture
+
+    def example(picture: tf.Tensor) -> dict:
+        grid = tf.ensure_shape(tf.numpy_function(decode, [picture], tf.int64), [])
+        token_ids = tf.RaggedTensor.from_row_lengths(tf.constant([5, 6]), [2])
+        return {"grid": tf.reshape(tf.cast(grid, tf.float16), [1, 1]), "token_ids": token_ids}
+
+    examples = tf.data.Dataset.range(4000).map(example)
+    # In windows of 80 pictures.
+    batches = training_batches(examples, 10, 6, 1, batches_sorted=8, shuffle_buffer=1)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = 16
+    iterator = iter(batches.with_options(options))
+    next(iterator)
+    before, now = -1, 0
+    while before < now:
+        time.sleep(0.5)
+        before, now = now, len(decoded)
+    assert now < 8 * 80
 
 
 def test_the_number_of_steps_is_known(squares: Path) -> None:

@@ -34,7 +34,7 @@ def test_an_example_without_captions_is_parsed() -> None:
 def test_token_ids_alone_are_read_without_the_pixels() -> None:
     token_ids = [[5, 17, 9], [], [8]]
     serialised = encode_example("x", b"no picture", ["a", "", "b"], token_ids)
-    assert parse_token_ids(serialised).to_list() == token_ids
+    assert parse_token_ids([serialised, serialised]).to_list() == [token_ids, token_ids]
 
 
 def test_shapes_are_known_to_a_pipeline() -> None:
