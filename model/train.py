@@ -35,7 +35,13 @@ from model.dataset import (
     training_batches,
     whole_shards,
 )
-from model.devices import check_batch_size, compiles, count_gpus, make_strategy
+from model.devices import (
+    check_batch_size,
+    compiles,
+    count_gpus,
+    enough_memory,
+    make_strategy,
+)
 from model.errors import CaptionerError
 from model.optimiser import make_optimiser
 from model.run_config import configure, encoder_weights, learns_from_features, notes
@@ -238,7 +244,7 @@ def run(options: argparse.Namespace) -> int:
     _print_start(captioner, config, info)
     for note in notes(config, vars(options)):
         print(f"note: {note}")
-    with whole_shards(dataset):
+    with whole_shards(dataset), enough_memory(train.batch_size):
         trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
         with open_run(folder, config, words):
             progress = trainer.run()

@@ -227,6 +227,21 @@ def test_a_damaged_dataset_is_one_line(
     assert error.count("captioner train: error: ") == 1
 
 
+def test_too_little_memory_is_one_line(
+    squares: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(_: trainer.Trainer) -> None:
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    monkeypatch.setattr(trainer.Trainer, "run", run)
+    assert builders.train(squares, tmp_path / "run") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "too little memory for a step of 6 pictures (OOM when allocating tensor); " in line
+
+
 def test_another_backend_of_keras_is_refused(
     squares: Path,
     tmp_path: Path,
