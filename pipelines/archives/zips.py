@@ -16,6 +16,7 @@ from pipelines.archives.members import Member
 from pipelines.texts import one_line
 
 _ENCRYPTED = 0x1
+_NAMED_IN_UTF8 = 0x800
 _METHODS = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA}
 # The least that the library takes from the file at a time, of which LZMA makes 30 MB at most.
 _PIECE_BYTES = 1 << 12
@@ -41,7 +42,18 @@ def walk_zip(file: Any, uri: str) -> Iterator[Member]:
     with _open_zip(file, uri) as archive:
         for info in archive.infolist():
             if not info.filename.endswith("/"):  # is_dir() takes no empty name
-                yield Member(info.filename, info.file_size, flaw=_flaw_of(info))
+                yield Member(_name_of(info), info.file_size, flaw=_flaw_of(info))
+
+
+def _name_of(info: zipfile.ZipInfo) -> str:
+    """The member's name: macOS writes UTF-8 without the flag of it, which is read as CP437."""
+    if info.flag_bits & _NAMED_IN_UTF8:
+        return info.filename
+    try:
+        # What else CP437 spells is no UTF-8 but by an odd chance.
+        return info.filename.encode("cp437").decode()
+    except UnicodeError:
+        return info.filename
 
 
 def _flaw_of(info: zipfile.ZipInfo) -> str | None:
@@ -104,7 +116,7 @@ class ZipReader:
             file = stack.enter_context(files.open_bytes(self.uri))
             archive = stack.enter_context(zipfile.ZipFile(file))
             # The first of a name, as the listing has it.
-            self._members = {info.filename: info for info in reversed(archive.infolist())}
+            self._members = {_name_of(info): info for info in reversed(archive.infolist())}
             self._opened = stack.pop_all()
         return archive
 

@@ -67,6 +67,17 @@ def test_a_member_of_a_zip_without_a_name_is_no_picture(tmp_path: Path) -> None:
     assert contents_of(listed(write(tmp_path / "a.zip", data))) == {"a.jpg": b"a"}
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "cp437"])
+def test_names_without_the_flag_of_utf8_are_those_of_macos_or_of_old_windows(
+    tmp_path: Path, encoding: str
+) -> None:
+    name = "Möbel/Stühle.jpg".encode(encoding)
+    placeholder = "n" * (len(name) - 4) + ".jpg"  # names of ASCII have no such flag
+    data = zip_bytes({placeholder: b"a"}).replace(placeholder.encode(), name)
+    images = listed(write(tmp_path / "a.zip", data))
+    assert contents_of(images) == {"Möbel/Stühle.jpg": b"a"}
+
+
 def test_a_zip_of_a_later_version_is_an_error_of_one_line(tmp_path: Path) -> None:
     data = bytearray(zip_bytes({"a.jpg": b"a"}))
     data[data.index(b"PK\x01\x02") + 6] = 99
