@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,9 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 # What tables that are called CSV have in place of commas: Excel, where a comma is in numbers, and
 # Flickr30k's captions.
 _OTHER_DELIMITERS = ";|\t"
+# In the name of a column any sign may be in quotes, line breaks too, or in brackets.
+_ANY_SIGN = re.compile(r'"[^"]*"|\([^()\n]*\)')
+_HEADER_CHARACTERS = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -83,10 +87,20 @@ def pick_column(
     return found
 
 
-def delimiter_of(header: str, expected: str) -> str:
-    """The sign between names of columns: `expected`, unless `header` has another in its place."""
+def delimiter_of(text: str, expected: str) -> str:
+    """The sign between names of columns, which `text` starts with: `expected`, or one in its place.
+
+    It is none of a name's own.
+    """
+    header = _bare_header(text)
     others = (sign for sign in _OTHER_DELIMITERS if sign in header)
     return expected if expected in header else next(others, expected)
+
+
+def _bare_header(text: str) -> str:
+    """The first line of `text` that is not blank, a letter in place of what may hold any sign."""
+    head = _ANY_SIGN.sub("_", text[:_HEADER_CHARACTERS])
+    return next(lines_of(head), (0, ""))[1]
 
 
 def read_delimited(uri: str, delimiter: str, what: str) -> Table:
@@ -102,10 +116,9 @@ def read_delimited(uri: str, delimiter: str, what: str) -> Table:
     where = f"{what} {uri}"
     # newline="": a line break inside of quotes is part of the cell and stays what it is.
     text = read_text(uri, what)
-    _, first = next(lines_of(text), (0, ""))
-    delimiter = delimiter_of(first, delimiter)
+    delimiter = delimiter_of(text, delimiter)
     lines = io.StringIO(text, newline="")
-    rows = _parse_delimited(lines, delimiter, f"{delimiter} " in first, where)
+    rows = _parse_delimited(lines, delimiter, f"{delimiter} " in _bare_header(text), where)
     line, header = next(rows, (0, []))
     columns = [name.strip() for name in header]
     named = [name for name in columns if name]  # Excel adds columns without

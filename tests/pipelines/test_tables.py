@@ -31,7 +31,12 @@ def test_the_likeliest_column_is_found_and_of_equals_the_first(
         ("image\tcaption", ",", "\t"),
         ("image,caption;note|more\t", ",", ","),
         ("image\tcaption; or a text, say", "\t", "\t"),
+        ('"picture, file";caption', ",", ";"),
+        ('"picture,\nfile";"the\ncaption"\na.jpg;A dog, say', ",", ";"),
+        ("image;caption (short, German)", ",", ";"),
+        ("image,caption (short; German)", ",", ","),
         ("image", ",", ","),
+        ('"image"\na;b.jpg', ",", ","),
     ],
 )
 def test_another_delimiter_counts_only_where_the_expected_one_is_not(
