@@ -1,12 +1,12 @@
 """Counts the tables of a dataset, some thousands of rows at a time.
 
-What is kept grows with how many different lengths, sizes and words there are, never with the
-number of pictures.
+What is kept grows with how many different lengths, sizes, words and captions of very many pictures
+there are, never with the number of pictures.
 """
 
 from array import array
 from collections import Counter, defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -29,6 +29,12 @@ from pipelines.describe.summaries import (
 from pipelines.schemas import DUPLICATES
 
 WORDS_SHOWN, PAIRS_SHOWN, LONGEST_SHOWN, REJECTS_SHOWN = 20, 20, 5, 5
+# A caption of fewer is no common one.
+_COMMON_SHARE, _COMMON_COUNT = 0.01, 10
+# Of a batch: what is rarer is not kept, for common captions lie spread over all batches.
+_KEPT_SHARE = _COMMON_SHARE / 10
+# What HTML alone has: a tag's end, a line's end, an entity.
+_MARKUP = r"</[a-zA-Z][^<>]*>|<br ?/?>|&(#[0-9]+|#[xX][0-9a-fA-F]+|[a-zA-Z]{2,8});"
 _CURVE_POINTS = 200
 _KIB = 1024
 _LONGEST = pa.schema(
@@ -68,6 +74,27 @@ class _SplitTally:
 
     def summary(self, name: str) -> SplitSummary:
         return SplitSummary(name, _spread(self.per_image), _spread(self.lengths), self.unknown)
+
+
+@dataclass
+class _CaptionTally:
+    captions: Counter = field(default_factory=Counter)
+    total: int = 0
+    markup: int = 0
+
+    def add(self, rows: pa.Table) -> None:
+        texts = pc.list_flatten(rows["captions"])
+        self.total += len(texts)
+        self.markup += pc.sum(pc.match_substring_regex(texts, _MARKUP)).as_py() or 0
+        counts = pc.value_counts(texts)
+        kept = pc.greater_equal(counts.field("counts"), _KEPT_SHARE * len(texts))
+        for pair in counts.filter(kept).to_pylist():
+            self.captions[pair["values"]] += pair["counts"]
+
+    def common(self) -> Mapping[str, int]:
+        least = max(_COMMON_COUNT, _COMMON_SHARE * self.total)
+        found = [(-count, text) for text, count in self.captions.items() if count >= least]
+        return {text: -count for count, text in sorted(found)}
 
 
 @dataclass
@@ -113,10 +140,11 @@ class _PictureTally:
 def count_examples(tables: Iterable[pa.Table]) -> ExampleSummary:
     """Counts rows of `schemas.EXAMPLES`."""
     splits: defaultdict[str, _SplitTally] = defaultdict(_SplitTally)
-    pictures, longest = _PictureTally(), _LONGEST.empty_table()
+    captions, pictures, longest = _CaptionTally(), _PictureTally(), _LONGEST.empty_table()
     for rows in tables:
         for split in pc.unique(rows["split"]).to_pylist():
             splits[split].add(rows.filter(pc.field("split") == split))
+        captions.add(rows)
         pictures.add(rows)
         longest = _first(pa.concat_tables([longest, _captions(rows)]), _LONGEST_KEYS, LONGEST_SHOWN)
     # The usual splits are there even where they are empty.
@@ -125,6 +153,8 @@ def count_examples(tables: Iterable[pa.Table]) -> ExampleSummary:
         tuple(splits[name].summary(name) for name in names),
         pictures.summary(),
         tuple(longest.to_pylist()),
+        captions.common(),
+        captions.markup,
     )
 
 

@@ -7,10 +7,13 @@ from model.config import TrainConfig
 from model.vocabulary import SPECIAL_TOKENS
 from pipelines.describe.summaries import Description, SplitSummary
 from pipelines.readable import plural, share
+from pipelines.texts import shorten
 
 MAX_UNKNOWN_SHARE = 0.03
 MAX_REJECTED_SHARE = 0.05
 MAX_CUT_SHARE = 0.01
+MAX_MARKUP_SHARE = 0.01
+MAX_COMMON_SHARE = 0.02
 MAX_TINY_SHARE = 0.01
 MIN_CAPTIONS_PER_IMAGE = 2
 # Scores of fewer pictures change by several percent from one choice of pictures to the next.
@@ -122,7 +125,21 @@ def _of_captions(description: Description) -> Iterator[Finding]:
             f"An image has {captions / images:.1f} captions on average, fewer than "
             f"{MIN_CAPTIONS_PER_IMAGE}: scores such as CIDEr need several to compare with.",
         )
-    splits = description.examples.splits
+    examples = description.examples
+    for text, count in examples.common.items():
+        if count > MAX_COMMON_SHARE * captions:
+            yield Finding(
+                "captions",
+                f"{share(count, captions)} of the captions are {shorten(text)}, and the model will "
+                "say so of many a picture; leave them out unless that is what the pictures show.",
+            )
+    if examples.markup > MAX_MARKUP_SHARE * captions:
+        yield Finding(
+            "captions",
+            f"{share(examples.markup, captions)} of the captions have HTML in them (<p>…</p>, "
+            "&amp;), whose letters become words (p, amp); make them plain text first.",
+        )
+    splits = examples.splits
     cut = captions - sum(split.lengths.below(LONGEST_UNCUT + 1) for split in splits)
     if cut > MAX_CUT_SHARE * captions:
         yield Finding(

@@ -105,11 +105,21 @@ class PictureSummary:
 
 @dataclass(frozen=True)
 class ExampleSummary:
-    """All that the examples tell; `longest` are the longest captions, the longest first."""
+    """All that the examples tell.
+
+    Attributes:
+        splits: each apart.
+        pictures: of all splits.
+        longest: the longest captions, the longest first.
+        common: captions that very many pictures share by how many these are, most frequent first.
+        markup: captions with HTML in them.
+    """
 
     splits: tuple[SplitSummary, ...]
     pictures: PictureSummary
     longest: tuple[Row, ...]
+    common: Mapping[str, int]
+    markup: int
 
 
 @dataclass(frozen=True)

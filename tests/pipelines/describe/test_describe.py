@@ -49,7 +49,7 @@ def example(
         "image_id": f"{split}/{number:04}.jpg",
         "image_uri": f"/pictures/{split}/{number:04}.jpg",
         "split": split,
-        "captions": [" ".join(["word"] * length) for length in lengths],
+        "captions": [" ".join([f"{split}-{number}"] * length) for length in lengths],
         "token_counts": list(lengths),
         "unknown_counts": [int(not i) for i in range(len(lengths))],
         "width_px": 300 + 7 * number,
@@ -376,6 +376,9 @@ def test_what_is_remarkable_is_told(
     [
         (1, 50, "train", {"lengths": (20, 9)}, "of the captions have more than 19 tokens"),
         (1, 100, "train", {"width_px": 31}, "of the images are tiny"),
+        (2, 100, "train", {"captions": ["A dog<br>", "R&D; x < y > z"]}, "have HTML in them"),
+        (2, 100, "train", {"captions": ["A dog", "<p>A&nbsp;dog"]}, "have HTML in them"),
+        (24, 600, "train", {"captions": ["No title", "A dog"]}, "are 'No title', and the model"),
         (3, 10, "test", {"unknown_counts": [2, 0]}, "tokens are not in the vocabulary"),
     ],
 )
@@ -458,10 +461,12 @@ def test_pairs_that_are_still_there_are_shown_first() -> None:
 
 
 def test_batches_do_not_matter(examples: Rows) -> None:
-    table = pa.Table.from_pylist(examples, EXAMPLES)
+    untitled = [dict(example(n), captions=["No <br>", "title"]) for n in range(11)]
+    table = pa.Table.from_pylist([*examples[:189], *untitled], EXAMPLES)
     parts = [table.slice(start, 13) for start in range(0, 200, 13)]
     summary = count_examples([table])
     assert summary == count_examples(parts[::-1]) == count_examples([pa.concat_tables(parts)])
+    assert (summary.common, summary.markup) == ({"No <br>": 11, "title": 11}, 11)
     assert summary.longest[0]["tokens"] == max(n for r in examples for n in r["token_counts"])
     assert all(len(row["caption"].split()) == row["tokens"] for row in summary.longest)
 

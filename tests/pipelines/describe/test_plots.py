@@ -60,7 +60,7 @@ def described(
         rejects={},
         inputs=0,
     )
-    examples = ExampleSummary(splits, pictures, ())
+    examples = ExampleSummary(splits, pictures, longest=(), common={}, markup=0)
     return Description(
         "data", info, examples, WordSummary(0, (), (), ()), (), DuplicateSummary({}, ())
     )
