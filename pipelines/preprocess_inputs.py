@@ -79,7 +79,9 @@ class Listings:
             f"{self.image_name!r}: give --images so that these names agree"
         )
         if not rejects.get(AMBIGUOUS):
-            return names if main_reason(rejects) == MISSING else ""
+            # More than a manifest's files that captions name, which may be missing too.
+            to_blame = rejects.get(MISSING, 0) > self.captioned
+            return names if to_blame and main_reason(rejects) == MISSING else ""
         name, uri, other = next(self._pictures_of_one_name())
         several = (
             f"several pictures have one name, e.g. {name!r}: {uri} and {other}; rename them, let "

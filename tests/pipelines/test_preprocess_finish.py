@@ -151,8 +151,8 @@ def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lists", "rejects", "named", "of_lists"),
     [
-        ([], {"missing": 2, "no_caption": 9}, "are called e.g. 'b.jpg'", False),
-        (["train"], {"missing": 2, "no_caption": 9}, "are called e.g. 'b.jpg'", True),
+        ([], {"missing": 5, "no_caption": 9}, "are called e.g. 'b.jpg'", False),
+        (["train"], {"missing": 5, "no_caption": 9}, "are called e.g. 'b.jpg'", True),
         (["train"], {"bomb": 1, "truncated": 2}, "e.g. c.jpg: half of it is gone", False),
         ([], {"empty_caption": 2, "no_caption": 9}, "e.g. c.jpg: not a word", False),
     ],

@@ -107,9 +107,17 @@ def test_it_is_told_which_pictures_have_one_name_if_none_is_left(
     uris = f"{tmp_path}/0.tar!/0.jpg and {tmp_path}/1.tar!/0.jpg"
     assert said.startswith(f"several pictures have one name, e.g. '0.jpg': {uris}; rename them")
     assert ("names agree" in said) == bool(missing)
-    assert listings.why_none_is_left({"missing": 1}).startswith(
+    assert listings.why_none_is_left({"missing": 9}).startswith(
         "captions call their images e.g. '0"
     )
+
+
+def test_names_are_not_blamed_for_files_that_a_manifest_has_and_a_disk_has_not(
+    tmp_path: Path,
+) -> None:
+    rows = write(tmp_path / "moved.csv", b"image,caption\n/gone/a.jpg,A dog\n/gone/b.jpg,A cat\n")
+    listings = name(tmp_path, "--captions", rows, "--images", rows).listings
+    assert listings.why_none_is_left({"missing": 2}) == ""
 
 
 def test_a_later_member_of_a_name_is_not_told_as_another_picture(tmp_path: Path) -> None:
