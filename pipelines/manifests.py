@@ -115,7 +115,9 @@ def _parquet_paths(uri: str, image_column: str | None) -> Iterator[tuple[str, An
 def _check_path(path: Any, where: str) -> str:
     """`path`, if it can be one."""
     if not isinstance(path, str) or not path.strip() or "\0" in path:
-        raise CaptionerError(f"{where}: got {shorten(path)}, expected the path of a picture")
+        raise CaptionerError(
+            f"{where}: got {shorten(path)}, expected the path of a picture; leave out rows of none"
+        )
     try:
         path.encode()
     except UnicodeEncodeError as error:
@@ -129,8 +131,14 @@ def _resolve(folder: str, path: str) -> str:
     path = files.without_local_scheme(path)
     if not files.is_local(path):
         return path
-    joined = path if path.startswith("/") else f"{folder}/{path}"
-    return files.normalise_path(joined) if files.is_local(joined) else joined
+    if path.startswith("/"):
+        return files.normalise_path(path)
+    joined = f"{folder}/{path}"
+    if not files.is_local(joined):
+        return joined
+    if "\\" in path and not os.path.lexists(joined):  # Windows wrote it
+        joined = f"{folder}/" + path.replace("\\", "/")
+    return files.normalise_path(joined)
 
 
 def _split_member(

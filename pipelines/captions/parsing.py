@@ -72,7 +72,10 @@ def parse_image_id(value: Any, where: str) -> str:
         CaptionerError: if it is empty or no text.
     """
     if not isinstance(value, str) or not value:
-        raise CaptionerError(f"{where}: got {shorten(value)}, expected the name of a picture")
+        raise CaptionerError(
+            f"{where}: got {shorten(value)}, expected the name of a picture; leave out "
+            "captions of none"
+        )
     return value
 
 

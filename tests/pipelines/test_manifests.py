@@ -62,6 +62,16 @@ def test_the_paths_of_a_manifest_start_at_its_folder(tmp_path: Path, suffix: str
     assert listed(uri) == [ImageFile(f"{tmp_path}/{name}", name, 4) for name in PATHS]
 
 
+def test_folders_may_be_separated_as_windows_does(tmp_path: Path) -> None:
+    for name in ("deep/a.jpg", "deep\\b.jpg"):
+        write(tmp_path / name, b"1234")
+    write(tmp_path / "deep" / "c.zip", zip_bytes({"d.jpg": b"1234"}))
+    names = ["deep\\a.jpg", "deep\\b.jpg", "deep\\gone.jpg", "deep\\c.zip!/d.jpg"]
+    uri = write(tmp_path / "list.txt", "\n".join(names).encode())
+    found = ["deep/a.jpg", "deep\\b.jpg", "deep/gone.jpg", "deep/c.zip!/d.jpg"]
+    assert [image.uri for image in listed(uri)] == [f"{tmp_path}/{name}" for name in found]
+
+
 @pytest.mark.parametrize("suffix", written(PATHS))
 def test_a_remote_manifest_names_remote_pictures(memory: dict[str, bytes], suffix: str) -> None:
     uri = f"memory://bucket/lists/list{suffix}"
@@ -158,7 +168,11 @@ def test_the_only_column_needs_no_name(tmp_path: Path, suffix: str) -> None:
     ("name", "data", "words"),
     [
         ("a.txt", b"a.jpg\n\nb\0.jpg\n", "line 3: got 'b\\x00.jpg', expected the path"),
-        ("a.csv", b"path,n\na.jpg,1\n,2\n", "line 3: got '', expected the path of a picture"),
+        (
+            "a.csv",
+            b"path,n\na.jpg,1\n,2\n",
+            "line 3: got '', expected the path of a picture; leave out",
+        ),
         ("a.csv", b'path\na.jpg\n" "\n', "line 3: got ' ', expected the path"),
         ("a.csv", b'path,n\na.jpg,1\n"b.jpg,1\n', "line 3: malformed"),
         ("a.tsv", b"path\tn\na.jpg\n", "line 2: got 1 cells"),

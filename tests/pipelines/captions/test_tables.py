@@ -205,7 +205,7 @@ def test_a_table_without_a_known_column_is_an_error_that_lists_the_columns(
         ('image,caption\na.jpg,x\nb.jpg,"A dog\nc.jpg,A cat\n', "line 3: malformed"),
         ("image,caption\na.jpg\n", "line 2: got 1 cells ['a.jpg'], expected 2"),
         ("image,caption\na.jpg,A dog, two\n", "line 2: got 3 cells"),
-        ("image,caption\n\n,A dog\n", "line 3: got '', expected the name of a picture"),
+        ("image,caption\n\n,A dog\n", "line 3: got '', expected the name of a picture; leave out"),
     ],
 )
 def test_malformed_csv_is_an_error_that_names_the_line(
