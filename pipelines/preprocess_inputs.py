@@ -32,6 +32,7 @@ class _Seen:
     shared: SharedNames
     image_ids: set[str] = dataclasses.field(default_factory=set)
     free: set[str] = dataclasses.field(default_factory=set)
+    by_whole_path: bool = False
     name_of: dict[str, str] = dataclasses.field(default_factory=dict)
     gives_splits: bool = False
     listed: int = 0
@@ -174,7 +175,9 @@ def _find_pictures(
         seen.digest.update(_state(image))
         seen.listed += 1
         seen.image_id = image.image_id
-        seen.free -= {image.image_id, normalise_id(image.uri)}
+        whole = normalise_id(image.uri)
+        seen.by_whole_path = seen.by_whole_path or whole in seen.image_ids
+        seen.free -= {image.image_id, whole}
         yield image
 
 
@@ -187,6 +190,8 @@ def _name_pictures(
     else captions call some is in `seen.name_of` then.
     """
     names = CaptionNames(seen.image_ids, seen.free)
+    if seen.by_whole_path and seen.free:
+        names = names.with_ends(_rows(found, ImageFile))
     for image in _rows(found, ImageFile):
         image = _renamed(image, names.name(image.image_id, image.uri))
         if other := names.other_name(image.image_id, image.uri):

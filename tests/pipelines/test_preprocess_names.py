@@ -249,6 +249,32 @@ def test_captions_may_name_pictures_by_their_whole_path(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("manifest_first", [False, True])
+def test_corrected_captions_join_those_that_know_nothing_of_folders(
+    tmp_path: Path, manifest_first: bool
+) -> None:
+    members = ("Dataset/a.jpg", "Dataset/b.jpg", "1/twice.jpg", "2/twice.jpg", "Dataset/new.jpg")
+    packed = write(tmp_path / "official.zip", zip_bytes(dict.fromkeys(members, b"")))
+    captions = ["a.jpg", "b.jpg", "twice.jpg"]
+    corrected = [f"{packed}!/{member}" for member in (members[0], members[2], members[4])]
+    for file, names in (("captions.csv", captions), ("corrected.csv", corrected)):
+        rows = ["image,caption", *(f"{name},A" for name in names)]
+        (tmp_path / file).write_text("\n".join(rows), encoding="utf-8")
+    tables = [tmp_path / "captions.csv", tmp_path / "corrected.csv"]
+    options = [part for table in tables for part in ("--captions", table)]
+    sources = [tables[1], packed] if manifest_first else [packed, tables[1]]
+    named = name(tmp_path, *options, *(p for source in sources for p in ("--images", source)))
+    assert named.pictures == {
+        "official.zip!/Dataset/a.jpg": "a.jpg",
+        "official.zip!/Dataset/b.jpg": "b.jpg",
+        # The name of both is no name of the one that captions know by its URI.
+        "official.zip!/1/twice.jpg": corrected[1],
+        "official.zip!/2/twice.jpg": "twice.jpg",
+        "official.zip!/Dataset/new.jpg": corrected[2],
+    }
+    assert named.captions == [*captions, "a.jpg", *corrected[1:]]
+
+
 def test_captions_may_have_the_backslashes_of_windows_between_folders(tmp_path: Path) -> None:
     rows = "image,caption\nhall 1\\a.jpg,A\nBestand\\hall 2\\b.jpg,B\npacked/c.jpg,C\n"
     write(tmp_path / "captions.csv", rows.encode())
