@@ -164,8 +164,9 @@ def test_a_second_run_does_nothing_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    options = caption.make_options([])
+    monkeypatch.setattr(caption, "make_options", lambda _: options)
     monkeypatch.setattr(caption.beam, "Pipeline", lambda **_: pytest.fail("a pipeline started"))
-    monkeypatch.setattr(caption, "make_options", lambda _: None)
     before = {path: path.stat().st_mtime_ns for path in captions.rglob("*") if path.is_file()}
     assert captioner(*caption_arguments(tiny_bundle, archive, captions)) == 0
     printed = capsys.readouterr().out
