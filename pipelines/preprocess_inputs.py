@@ -17,7 +17,7 @@ from pipelines.preprocess_config import PreprocessConfig
 from pipelines.records import Caption, ImageFile, SplitEntry
 from pipelines.sources import SkippedFiles, list_all_images, normalise_id, read_split_lists
 from pipelines.splits import SplitRatios
-from pipelines.uncaptioned import Uncaptioned
+from pipelines.uncaptioned import Uncaptioned, write_uncaptioned
 
 Row = TypeVar("Row")
 _CAPTION_ROWS = 4096
@@ -122,7 +122,7 @@ def write_listings(
     seen = _Seen(shared=_shared_names(config))
     captions = listing("captions", _captions(config, seen), Caption, _CAPTION_ROWS)
     found = listing("found", _find_pictures(config, skipped, seen), ImageFile, IMAGES_PER_STORE)
-    with Uncaptioned(f"{rejects}/part-no-caption.parquet") as uncaptioned:
+    with write_uncaptioned(f"{rejects}/part-no-caption.parquet") as uncaptioned:
         named = _name_pictures(found, seen, uncaptioned)
         images = listing("images", named, ImageFile, IMAGES_PER_STORE)
     files.delete(found[0])

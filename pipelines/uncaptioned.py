@@ -5,7 +5,7 @@ they are found: a runner would hold kilobytes of each until the end.
 """
 
 import contextlib
-from types import TracebackType
+from collections.abc import Iterator
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,49 +19,48 @@ _ROWS_HELD = 1 << 16
 
 
 class Uncaptioned:
-    """Writes pictures to one file of rejects, which is there at the end if there were any.
+    """Pictures that become rows of one file of rejects, see `write_uncaptioned`.
 
     Args:
         uri: the Parquet file.
+        opened: what closes it.
 
     Attributes:
         count: pictures so far.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(self, uri: str, opened: contextlib.ExitStack) -> None:
         self.count = 0
-        self._uri = uri
+        self._uri, self._opened = uri, opened
         self._held: list[tuple[str, str]] = []
-        self._open = contextlib.ExitStack()
         self._writer: pq.ParquetWriter | None = None
-
-    def __enter__(self) -> "Uncaptioned":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if error is None and self._held:
-            self._write()
-        self._open.__exit__(kind, error, traceback)
 
     def add(self, image: ImageFile) -> None:
         """Adds a picture."""
         self.count += 1
         self._held.append((image.image_id, image.uri))
         if len(self._held) == _ROWS_HELD:
-            self._write()
+            self.flush()
 
-    def _write(self) -> None:
+    def flush(self) -> None:
+        """Writes what is held."""
+        if not self._held:
+            return
         if self._writer is None:
-            path = self._open.enter_context(files.atomic_path(self._uri))
-            self._writer = self._open.enter_context(
+            path = self._opened.enter_context(files.atomic_path(self._uri))
+            self._writer = self._opened.enter_context(
                 pq.ParquetWriter(path, REJECTS, compression="zstd")
             )
         same = {"stage": "join", "reason": NO_CAPTION, "error": "no caption names this file"}
         rows = [{"image_id": name, "image_uri": uri, **same} for name, uri in self._held]
         self._writer.write_table(check_no_nulls(pa.Table.from_pylist(rows, REJECTS)))
         self._held.clear()
+
+
+@contextlib.contextmanager
+def write_uncaptioned(uri: str) -> Iterator[Uncaptioned]:
+    """Within, pictures may be added to the file `uri`, which is there at the end if any were."""
+    with contextlib.ExitStack() as opened:
+        pictures = Uncaptioned(uri, opened)
+        yield pictures
+        pictures.flush()

@@ -10,7 +10,7 @@ import pytest
 from pipelines import uncaptioned
 from pipelines.records import ImageFile
 from pipelines.schemas import REJECTS
-from pipelines.uncaptioned import Uncaptioned
+from pipelines.uncaptioned import write_uncaptioned
 
 
 def image(number: int) -> ImageFile:
@@ -23,7 +23,7 @@ def test_each_is_a_reject_in_order(
 ) -> None:
     monkeypatch.setattr(uncaptioned, "_ROWS_HELD", 3)
     path = tmp_path / "rejects" / "part-no-caption.parquet"
-    with Uncaptioned(str(path)) as pictures:
+    with write_uncaptioned(str(path)) as pictures:
         for number in range(count):
             pictures.add(image(number))
         assert not path.exists()
@@ -37,14 +37,14 @@ def test_each_is_a_reject_in_order(
 
 
 def test_there_is_no_file_without_any(tmp_path: Path) -> None:
-    with Uncaptioned(str(tmp_path / "rejects" / "part.parquet")) as pictures:
+    with write_uncaptioned(str(tmp_path / "rejects" / "part.parquet")) as pictures:
         pass
     assert pictures.count == 0
     assert list(tmp_path.iterdir()) == []
 
 
 def add_and_fail(uri: str) -> None:
-    with Uncaptioned(uri) as pictures:
+    with write_uncaptioned(uri) as pictures:
         pictures.add(image(0))
         raise OSError("gone")
 
