@@ -14,7 +14,7 @@ _EXAMPLES = re.compile(r"(train|validation|test)-[0-9]+\.parquet")
 
 
 class Prepared:
-    """The pictures that are decoded, or, once all of them are, those that are written.
+    """The pictures that are decoded, or, once files are written, those in them.
 
     Args:
         staging: the staging folder.
@@ -37,9 +37,9 @@ class Prepared:
         if self._rows:
             return Progress(sum(self._rows.values()), self._captioned, step="writing")
         stores = set(self._named("pixels", _STORE).values())
-        return Progress(
-            min(len(stores) * self._per_store, self._listed), self._listed, step="decoding"
-        )
+        decoded = min(len(stores) * self._per_store, self._listed)
+        step = "decoding" if decoded < self._listed else "decoded, being joined with captions"
+        return Progress(decoded, self._listed, step=step)
 
     def _named(self, folder: str, pattern: re.Pattern[str]) -> dict[str, str]:
         """The files of a folder whose names match, with what is in the pattern's group."""
