@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -10,6 +11,7 @@ from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     PipelineOptions,
+    PortableOptions,
     StandardOptions,
 )
 
@@ -24,6 +26,7 @@ NOTHING_DONE = (
     "though the runner says that it is done; run the command again, without options of Beam such "
     "as --dry_run or --template_location, with which nothing is done"
 )
+_ANSWER_SEC = 30.0
 # How the options of file systems begin that need some.
 _OF_CLOUDS = ("s3_", "azure_", "blob_service_")
 
@@ -56,6 +59,7 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
             "written, and keeps hold of the folder until then; leave it out"
         )
     _check_that_workers_know(options)
+    _check_job_service(options.view_as(PortableOptions).job_endpoint)
     try:
         # Finds the runner and checks what it requires.
         pipeline = beam.Pipeline(options=options)
@@ -79,6 +83,24 @@ def _check_that_workers_know(options: PipelineOptions) -> None:
             "AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or "
             "AZURE_STORAGE_CONNECTION_STRING"
         )
+
+
+def _check_job_service(endpoint: str | None) -> None:
+    """Beam itself waits five minutes for it, and that after all pictures are listed.
+
+    Raises:
+        CaptionerError: if nothing answers at `endpoint`, `HOST:PORT`.
+    """
+    if not endpoint or endpoint == "embed" or "/" in endpoint:  # a URI, as gRPC takes them
+        return
+    host, _, port = endpoint.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SEC).close()
+    except (OSError, ValueError) as error:
+        raise CaptionerError(
+            f"after '--': --job_endpoint: got {endpoint}, where nothing answers ({error}); start "
+            "the job service, or give its HOST:PORT"
+        ) from error
 
 
 def check_workers_see(options: PipelineOptions, given: Mapping[str, Sequence[str]]) -> None:

@@ -18,6 +18,11 @@ from model.signals import ENDING
 _TOLD = re.compile(r"CaptionerError: (.+?)(?: \[while running|$)", re.MULTILINE)
 # What Beam adds to the message of an exception of a worker in this process.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
+# How runners begin to say that a job of theirs failed elsewhere, or could not be started there.
+_ELSEWHERE = re.compile(
+    r"Pipeline \S+ failed in state|Dataflow pipeline failed|Unable to fetch remote job server jar|"
+    r"Java (must be|is not correctly) installed"
+)
 # Beam's name of the threads that start worker processes and wait for their end.
 _WORKER_THREAD = "run_worker"
 # A worker's end when a terminal interrupts all processes of the command; of a shell around it.
@@ -32,8 +37,9 @@ def failures_told() -> Iterator[None]:
     """Makes what a person can mend an error of one line, whichever worker it befell.
 
     Raises:
-        CaptionerError: of a worker, which a runner gives as text only, or in place of a disk that
-            is full or not to be written, TensorFlow's own words for it among them.
+        CaptionerError: of a worker, which a runner gives as text only; in place of a disk that is
+            full or not to be written, TensorFlow's own words for it among them; or of a job that
+            failed on a cluster, whose traceback here tells nothing.
         KeyboardInterrupt: in place of what a runner makes of it.
     """
     try:
@@ -50,6 +56,11 @@ def failures_told() -> Iterator[None]:
             raise CaptionerError(told[1]) from error
         if failure := disk_failure(error):
             raise CaptionerError(failure) from error
+        if _ELSEWHERE.match(text):
+            raise CaptionerError(
+                f"the job failed: {text}; mend what the runner names, in its own logs if not here, "
+                "and run the command again"
+            ) from error
         raise
 
 

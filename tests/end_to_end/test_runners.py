@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from pipeline_builders import (
 )
 
 PRISM = shutil.which("prism")
+JOB_SERVICE = os.environ.get("CAPTIONER_JOB_SERVICE")
 
 RUNNERS = {
     "processes": TWO_PROCESSES,
@@ -32,6 +34,12 @@ RUNNERS = {
         "--environment_type=beam:env:harness_subprocess_python:v1",
         f"--environment_config={sys.executable} -m apache_beam.runners.worker.sdk_worker_main",
     ],
+    # Beam's job server for Flink or Spark, the cluster behind it or inside.
+    "job server": [
+        "--runner=PortableRunner",
+        f"--job_endpoint={JOB_SERVICE}",
+        "--environment_type=LOOPBACK",
+    ],
     # What `--runner=DirectRunner` downloads, of Beam's own source.
     "Prism": ["--runner=PrismRunner", f"--prism_location={PRISM}"],
 }
@@ -41,9 +49,15 @@ each_runner = pytest.mark.parametrize(
     [
         pytest.param(
             name,
-            marks=pytest.mark.skipif(
-                name == "Prism" and not PRISM, reason="no `prism` on PATH (docs/scaling.md)"
-            ),
+            marks=[
+                pytest.mark.skipif(
+                    name == "Prism" and not PRISM, reason="no `prism` on PATH (docs/scaling.md)"
+                ),
+                pytest.mark.skipif(
+                    name == "job server" and not JOB_SERVICE,
+                    reason="CAPTIONER_JOB_SERVICE names no job server (docs/scaling.md)",
+                ),
+            ],
         )
         for name in RUNNERS
     ],

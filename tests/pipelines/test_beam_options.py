@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import tempfile
 from pathlib import Path
 
@@ -39,6 +40,17 @@ def test_the_runner_is_the_local_one_unless_named() -> None:
 @pytest.mark.parametrize("arguments", [["--runner=DirectRunner"], ["--runner", "DirectRunner"]])
 def test_a_named_runner_is_kept(arguments: list[str]) -> None:
     assert runner_of(make_options(arguments)) == "DirectRunner"
+
+
+def test_a_job_service_that_does_not_answer_is_told_before_work_starts() -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        endpoint = f"localhost:{server.getsockname()[1]}"
+        service = ["--runner=PortableRunner", f"--job_endpoint={endpoint}"]
+        make_options(service)
+    with pytest.raises(CaptionerError, match=f"--job_endpoint: got {endpoint}, where nothing"):
+        make_options(service)
+    with pytest.raises(CaptionerError, match="got here, where nothing answers"):
+        make_options(["--runner=PortableRunner", "--job_endpoint=here"])
 
 
 def test_values_and_flags_arrive() -> None:

@@ -123,6 +123,21 @@ def test_what_a_person_can_mend_is_one_line(text: str, told: str) -> None:
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Pipeline BeamApp-1_6f31 failed in state FAILED: CANCELLED: client cancelled",
+        "Dataflow pipeline failed. State: CANCELLED, Error:\nNone",
+        "Unable to fetch remote job server jar at https://x: HTTP Error 404. If no Internet access",
+        "Java must be installed on this system to use this transform/runner.",
+    ],
+)
+def test_of_jobs_that_fail_elsewhere_no_traceback_of_this_process_is_shown(text: str) -> None:
+    with pytest.raises(CaptionerError) as error, failures_told():
+        raise RuntimeError(text)
+    assert str(error.value).startswith(f"the job failed: {text}; ")
+
+
 def test_other_failures_pass_as_they_are() -> None:
     for failure in (RuntimeError("a defect"), CaptionerError("No space left on device")):
         with pytest.raises(type(failure)) as error, failures_told():
