@@ -15,7 +15,9 @@ import tensorflow as tf
 
 from model.text import separate
 
-_DIRECTION_MARKS: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]")
+# Marks of writing direction, and what forbids a break within a word.
+_INVISIBLE: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c\u2060\ufeff]")
+_HYPHEN: Final = re.compile("[\u2010\u2011]")
 _OTHER_WIDTHS: Final = re.compile("[\uff00-\uffef]+")
 # The Treebank's rules tell contractions of English ("don\u2019t") themselves.
 _APOSTROPHE: Final = re.compile(
@@ -31,8 +33,9 @@ _KEPT: Final = frozenset("\u05f3\u05f4\u00ab\u00bb") | (
 def adapt(captions: Sequence[str]) -> list[str]:
     """Captions in one Unicode form, with spaces where `model.text` separates words.
 
-    Letters are composed with their accents (NFC) and of usual width; apostrophes inside words are
-    plain; punctuation that English has not is a space; Han and Kana have spaces around them.
+    Letters are composed with their accents (NFC) and of usual width; hyphens, and apostrophes
+    inside words, are plain; punctuation that English has not is a space; Han and Kana have spaces
+    around them.
 
     Example: ``["\u72ac\u304c\uff8e\uff9e\uff70\uff99\u3067\u904a\u3076\u3002", "l\u2019eau"]``
     gives ``[" \u72ac  \u304c  \u30dc\u30fc\u30eb  \u3067  \u904a  \u3076  ", "l'eau"]``.
@@ -42,7 +45,7 @@ def adapt(captions: Sequence[str]) -> list[str]:
 
 
 def _adapt(text: str) -> str:
-    text = _DIRECTION_MARKS.sub("", unicodedata.normalize("NFC", text))
+    text = _HYPHEN.sub("-", _INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
     text = "".join(" " if _separates(character) else character for character in text)
     text = _OTHER_WIDTHS.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
     return _APOSTROPHE.sub("'", text)

@@ -2,11 +2,12 @@
 
 Rules:
 
-1. Unicode NFKC: full-width letters, ligatures and composed accents have one form each.
+1. Unicode NFKC: full-width letters, ligatures and composed accents have one form each. A fraction
+   after a number is none of its digits.
 2. Lower case, unless asked otherwise.
-3. Typographic apostrophes are made plain; a possessive ``'s`` is a token of its own.
+3. Typographic apostrophes and hyphens are made plain; a possessive ``'s`` is a token of its own.
 4. All but letters, marks, digits, apostrophes, hyphens and the joiners of Arabic, Persian and
-   Hebrew writing separates tokens; invisible marks of writing direction vanish.
+   Hebrew writing separates tokens; soft hyphens and invisible marks of writing direction vanish.
 5. Digits stay as they are; a point or comma between digits belongs to the number (``3.5``).
 6. An apostrophe, hyphen or joiner counts only inside a word (save in ``'s``), a mark only after a
    letter.
@@ -22,8 +23,9 @@ import tensorflow as tf
 
 # Zero-width (non-)joiner; geresh and gershayim: inside words of right-to-left scripts.
 _JOINERS = "\u200c\u200d\u05f3\u05f4"
-# Choose the look of an emoji, or stand in for signs below.
-_NO_TEXT = "[\ufe00-\ufe0f\x02-\x04]"
+# Choose the look of an emoji, say where a line may break or not, or stand in for signs below.
+_NO_TEXT = "[\ufe00-\ufe0f\u00ad\u2060\ufeff\x02-\x04]"
+_FRACTION = "[\u00bc-\u00be\u2150-\u215e]"
 _DIRECTION_MARKS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]"
 # Stand in for a possessive's apostrophe and the signs inside numbers while edges are trimmed.
 _APOSTROPHE, _POINT, _COMMA = "\x02", "\x03", "\x04"
@@ -46,10 +48,12 @@ def normalise(captions: tf.Tensor, lower_case: bool = True) -> tf.Tensor:
     replace = tf.strings.regex_replace
     text = replace(captions, _NO_TEXT, "")
     text = replace(text, "\u00b4", "'")  # in NFKC it is a space with a mark
+    text = replace(text, _FRACTION, r" \0")  # in NFKC the digits of four and a half are 41 and 2
     text = tensorflow_text.normalize_utf8(text, "NFKC")
     if lower_case:
         text = tf.strings.lower(text, encoding="utf-8")
     text = replace(text, "[\u2018\u2019\u02bc`]", "'")
+    text = replace(text, "\u2010", "-")  # in NFKC the one that forbids a break is this one, too
     text = replace(text, _DIRECTION_MARKS, "")
     text = separate(text)
     for sign, hidden in ((r"\.", _POINT), (",", _COMMA)):

@@ -16,6 +16,10 @@ PAIRS = {
     # German: low quotes, an umlaut in two parts, the apostrophe that its keyboards have.
     "ein \u201eHund\u201c und ein Ma\u0308dchen": "ein hund und ein m\u00e4dchen",
     "hier gibt\u00b4s Hunde": "hier gibt's hunde",
+    # Hyphens of word processors: one where a line may break, one where it may not.
+    "Donau\u00addampf\u00adschiff in K\u00f6ln\u2011M\u00fclheim": (
+        "donaudampfschiff in k\u00f6ln-m\u00fclheim"
+    ),
     # Spanish.
     "\u00bfun perro?": "un perro",
     # Chinese and Japanese: their own punctuation, full and half width.

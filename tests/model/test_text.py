@@ -56,6 +56,10 @@ EXAMPLES = {
     "\u0645\u06cc\u200c\u062f\u0648\u062f": "\u0645\u06cc\u200c\u062f\u0648\u062f",
     "\u05e6\u05f3\u05d9\u05e4\u05e1": "\u05e6\u05f3\u05d9\u05e4\u05e1",
     "\u05e6\u05d4\u05f4\u05dc": "\u05e6\u05d4\u05f4\u05dc",
+    # As word processors and web pages have long words of German, and hyphens that keep a line.
+    "Donau\u00addampf\u00adschiff zu\u2060sam\ufeffmen": "donaudampfschiff zusammen",
+    "K\u00f6ln\u2011M\u00fclheim, well\u2010known": "k\u00f6ln-m\u00fclheim well-known",
+    "4\u00bd in. by \u215e": "4 1 2 in by 7 8",
     "wo\u200erd\u061cs \u2066one\u2069": "words one",
     "man's.": "man 's",
     "'s": "'s",
