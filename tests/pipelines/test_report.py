@@ -187,7 +187,14 @@ def test_captions_of_scripts_from_right_to_left_are_set_so(tmp_path: Path) -> No
     others = [{"caption": caption, "score": -1.0}]
     page = make(write(tmp_path / "captions", [row("/a.jpg", caption=caption, alternatives=others)]))
     assert ("p", {"class": "caption", "dir": "auto"}) in page.tags
-    assert [tag for tag, _ in page.tags].count("bdi") == len(others)
+    assert [tag for tag, _ in page.tags].count("bdi") == len(others) + 1, "and the name"
+
+
+def test_names_of_scripts_from_right_to_left_are_set_apart(tmp_path: Path) -> None:
+    """Else what follows them is drawn between their words."""
+    member = row("/a.zip!/1.jpg", container="/a.zip", member="1.jpg")
+    page = make(write(tmp_path / "captions", [member, row("/b.jpg", reason="empty")]))
+    assert [tag for tag, _ in page.tags].count("bdi") == 3, "member, archive and reject"
 
 
 def test_members_of_one_name_are_told_apart_by_their_archives(tmp_path: Path) -> None:
@@ -254,6 +261,14 @@ def test_models_are_counted_apart(tmp_path: Path) -> None:
     page = make(write(tmp_path / "captions", [*rows, row("/x.jpg", model="<m>", reason="empty")]))
     assert "1234 3 0 <m> 1 1" in " ".join(page.text.split())
     assert page.text.count("1234") == 1 + 3, "once in the table, once on each card"
+
+
+def test_models_of_one_bundle_are_told_apart(tmp_path: Path) -> None:
+    names = [f"0123456789abcdef{end}" for end in ("", "-captions1-tags0", "-openvino")]
+    page = make(write(tmp_path / "captions", [row("/a.jpg", model=name) for name in names]))
+    words = page.text.split()
+    for shown in ("0123456789ab", "0123456789ab-captions1-tags0", "0123456789ab-openvino"):
+        assert words.count(shown) == 2, "in the table and on its card"
 
 
 @pytest.mark.parametrize("limit", [1, 3, 8, 40])
@@ -453,6 +468,7 @@ def browser(tmp_path: Path) -> Iterator[Any]:
 
 
 def test_page_in_a_browser(captions: Path, browser: Any) -> None:
+    write(captions, [row("/a/Ku\u0308he.jpg", caption="a cow")], "part-1.parquet")
     make(captions)
     browser.get((captions.parent / "out" / "report.html").as_uri())
     widths = browser.execute_script("return [...document.images].map(i => i.naturalWidth)")
@@ -463,7 +479,11 @@ def test_page_in_a_browser(captions: Path, browser: Any) -> None:
         root = "const root = document.documentElement; return "
         assert browser.execute_script(f"{root} innerWidth") == width
         assert browser.execute_script(f"{root} root.scrollWidth <= root.clientWidth")
-    browser.find_element("css selector", "input").send_keys("ALERT('")
-    shown = browser.find_elements("css selector", ".card:not([hidden]) .caption")
-    assert [caption.text for caption in shown] == ["<script>alert('&')</script>"]
+    # The second, as a keyboard writes the name whose umlaut is two signs.
+    for wanted, found in (("ALERT('", "<script>alert('&')</script>"), ("K\u00dcHE", "a cow")):
+        box = browser.find_element("css selector", "input")
+        box.clear()
+        box.send_keys(wanted)
+        shown = browser.find_elements("css selector", ".card:not([hidden]) .caption")
+        assert [caption.text for caption in shown] == [found]
     assert browser.get_log("browser") == []
