@@ -29,6 +29,8 @@ _OTHER_DELIMITERS = ";|\t"
 # In the name of a column any sign may be in quotes, line breaks too, or in brackets.
 _ANY_SIGN = re.compile(r'"[^"]*"|\([^()\n]*\)')
 _HEADER_CHARACTERS = 1 << 16
+# Tells Excel the delimiter, which the names of columns tell, too.
+_EXCEL_LINE = re.compile(r"\Asep=.\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,7 @@ def read_delimited(uri: str, delimiter: str, what: str) -> Table:
     """
     where = f"{what} {uri}"
     # newline="": a line break inside of quotes is part of the cell and stays what it is.
-    text = read_text(uri, what)
+    text = _EXCEL_LINE.sub("", read_text(uri, what))
     delimiter = delimiter_of(text, delimiter)
     lines = io.StringIO(text, newline="")
     rows = _parse_delimited(lines, delimiter, f"{delimiter} " in _bare_header(text), where)
