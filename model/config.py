@@ -143,7 +143,8 @@ class TrainConfig:
     label_smoothing: float = option(0.1, "share of the truth spread over all words")
     averaging: float = option(0.999, "momentum of the weights' moving average; 0 for none")
     attention_regularisation: float = option(
-        0.0, "weight of Xu et al.'s doubly stochastic attention term (recurrent decoders)"
+        0.0,
+        "weight of Xu et al.'s doubly stochastic attention term (Transformer: of its last layer)",
     )
     clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
     patience: int = option(4, "stop after this many epochs without a higher validation CIDEr")

@@ -24,12 +24,8 @@ RUN_FILE = "config.json"
 WEIGHTS_OF_DATASET = "dataset"
 # Options that mean nothing to the other decoders, or without that phase.
 _OF_TRANSFORMER: tuple[str, ...] = ("heads", "encoder_layers", "decoder_layers")
-_OF_RECURRENT: tuple[str, ...] = (
-    "units",
-    "attention_units",
-    "glance_dim",
-    "attention_regularisation",
-)
+_OF_RECURRENT: tuple[str, ...] = ("units", "attention_units", "glance_dim")
+_OF_CROSS_ENTROPY = ("learning_rate", "label_smoothing", "attention_regularisation", "dropout")
 _OF_SELF_CRITICAL = (
     "self_critical_passes",
     "self_critical_learning_rate",
@@ -202,10 +198,12 @@ def unused_options(config: RunConfig, given: Collection[str]) -> list[str]:
     """
     model, train = config.model, config.train
     unused = _OF_RECURRENT if model.decoder == "transformer" else _OF_TRANSFORMER
-    if not model.fine_tune_from:
+    if not (model.fine_tune_from and train.epochs):
         unused += ("encoder_learning_rate",)
     if not model.concepts:
         unused += ("concept_memory", "concept_folds")
+    if not train.epochs:
+        unused += _OF_CROSS_ENTROPY
     if not train.self_critical_epochs:
         unused += _OF_SELF_CRITICAL
     return [flag(name) for name in unused if name in given]

@@ -177,15 +177,20 @@ def test_an_encoder_that_neither_knows_nor_learns_is_told(
         ({}, {}, ["heads", "self_critical_passes", "concept_folds"], ["--units", "--glance-dim"]),
         ({"decoder": "gru"}, {}, ["units", "hidden_dim"], ["--heads", "--encoder-layers"]),
         ({}, {"self_critical_epochs": 0}, ["patience"], ["--self-critical-passes"]),
+        ({}, {}, ["attention_regularisation", "dropout"], []),
+        ({}, {"epochs": 0}, ["weight_decay"], ["--learning-rate", "--label-smoothing"]),
+        ({}, {"epochs": 0}, ["averaging"], ["--dropout", "--attention-regularisation"]),
         ({"concepts": 0}, {}, ["concepts"], ["--concept-memory", "--concept-folds"]),
         ({}, {}, ["learning_rate"], ["--encoder-learning-rate"]),
         ({"fine_tune_from": "block_1"}, {}, ["encoder_learning_rate"], []),
+        ({"fine_tune_from": "block_1"}, {"epochs": 0}, [], ["--encoder-learning-rate"]),
     ],
 )
 def test_options_that_change_nothing_are_known(
     model: dict[str, Any], train: dict[str, Any], used: list[str], unused: list[str]
 ) -> None:
-    config = make_run_config(info(), ModelConfig(**model), TrainConfig(**train))
+    start = None if train.get("epochs", 1) else "a run"
+    config = make_run_config(info(), ModelConfig(**model), TrainConfig(**train), (), start)
     names = [option.removeprefix("--").replace("-", "_") for option in unused]
     assert sorted(unused_options(config, [*used, *names])) == sorted(unused)
 
@@ -193,10 +198,7 @@ def test_options_that_change_nothing_are_known(
 @pytest.mark.parametrize(
     ("decoder", "others"),
     [
-        (
-            "transformer",
-            ["--units", "--attention-units", "--glance-dim", "--attention-regularisation"],
-        ),
+        ("transformer", ["--units", "--attention-units", "--glance-dim"]),
         ("lstm", ["--heads", "--encoder-layers", "--decoder-layers"]),
     ],
 )
