@@ -141,7 +141,7 @@ class TrainConfig:
     )
     weight_decay: float = option(0.3, "decoupled weight decay, as a share of the learning rate")
     label_smoothing: float = option(0.1, "share of the truth spread over all words")
-    averaging: float = option(0.999, "momentum of the weights' moving average; 0 for none")
+    averaging: float = option(0.999, "most momentum of the weights' moving average; 0 for none")
     attention_regularisation: float = option(
         0.0,
         "weight of Xu et al.'s doubly stochastic attention term (Transformer: of its last layer)",
