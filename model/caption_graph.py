@@ -57,7 +57,7 @@ class CaptionGraph(keras.Model):
             nats), tags `string[B, T]` and tag_scores `float32[B, T]`; T is 0 without a recogniser.
         """
         memory, tag_logits = self.captioner.look(self.captioner.encode(images))
-        samples = self._write(memory, tag_logits)
+        samples = self.write(memory, tag_logits)
         return {
             "captions": self._captions(samples.token_ids),
             "scores": samples.scores,
@@ -74,7 +74,7 @@ class CaptionGraph(keras.Model):
             `float32[B, concepts]`, in the order of `bundle.json`.
         """
         memory, tag_logits = self.captioner.look(self.captioner.encode(images))
-        samples = self._write(memory, tag_logits)
+        samples = self.write(memory, tag_logits)
         joints = Joints.of(self.words)
         told = {
             "token_ids": samples.token_ids,
@@ -104,7 +104,7 @@ class CaptionGraph(keras.Model):
         """
         grid = self.captioner.encode(images)
         memory, tag_logits = self.captioner.look(grid)
-        best = self._write(memory, tag_logits).token_ids[:, :1]
+        best = self.write(memory, tag_logits).token_ids[:, :1]
         outputs = self.captioner({"grid": grid, "token_ids": after_start(best)})
         first, (rows, columns) = self.captioner.decoder.first_patch, self.grid
         attention = outputs.attention[:, 0, :, first : first + rows * columns]
@@ -113,7 +113,7 @@ class CaptionGraph(keras.Model):
         words = tf.where(token_ids >= len(SPECIAL_TOKENS), tf.gather(self.words, token_ids), "")
         return {"words": words, "attention": tf.reshape(tf.cast(attention, tf.float32), shape)}
 
-    def _write(self, memory: Memory, tag_logits: tf.Tensor | None) -> Samples:
+    def write(self, memory: Memory, tag_logits: tf.Tensor | None) -> Samples:
         """The captions of what `Captioner.look` saw, best first."""
         samples = self.captioner.write(memory, self.sampler)
         if self.order is None or tag_logits is None or self.captioner.recogniser is None:

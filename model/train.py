@@ -91,17 +91,21 @@ class Trainer:
         self.examples = number(
             read_split(dataset, "train", info, cached, seed=seed, augmentation=train.augmentation)
         )
+        graph = CaptionGraph(
+            captioner,
+            vocabulary,
+            SamplerConfig(),
+            train.max_length,
+            config.image,
+            config.concept_shares,
+        )
         validation = read_split(dataset, "validation", info, cached)
         self.validator = Validator(
-            captioner,
+            graph,
             training_batches(validation, train.batch_size, train.max_length, shuffle_seed=None),
             read_token_ids(dataset, "validation", info),
-            train.max_length,
         )
-        # Greedy, and told again: what the pages show is what validation measures.
-        greedy = SamplerConfig(beam_width=1)
-        graph = CaptionGraph(captioner, vocabulary, greedy, train.max_length, config.image)
-        # Traced once for both phases.
+        # Traced once for both phases. Told again: what the pages show is what validation measures.
         self.attend = tf.function(graph.attend_pixels, jit_compile=False, autograph=False)
         pictures = read_split(dataset, "validation", info).take(_SHOWN)
         self.shown = np.stack([example["image"].numpy() for example in pictures])
@@ -250,7 +254,7 @@ def run(options: argparse.Namespace) -> int:
             progress = trainer.run()
     print(
         f"{progress.ended} after epoch {progress.epoch}; best epoch {progress.best_epoch} with a "
-        f"validation CIDEr of {100 * progress.best_cider:.1f} (greedy, over tokens); run in "
+        f"validation CIDEr of {100 * progress.best_cider:.1f} (over tokens); run in "
         f"{folder}"
     )
     if progress.start_cider is not None and progress.best_cider < progress.start_cider:

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from model.captioner import Captioner
+from model.caption_graph import CaptionGraph
 from model.cider import CiderD
-from model.config import SamplerConfig
 from model.losses import caption_crossentropy
-from model.samplers import make_sampler
 from model.vocabulary import END, PAD
 
 
@@ -30,36 +28,35 @@ class Quality:
 
 
 class Validator:
-    """Captions a split greedily, and compares with its own captions.
+    """Captions a split as archives are captioned, and compares with its own captions.
 
-    The measure is `model.cider` over the dataset's own tokens: fast, and the same in every
-    language. `captioner evaluate` scores texts with the published programs.
+    Weights that greedy search likes best may be two CIDEr worse by a beam (docs/results.md). The
+    measure is `model.cider` over the dataset's own tokens: fast, and the same in every language.
+    `captioner evaluate` scores texts with the published programs.
 
     Args:
-        captioner: the model, whose weights at the time of the call count.
+        graph: the model, whose weights at the time of the call count, and how it captions.
         batches: of `model.dataset.training_batches`, unshuffled.
         references: token ids of each picture's captions, in the same order.
-        max_length: most tokens of a caption.
     """
 
     def __init__(
         self,
-        captioner: Captioner,
+        graph: CaptionGraph,
         batches: tf.data.Dataset,
         references: Sequence[Sequence[Sequence[int]]],
-        max_length: int,
     ) -> None:
         self.batches, self.cider = batches, CiderD(references)
-        sampler = make_sampler(SamplerConfig(beam_width=1), max_length)
+        captioner = graph.captioner
 
         @tf.function(reduce_retracing=True, jit_compile=False, autograph=False)
         def measure(inputs: dict, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
             grid = captioner.grid_of(inputs)
-            memory, _ = captioner.look(grid)
+            memory, tag_logits = captioner.look(grid)
             outputs = captioner({"grid": grid, "token_ids": inputs["token_ids"]})
             tokens = tf.reduce_sum(tf.cast(targets != PAD, tf.float32))
             loss = caption_crossentropy(targets, outputs.logits) * tokens
-            return captioner.write(memory, sampler).token_ids[:, 0], loss, tokens
+            return graph.write(memory, tag_logits).token_ids[:, 0], loss, tokens
 
         self.measure = measure
 
