@@ -23,9 +23,10 @@ import tensorflow as tf
 
 # Zero-width (non-)joiner; geresh and gershayim: inside words of right-to-left scripts.
 _JOINERS = "\u200c\u200d\u05f3\u05f4"
-# Choose the look of an emoji, say where a line may break or not, or stand in for signs below.
+# Choose the look of an emoji, say whether a line may break within a word (U+200B says it between
+# words), or stand in for signs below.
 _NO_TEXT = "[\ufe00-\ufe0f\u00ad\u2060\ufeff\x02-\x04]"
-_FRACTION = "[\u00bc-\u00be\u2150-\u215e]"
+_FRACTION = "[\u00bc-\u00be\u2150-\u215f\u2189]"
 _DIRECTION_MARKS = "[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c]"
 # Stand in for a possessive's apostrophe and the signs inside numbers while edges are trimmed.
 _APOSTROPHE, _POINT, _COMMA = "\x02", "\x03", "\x04"

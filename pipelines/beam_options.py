@@ -2,11 +2,11 @@
 
 import argparse
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
 import apache_beam as beam
+import grpc
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import (
     DirectOptions,
@@ -45,6 +45,10 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
             "Apache Beam, e.g. --runner=DataflowRunner. The command's own options go before '--'"
         )
     if not any(argument.split("=")[0] == "--runner" for argument in arguments):
+        if any(argument.split("=")[0] == "--job_endpoint" for argument in arguments):
+            raise CaptionerError(
+                "after '--': got --job_endpoint without --runner; give --runner=PortableRunner too"
+            )
         arguments.append(f"--runner={DEFAULT_RUNNER}")
     options = PipelineOptions(arguments)
     workers = options.view_as(DirectOptions).direct_num_workers
@@ -59,7 +63,7 @@ def make_options(arguments: Sequence[str]) -> PipelineOptions:
             "written, and keeps hold of the folder until then; leave it out"
         )
     _check_that_workers_know(options)
-    _check_job_service(options.view_as(PortableOptions).job_endpoint)
+    _check_job_service(options.view_as(PortableOptions))
     try:
         # Finds the runner and checks what it requires.
         pipeline = beam.Pipeline(options=options)
@@ -85,22 +89,23 @@ def _check_that_workers_know(options: PipelineOptions) -> None:
         )
 
 
-def _check_job_service(endpoint: str | None) -> None:
+def _check_job_service(options: PortableOptions) -> None:
     """Beam itself waits five minutes for it, and that after all pictures are listed.
 
     Raises:
-        CaptionerError: if nothing answers at `endpoint`, `HOST:PORT`.
+        CaptionerError: if no job service answers at `--job_endpoint`.
     """
-    if not endpoint or endpoint == "embed" or "/" in endpoint:  # a URI, as gRPC takes them
+    endpoint, sec = options.job_endpoint, min(_ANSWER_SEC, options.job_server_timeout)
+    if not endpoint or endpoint == "embed":
         return
-    host, _, port = endpoint.rpartition(":")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _ANSWER_SEC).close()
-    except (OSError, ValueError) as error:
-        raise CaptionerError(
-            f"after '--': --job_endpoint: got {endpoint}, where nothing answers ({error}); start "
-            "the job service, or give its HOST:PORT"
-        ) from error
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=sec)
+        except grpc.FutureTimeoutError as error:
+            raise CaptionerError(
+                f"after '--': --job_endpoint: got {endpoint}, where no job service answers within "
+                f"{sec:g} s; start it, or give its HOST:PORT"
+            ) from error
 
 
 def check_workers_see(options: PipelineOptions, given: Mapping[str, Sequence[str]]) -> None:

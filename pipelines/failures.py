@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+import grpc
+
 from model.command import disk_failure
 from model.errors import CaptionerError
 from model.signals import ENDING
@@ -18,10 +20,11 @@ from model.signals import ENDING
 _TOLD = re.compile(r"CaptionerError: (.+?)(?: \[while running|$)", re.MULTILINE)
 # What Beam adds to the message of an exception of a worker in this process.
 _STEP = re.compile(r" \[while running '[^']*'\]$")
-# How runners begin to say that a job of theirs failed elsewhere, or could not be started there.
-_ELSEWHERE = re.compile(
-    r"Pipeline \S+ failed in state|Dataflow pipeline failed|Unable to fetch remote job server jar|"
-    r"Java (must be|is not correctly) installed"
+# How runners begin to say that a job of theirs failed, and that they could not start one.
+_FAILED_THERE = re.compile(r"Pipeline .+? failed in state|Dataflow pipeline failed")
+_NOT_STARTED = re.compile(
+    r"Unable to fetch remote job server jar|Java (must be|is not correctly) installed|"
+    r"Service failed to start up"
 )
 # Beam's name of the threads that start worker processes and wait for their end.
 _WORKER_THREAD = "run_worker"
@@ -39,7 +42,7 @@ def failures_told() -> Iterator[None]:
     Raises:
         CaptionerError: of a worker, which a runner gives as text only; in place of a disk that is
             full or not to be written, TensorFlow's own words for it among them; or of a job that
-            failed on a cluster, whose traceback here tells nothing.
+            failed on a cluster, of which a traceback of this process tells nothing.
         KeyboardInterrupt: in place of what a runner makes of it.
     """
     try:
@@ -56,10 +59,12 @@ def failures_told() -> Iterator[None]:
             raise CaptionerError(told[1]) from error
         if failure := disk_failure(error):
             raise CaptionerError(failure) from error
-        if _ELSEWHERE.match(text):
+        if _NOT_STARTED.match(text):
+            raise CaptionerError(f"the runner did not start: {text.strip()}") from error
+        if _FAILED_THERE.match(text) or isinstance(error, grpc.RpcError):
             raise CaptionerError(
-                f"the job failed: {text}; mend what the runner names, in its own logs if not here, "
-                "and run the command again"
+                "the job failed where it ran; run the command again once what its runner tells is "
+                f"mended: {text.strip()}"
             ) from error
         raise
 

@@ -29,8 +29,7 @@ _OTHER_DELIMITERS = ";|\t"
 # In the name of a column any sign may be in quotes, line breaks too, or in brackets.
 _ANY_SIGN = re.compile(r'"[^"]*"|\([^()\n]*\)')
 _HEADER_CHARACTERS = 1 << 16
-# Tells Excel the delimiter, which the names of columns tell, too.
-_EXCEL_LINE = re.compile(r"\Asep=.\r?$", re.IGNORECASE | re.MULTILINE)
+_EXCEL_LINE = re.compile(r'\A"?sep=(.)"?[;,\t ]*\r?$', re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -99,6 +98,12 @@ def delimiter_of(text: str, expected: str) -> str:
     return expected if expected in header else next(others, expected)
 
 
+def excel_delimiter(text: str) -> tuple[str | None, str]:
+    """The sign that a first line `sep=;` tells Excel, None without one, and what follows it."""
+    line = _EXCEL_LINE.match(text)
+    return (line[1], text[line.end() :]) if line else (None, text)
+
+
 def _bare_header(text: str) -> str:
     """The first line of `text` that is not blank, a letter in place of what may hold any sign."""
     head = _ANY_SIGN.sub("_", text[:_HEADER_CHARACTERS])
@@ -117,8 +122,8 @@ def read_delimited(uri: str, delimiter: str, what: str) -> Table:
     """
     where = f"{what} {uri}"
     # newline="": a line break inside of quotes is part of the cell and stays what it is.
-    text = _EXCEL_LINE.sub("", read_text(uri, what))
-    delimiter = delimiter_of(text, delimiter)
+    told, text = excel_delimiter(read_text(uri, what))
+    delimiter = told or delimiter_of(text, delimiter)
     lines = io.StringIO(text, newline="")
     rows = _parse_delimited(lines, delimiter, f"{delimiter} " in _bare_header(text), where)
     line, header = next(rows, (0, []))

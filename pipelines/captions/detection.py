@@ -10,7 +10,13 @@ from pipelines.archives.parquet_files import open_parquet
 from pipelines.captions.documents import COCO_FORM, KARPATHY_FORM, TOKEN_FORM, is_token_line
 from pipelines.captions.own import is_own_schema
 from pipelines.captions.parsing import CAPTION_COLUMNS, WHAT, where_of
-from pipelines.tables import DELIMITERS, IMAGE_COLUMNS, delimiter_of, find_column
+from pipelines.tables import (
+    DELIMITERS,
+    IMAGE_COLUMNS,
+    delimiter_of,
+    excel_delimiter,
+    find_column,
+)
 from pipelines.texts import lines_of, one_line, parse_json, read_text, shorten
 
 _BY_SUFFIX = {
@@ -67,10 +73,11 @@ def _read_head(uri: str) -> str:
 
 
 def _format_of_lines(head: str) -> str | None:
-    _, line = next(lines_of(head))
+    told, head = excel_delimiter(head)
+    _, line = next(lines_of(head), (0, ""))
     if is_token_line(line):
         return "flickr"
-    for suffix, delimiter in [*DELIMITERS.items(), (".csv", delimiter_of(line, ","))]:
+    for suffix, delimiter in [*DELIMITERS.items(), (".csv", told or delimiter_of(line, ","))]:
         cells = [cell.strip().strip('"') for cell in line.split(delimiter)]
         if find_column(cells, IMAGE_COLUMNS) and find_column(cells, CAPTION_COLUMNS):
             return suffix.removeprefix(".")

@@ -60,6 +60,7 @@ EXAMPLES = {
     "Donau\u00addampf\u00adschiff zu\u2060sam\ufeffmen": "donaudampfschiff zusammen",
     "K\u00f6ln\u2011M\u00fclheim, well\u2010known": "k\u00f6ln-m\u00fclheim well-known",
     "4\u00bd in. by \u215e": "4 1 2 in by 7 8",
+    "4\u00bc 4\u2150 4\u215f8 4\u2189": "4 1 4 4 1 7 4 1 8 4 0 3",
     "wo\u200erd\u061cs \u2066one\u2069": "words one",
     "man's.": "man 's",
     "'s": "'s",

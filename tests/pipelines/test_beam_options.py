@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import socket
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
@@ -14,6 +16,7 @@ from apache_beam.options.value_provider import RuntimeValueProvider
 from pipeline_builders import captioner
 
 from model.errors import CaptionerError
+from pipelines import beam_options
 from pipelines.beam_options import DEFAULT_RUNNER, check_workers_see, make_options
 
 DATAFLOW = [
@@ -42,15 +45,27 @@ def test_a_named_runner_is_kept(arguments: list[str]) -> None:
     assert runner_of(make_options(arguments)) == "DirectRunner"
 
 
-def test_a_job_service_that_does_not_answer_is_told_before_work_starts() -> None:
-    with socket.create_server(("localhost", 0)) as server:
-        endpoint = f"localhost:{server.getsockname()[1]}"
-        service = ["--runner=PortableRunner", f"--job_endpoint={endpoint}"]
-        make_options(service)
-    with pytest.raises(CaptionerError, match=f"--job_endpoint: got {endpoint}, where nothing"):
-        make_options(service)
-    with pytest.raises(CaptionerError, match="got here, where nothing answers"):
-        make_options(["--runner=PortableRunner", "--job_endpoint=here"])
+def test_a_job_service_that_does_not_answer_is_told_before_work_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    service = grpc.server(ThreadPoolExecutor(1))
+    port = service.add_insecure_port("localhost:0")
+    service.start()
+    for endpoint in (f"localhost:{port}", f"dns:localhost:{port}", f"ipv6:[::1]:{port}"):
+        make_options(["--runner=PortableRunner", f"--job_endpoint={endpoint}"])
+    service.stop(None).wait()
+    monkeypatch.setattr(beam_options, "_ANSWER_SEC", 0.5)
+    # Another program's port, as Flink's own is.
+    with socket.create_server(("localhost", 0)) as other:
+        for answer in (port, other.getsockname()[1]):
+            told = f"--job_endpoint: got localhost:{answer}, where no job service answers within 0"
+            with pytest.raises(CaptionerError, match=told):
+                make_options(["--runner=PortableRunner", f"--job_endpoint=localhost:{answer}"])
+
+
+def test_a_job_service_without_its_runner_is_refused() -> None:
+    with pytest.raises(CaptionerError, match="--job_endpoint without --runner"):
+        make_options(["--job_endpoint=localhost:8099"])
 
 
 def test_values_and_flags_arrive() -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 
 import builders
+import grpc
 import pytest
 from pipeline_builders import ROOT
 
@@ -126,16 +127,40 @@ def test_what_a_person_can_mend_is_one_line(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "Pipeline BeamApp-1_6f31 failed in state FAILED: CANCELLED: client cancelled",
-        "Dataflow pipeline failed. State: CANCELLED, Error:\nNone",
-        "Unable to fetch remote job server jar at https://x: HTTP Error 404. If no Internet access",
-        "Java must be installed on this system to use this transform/runner.",
+        "Pipeline my captions_6f31 failed in state FAILED: CANCELLED: client cancelled",
+        "Dataflow pipeline failed. State: FAILED, Error:\nTraceback ...\nKeyError: 'a'\n",
     ],
 )
 def test_of_jobs_that_fail_elsewhere_no_traceback_of_this_process_is_shown(text: str) -> None:
-    with pytest.raises(CaptionerError) as error, failures_told():
+    with (
+        pytest.raises(CaptionerError, match=r"^the job failed where it r") as error,
+        failures_told(),
+    ):
         raise RuntimeError(text)
-    assert str(error.value).startswith(f"the job failed: {text}; ")
+    assert str(error.value).endswith(f": {text.strip()}")
+
+
+def test_a_job_service_that_is_lost_is_told_without_a_traceback() -> None:
+    with (
+        pytest.raises(CaptionerError, match="UNAVAILABLE"),
+        failures_told(),
+        grpc.insecure_channel("localhost:1") as channel,
+    ):
+        channel.unary_unary("/service/method")(b"")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Unable to fetch remote job server jar at https://x: HTTP Error 404. If no Internet access",
+        "Java must be installed on this system to use this transform/runner.",
+        "Service failed to start up with error 1",
+    ],
+)
+def test_runners_that_do_not_start_are_told_without_a_traceback(text: str) -> None:
+    told = f"^the runner did not start: {text}$"
+    with pytest.raises(CaptionerError, match=told), failures_told():
+        raise RuntimeError(text)
 
 
 def test_other_failures_pass_as_they_are() -> None:

@@ -85,6 +85,7 @@ def read(folder: Path, *data: str, **options: Any) -> list[Caption]:
         ("a.TSV", CSV.replace(",", "\t"), "tsv"),
         ("tabs.txt", CSV.replace(",", "\t"), "tsv"),
         ("semicolons.txt", CSV.replace(",", ";"), "csv"),
+        ("for-excel.txt", f"sep=^\n{CSV.replace(',', '^')}", "csv"),
         ("a.jsonl", json.dumps(OBJECT), "jsonl"),
         ("a.ndjson", json.dumps(OBJECT), "jsonl"),
         ("lines.json", f"{json.dumps(OBJECT)}\n{json.dumps(OBJECT)}\n", "jsonl"),

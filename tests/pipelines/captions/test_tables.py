@@ -297,9 +297,9 @@ def test_text_that_is_no_utf8_is_an_error_that_names_the_byte(tmp_path: Path, su
     assert "position 0; convert" in error_of(tmp_path, "image".encode("utf-16"), suffix)
 
 
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_a_line_that_tells_excel_the_delimiter_is_no_row(tmp_path: Path, end: str) -> None:
-    table = f"\ufeffsep=;{end}image;caption{end}a.jpg;3,5 cm{end}"
+@pytest.mark.parametrize("first", ["sep=;\n", "sep=;\r\n", '"sep=;"\n', "SEP=;;\n"])
+def test_a_line_that_tells_excel_the_delimiter_is_no_row(tmp_path: Path, first: str) -> None:
+    table = f"\ufeff{first}image;caption;name, short\na.jpg;3,5 cm;x\n"
     assert read(tmp_path, table) == [("a.jpg", "3,5 cm", None, "line 3")]
 
 
