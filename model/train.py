@@ -254,8 +254,7 @@ def run(options: argparse.Namespace) -> int:
             progress = trainer.run()
     print(
         f"{progress.ended} after epoch {progress.epoch}; best epoch {progress.best_epoch} with a "
-        f"validation CIDEr of {100 * progress.best_cider:.1f} (over tokens); run in "
-        f"{folder}"
+        f"validation CIDEr of {100 * progress.best_cider:.1f} (over tokens); run in {folder}"
     )
     if progress.start_cider is not None and progress.best_cider < progress.start_cider:
         print(

@@ -26,6 +26,7 @@ NOTHING_DONE = (
     "though the runner says that it is done; run the command again, without options of Beam such "
     "as --dry_run or --template_location, with which nothing is done"
 )
+# Until a job service that has just been started answers.
 _ANSWER_SEC = 30.0
 # How the options of file systems begin that need some.
 _OF_CLOUDS = ("s3_", "azure_", "blob_service_")

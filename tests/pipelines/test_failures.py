@@ -133,7 +133,7 @@ def test_what_a_person_can_mend_is_one_line(text: str, told: str) -> None:
 )
 def test_of_jobs_that_fail_elsewhere_no_traceback_of_this_process_is_shown(text: str) -> None:
     with (
-        pytest.raises(CaptionerError, match=r"^the job failed where it r") as error,
+        pytest.raises(CaptionerError, match=r"^the job failed where it") as error,
         failures_told(),
     ):
         raise RuntimeError(text)
