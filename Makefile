@@ -1,5 +1,5 @@
 # Every target does its own set-up: `make demo` and `make test` work in a fresh clone.
-PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3.11)
+PYTHON ?= $(shell command -v python3.11 || command -v python3.12 || command -v python3 || echo python3.11)
 BIN := .venv/bin
 
 .PHONY: setup demo test lint types format bench lock clean
@@ -7,7 +7,7 @@ BIN := .venv/bin
 setup: .venv/.done
 
 .venv/.done: requirements.txt setup.py
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "captioner needs Python 3.11, got " + sys.version + "; make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and "captioner needs Python 3.11 or 3.12, got " + sys.version + "; make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -e .

@@ -351,7 +351,7 @@ def test_what_scores_otherwise_is_not_exported(
             pass
 
         def run(self, names: Sequence[str], images: np.ndarray) -> list[np.ndarray]:
-            told = {name: told.numpy() for name, told in graph.spell_pixels(images).items()}
+            told = {one: told.numpy() for one, told in graph.spell_pixels(images).items()}
             return [told[one] + far if one == name else told[one] for one in names]
 
     monkeypatch.setattr(onnx_export, "_convert", lambda *_: {})
