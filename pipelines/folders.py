@@ -9,6 +9,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 
 from model.errors import CaptionerError
 from pipelines import files
+from pipelines.archives.containers import is_container
 from pipelines.archives.members import is_hidden, is_picture
 
 _GLOB = re.compile(r"[*?\[]")
@@ -117,11 +118,13 @@ def _may_hold(pattern: str) -> Callable[[str], bool]:
     return may_hold
 
 
-def _walk_local(top: str, entered: Callable[[str], bool] | None = None) -> Iterator[ListedFile]:
+def _walk_local(
+    top: str, may_hold: Callable[[str], bool] = lambda folder: True
+) -> Iterator[ListedFile]:
     """Walks without recursion: folders may lie in one another deeper than Python calls.
 
     A link back to a folder that leads to it is not followed. A folder that cannot be listed is told
-    in place of its files; it costs the others nothing.
+    in place of its files; it costs the others nothing. So is a link that may be to one.
     """
     try:
         waiting = [_entries(top, frozenset())]
@@ -137,16 +140,15 @@ def _walk_local(top: str, entered: Callable[[str], bool] | None = None) -> Itera
         entry = next(entries, None)
         if entry is None:
             waiting.pop()
-        elif not _is_folder(entry):
-            file = _listed(entry)
-            if file is not None:
-                yield file
-        elif entered is None or entered(entry.path):
+        elif _is_folder(entry) or (_may_lead_to_folder(entry) and may_hold(entry.path)):
             try:
-                waiting.append(_entries(entry.path, above))
+                if may_hold(entry.path):
+                    waiting.append(_entries(entry.path, above))
             except OSError as error:
                 flaw = f"unreadable: the folder cannot be listed: {error}"
                 yield ListedFile(f"{entry.path}/", 0, None, flaw)
+        elif file := _listed(entry):
+            yield file
 
 
 _Folder = tuple[Iterator[os.DirEntry], frozenset[tuple[int, int]]]
@@ -168,6 +170,15 @@ def _is_folder(entry: os.DirEntry) -> bool:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
+
+
+def _may_lead_to_folder(entry: os.DirEntry) -> bool:
+    """Whether it is a link whose target cannot be reached, as of a disk that is away.
+
+    One with the name of a picture or of an archive was to that.
+    """
+    is_file = is_picture(entry.name) or is_container(entry.name)
+    return entry.is_symlink() and not is_file and not os.path.exists(entry.path)
 
 
 def _listed(entry: os.DirEntry) -> ListedFile | None:

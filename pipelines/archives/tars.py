@@ -12,6 +12,8 @@ from pipelines.texts import one_line
 _BLOCK = tarfile.BLOCKSIZE
 # The year 2106: a time in a header above it was never meant.
 _LATEST_SEC = 1 << 32
+# The mark that ends a tar is filled up with zeros to a whole record, which is of a MiB at most.
+_MOST_ZEROS = 1 << 20
 # What the standard library raises on damaged headers; on a long name of exabytes, the last.
 _DAMAGE = (tarfile.TarError, ValueError, IndexError, OverflowError, RecursionError, MemoryError)
 
@@ -53,13 +55,15 @@ def _walk(archive: tarfile.TarFile, file: Any, size: int) -> Iterator[Member]:
         # The library would keep every header.
         archive.members = []  # type: ignore[attr-defined]
         if info is None:
-            file.seek(at)
-            if file.read(_BLOCK) != bytes(_BLOCK):
+            following = _end_of_zeros(file, at)
+            if following == at:
                 # The library takes a damaged header for the end, as it does the end of the file.
                 yield _rest(at, size, "neither a header nor the mark that ends a tar")
                 return
-            following = _find_header(file, at)
-            if following is None:
+            if following - at > _MOST_ZEROS:
+                yield _rest(at, size, "zeros for members, as a copy broken off leaves them,")
+                return
+            if not _is_header(file, following):
                 return
             archive.offset = at = following
             continue
@@ -67,30 +71,43 @@ def _walk(archive: tarfile.TarFile, file: Any, size: int) -> Iterator[Member]:
             # A damaged header may point backwards: it would be walked for ever.
             yield _rest(at, size, "a header that points backwards")
             return
+        end = info.offset_data + info.size
+        if info.isreg() and end > size:
+            # Not as itself, which may have a row: it stands for all members that were behind it.
+            yield _rest(at, size, f"a member {info.name!r} that would end at byte {end},")
+            return
         at = archive.offset
         if info.isdir():
             continue
-        end = info.offset_data + info.size
-        if info.isreg() and end > size:
-            flaw = f"truncated: its bytes end at {end}, the tar file at {size}"
-            yield Member(info.name, info.size, info.offset_data, flaw, is_last=True)
-            return
         what = (_flaw_of(info), _modified_usec(info))
         yield Member(info.name, info.size, info.offset_data, *what)
 
 
-def _find_header(file: Any, at: int) -> int | None:
-    """Where another tar begins after the end mark at `at`, as in ``cat a.tar b.tar``."""
+def _end_of_zeros(file: Any, at: int) -> int:
+    """Where the zeros end that begin at `at` with a whole block; `at` if there is none.
+
+    Of no more zeros than `_MOST_ZEROS` and a block: what is behind so many is not looked at.
+    """
     file.seek(at)
-    while block := file.read(_BLOCK):
-        if block != bytes(len(block)):
-            try:
-                tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-            except _DAMAGE:
-                return None  # what other programs append to a tar
-            return at
-        at += len(block)
-    return None
+    if file.read(_BLOCK) != bytes(_BLOCK):
+        return at
+    end = at + _BLOCK
+    while end - at <= _MOST_ZEROS and (block := file.read(_BLOCK)) and not any(block):
+        end += len(block)
+    return end
+
+
+def _is_header(file: Any, at: int) -> bool:
+    """Whether another tar begins at `at`, as in ``cat a.tar b.tar``, and not the end of the file.
+
+    Other programs append what they like to a tar.
+    """
+    file.seek(at)
+    try:
+        tarfile.TarInfo.frombuf(file.read(_BLOCK), "utf-8", "surrogateescape")
+    except _DAMAGE:
+        return False
+    return True
 
 
 def _rest(at: int, size: int, got: str) -> Member:

@@ -376,6 +376,35 @@ def test_rows_of_pictures_that_are_gone_stay_until_they_are_to_be_removed(
     assert "do not list" not in "".join(printed)
 
 
+def test_rows_behind_what_is_out_of_reach_are_not_removed(
+    done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A disk that a link leads to, and a tar that is still being copied."""
+    paths = sorted((done / "archive").glob("*.jpg"))[:4]
+    (done / "disk").mkdir()
+    shutil.copy(paths[0], done / "disk" / "a.jpg")
+    (done / "archive" / "disk").symlink_to(done / "disk")
+    packed = tar_bytes({path.name: path.read_bytes() for path in paths})
+    tar = Path(write(done / "a.tar", packed))
+    any_rejects = ("--input", str(tar), "--max-reject-ratio=1", "--remove-unlisted")
+    again(done, tiny_bundle, capsys, *any_rejects)
+    before = rows_by_uri(done)
+    assert len(before) == PICTURES + 5
+
+    (done / "disk").rename(done / "away")
+    os.truncate(tar, len(packed) // 2)
+    printed = again(done, tiny_bundle, capsys, *any_rejects)
+    assert "do not list" not in "".join(printed)
+    told = {row["reason"] for uri, row in rows_by_uri(done).items() if uri not in before}
+    assert told == {"unreadable", "truncated"}
+    assert before.items() <= rows_by_uri(done).items()
+
+    (done / "away").rename(done / "disk")
+    tar.write_bytes(packed)
+    again(done, tiny_bundle, capsys, *any_rejects)
+    assert rows_by_uri(done).keys() == before.keys()
+
+
 def test_what_can_be_listed_at_last_stands_for_itself(
     done: Path, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,20 @@ def test_a_folder_that_cannot_be_listed_costs_itself_alone(
         listed(archive / "2000" / CLOSED)
 
 
+def test_a_link_that_may_be_to_a_folder_out_of_reach_is_told_as_one(archive: Path) -> None:
+    (archive / "1999" / "disk").symlink_to(archive / "absent")
+    (archive / "1999" / "lost.jpg").symlink_to(archive / "absent.jpg")
+    for source in ("", "**.jpg", "*/*/*.jpg"):
+        images = listed(archive / source)
+        assert images["1999/disk/"].uri == f"{archive}/1999/disk/"
+        assert str(images["1999/disk/"].flaw).startswith("unreadable: the folder cannot be listed")
+    assert "1999/disk/" not in listed(archive / "*" / "*.jpg")
+    # Where it is a file that the glob matches, or none that it could be in.
+    lost = listed(archive / "1999" / "*")
+    assert lost["disk"].flaw is None
+    assert listed(archive)["1999/lost.jpg"].flaw is None
+
+
 @pytest.mark.parametrize(
     ("pattern", "found", "folders"),
     [

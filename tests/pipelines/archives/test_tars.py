@@ -119,11 +119,12 @@ def truncated(tmp_path: Path, length: int, members: dict[str, bytes]) -> list[Im
     return listed(write(tmp_path / "a.tar", tar_bytes(members)[:length]))
 
 
-def test_a_tar_that_ends_in_a_member_gives_that_one_as_truncated(tmp_path: Path) -> None:
+def test_a_tar_that_ends_in_a_member_gives_one_flaw_for_it_and_the_rest(tmp_path: Path) -> None:
     members = {"a.jpg": b"a" * 100, "b.jpg": b"b" * 700, "c.jpg": b"c"}
     images = truncated(tmp_path, 3 * BLOCK + 600, members)
-    assert flaws_of(images) == {"b.jpg": "truncated"}
     assert contents_of(images) == {"a.jpg": b"a" * 100}
+    assert flaws_of(images) == {"@1024": "truncated"}
+    assert "'b.jpg'" in images[1].flaw
 
 
 def test_a_tar_that_ends_in_the_padding_of_a_member_gives_it_and_the_rest(tmp_path: Path) -> None:
@@ -232,4 +233,20 @@ def test_tars_one_after_the_other_are_read_as_one(tmp_path: Path) -> None:
 def test_what_follows_the_end_of_a_tar_and_is_none_is_passed_over(tmp_path: Path) -> None:
     data = tar_bytes({"a.jpg": b"a"}) + b"signed by a program\n" * 99
     images = listed(write(tmp_path / "signed.tar", data))
+    assert (flaws_of(images), contents_of(images)) == ({}, {"a.jpg": b"a"})
+
+
+@pytest.mark.parametrize("behind", [b"", b"what was there before", tar_bytes({"c.jpg": b"c"})])
+def test_a_tar_of_zeros_from_a_member_on_gives_one_flaw_for_the_rest(
+    tmp_path: Path, behind: bytes
+) -> None:
+    data = tar_bytes({"a.jpg": b"a"})[: 2 * BLOCK]
+    images = listed(write(tmp_path / "a.tar", data + bytes((1 << 20) + BLOCK) + behind))
+    assert contents_of(images) == {"a.jpg": b"a"}
+    assert flaws_of(images) == {"@1024": "truncated"}
+
+
+def test_a_tar_may_end_with_zeros_up_to_the_largest_record(tmp_path: Path) -> None:
+    data = tar_bytes({"a.jpg": b"a"})[: 2 * BLOCK]
+    images = listed(write(tmp_path / "a.tar", data + bytes(1 << 20)))
     assert (flaws_of(images), contents_of(images)) == ({}, {"a.jpg": b"a"})
