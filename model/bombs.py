@@ -6,21 +6,16 @@ no program writes; limits that Pillow and its codecs have themselves are left to
 
 import io
 import itertools
-import re
 import struct
-from collections.abc import Iterator
 
 from PIL import IcnsImagePlugin, Image, JpegImagePlugin
+
+from model.jpeg import EXIF, SCAN, scans_of, segments
 
 # Pillow joins each to all before it: the time is that of the square of their number.
 _MOST_COMMENT_BLOCKS, _MOST_EXIF_SEGMENTS = 10_000, 1_000
 # Each scan of a JPEG visits all of it, even one of no bytes; libtiff stops at as many.
 _MOST_SCANS = 100
-_EXIF, _SCAN, _END_OF_IMAGE = 0xE1, 0xDA, 0xD9
-# Markers of no length, to Pillow and to libjpeg.
-_ALONE = frozenset([0x00, 0x01, 0xC8, *range(0xD0, 0xDA), *range(0xF0, 0xFE)])
-# What is a marker within coded data, too: no 0xff that was coded, and no restart.
-_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
 # OpenJPEG keeps a kilobyte for each component of each tile; Pillow reads none of more components.
 _MOST_COMPONENTS, _MOST_SMALL_TILES, _SMALL_TILE_PX = 4, 1 << 14, 1 << 8
@@ -111,49 +106,24 @@ def _read_block(file: io.BytesIO) -> bytes:
     return file.read(size[0]) if size else b""
 
 
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Markers of a JPEG up to its first scan's, and where their lengths are, as Pillow goes."""
-    at = 2
-    while 0 <= (at := data.find(b"\xff", at)) <= len(data) - 4:
-        marker = data[at + 1]
-        at += 1 if marker == 0xFF else 2
-        if marker == 0xFF or marker in _ALONE:
-            continue
-        yield marker, at
-        if marker == _SCAN:
-            return
-        at += max(2, int.from_bytes(data[at : at + 2], "big"))
-
-
 def _has_many_exif_segments(data: bytes) -> bool:
     found = (
-        at for marker, at in _segments(data) if marker == _EXIF and data[at + 2 : at + 6] == b"Exif"
+        at for marker, at in segments(data) if marker == EXIF and data[at + 2 : at + 6] == b"Exif"
     )
     return next(itertools.islice(found, _MOST_EXIF_SEGMENTS, None), None) is not None
 
 
 def _many_scans(image: JpegImagePlugin.JpegImageFile, data: bytes, most_pixels: int) -> str | None:
     most = most_pixels // max(1, image.width * image.height)
-    first = next((at for marker, at in _segments(data) if marker == _SCAN), len(data))
+    first = next((at for marker, at in segments(data) if marker == SCAN), len(data))
     # Most files have one scan of all that there is, behind which libjpeg reads no other.
     single = "progressive" not in image.info and data[first + 2 : first + 3] >= bytes(
         [image.layers]
     )
-    if single or (scans := _count_scans(data, first - 2)) <= most:
+    if single or (scans := scans_of(data, first - 2)[0]) <= most:
         return None
     size = f"{image.width} x {image.height} px"
     return f"got {scans} scans of {size}, expected at most {most}"
-
-
-def _count_scans(data: bytes, at: int) -> int:
-    """The scans of a JPEG from `at` to its end; none of other pictures behind it."""
-    scans = 0
-    while (found := _MARKER.search(data, at)) and (marker := found[0][1]) != _END_OF_IMAGE:
-        scans += marker == _SCAN
-        at = found.end()
-        if marker not in _ALONE:
-            at += int.from_bytes(data[at : at + 2], "big")
-    return scans
 
 
 def _many_components(data: bytes) -> str | None:

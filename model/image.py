@@ -16,12 +16,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageFile, JpegImagePlugin, UnidentifiedImageError
 
 from model.bombs import bomb_before_loading, bomb_before_opening, tile_pixels
 from model.colour import to_rgb
 from model.config import ImageConfig
 from model.errors import CaptionerError
+from model.jpeg import is_filled_up
 from model.planes import reads_planes
 
 # Part of every artifact: change it whenever the pixels of any picture change.
@@ -202,6 +203,9 @@ def _open(data: bytes, max_pixels: int) -> ImageFile.ImageFile:
     if bomb := bomb_before_loading(image, data, max_pixels):
         image.close()
         raise ImageError("bomb", bomb)
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and is_filled_up(data):
+        image.close()
+        raise ImageError("truncated", "got zeros where the picture should go on or end")
     return image
 
 

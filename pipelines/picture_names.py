@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from model.errors import CaptionerError
 from pipelines.records import Caption, ImageFile, SplitEntry
 from pipelines.sources import normalise_id
 
@@ -69,10 +70,23 @@ class CaptionNames:
 
 
 def with_one_name(rows: Iterable[Row], names: Mapping[str, str]) -> Iterator[Row]:
-    """`rows` in order; those of a picture that has another name in `names` have that one."""
+    """`rows` in order; those of a picture that has another name in `names` have that one.
+
+    Raises:
+        CaptionerError: if a picture has one split under the one name, and another under the other.
+    """
+    given: dict[str, tuple[str, str]] = {}
+    renamed = set(names.values())
     for row in rows:
-        name = names.get(row.image_id)
-        yield row if name is None else dataclasses.replace(row, image_id=name)
+        name = names.get(row.image_id, row.image_id)
+        if name in renamed and row.split:
+            split, called = given.setdefault(name, (row.split, row.image_id))
+            if split != row.split:
+                raise CaptionerError(
+                    f"{row.image_id!r} is in {row.split}, but as {called!r} the same picture is in "
+                    f"{split}; an image belongs to one split"
+                )
+        yield row if name == row.image_id else dataclasses.replace(row, image_id=name)
 
 
 def _ends(path: str) -> Iterator[str]:

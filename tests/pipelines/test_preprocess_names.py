@@ -323,3 +323,20 @@ def test_captions_of_two_files_may_call_a_picture_by_its_path_and_by_its_whole_o
     assert named.pictures == {"images/a.jpg": "a.jpg", "images/b.jpg": "b.jpg"}
     assert sorted(named.captions) == sorted(["a.jpg", "b.jpg", "a.jpg", f"{images}/gone.jpg"])
     assert read_batch(named.listings.splits[0], 0, SplitEntry) == [SplitEntry("a.jpg", "train")]
+
+
+def test_two_names_of_a_picture_in_two_splits_are_told(tmp_path: Path) -> None:
+    write(tmp_path / "images" / "a.jpg", b"")
+    whole = f"{tmp_path}/images/a.jpg"
+    for file, image, split in (("0", "a.jpg", "train"), ("1", whole, "test")):
+        rows = f"image,caption,split\n{image},A,{split}\n"
+        write(tmp_path / f"{file}.csv", rows.encode())
+    lists = [write(tmp_path / f"{n}.txt", row.encode()) for n, row in enumerate(("a.jpg", whole))]
+    options = ["--captions", tmp_path / "*.csv", "--images", tmp_path / "images"]
+    same = "is in test, but as 'a.jpg' the same picture is in train"
+    with pytest.raises(CaptionerError, match=same):
+        name(tmp_path, *options)
+    with pytest.raises(CaptionerError, match=same):
+        name(tmp_path, *options, "--train-list", lists[0], "--test-list", lists[1])
+    named = name(tmp_path, *options, "--train-list", lists[0])
+    assert named.pictures == {"images/a.jpg": "a.jpg"}
