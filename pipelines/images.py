@@ -148,7 +148,8 @@ def prepare_ahead(
         hashed: whether the SHA-256 of their files is wanted.
 
     Raises:
-        CaptionerError: if none of as many as are read ahead ever comes: it is not their fault.
+        CaptionerError: if none of as many in a row as are read ahead comes in time: it is the
+            fault of a disk or a network rather than theirs.
     """
 
     def prepared(image: ImageFile) -> tuple[ReadImage, Prepared | None]:
@@ -159,13 +160,14 @@ def prepare_ahead(
         message = f"it could not be read in {limit_sec:g} s (--read-timeout-sec)"
         return ReadImage(None, STALLED, message, None, None), None
 
-    results = map_ahead(prepared, images, threads_for(images), limit_sec, stalled)
-    in_a_row = 0
+    threads, in_a_row = threads_for(images), 0
+    results = map_ahead(prepared, images, threads, limit_sec, stalled)
     for image, (read, result) in zip(images, results, strict=True):
         in_a_row = in_a_row + 1 if read.reason == STALLED else 0
-        if in_a_row == AHEAD_PER_THREAD * THREADS:
+        if in_a_row == AHEAD_PER_THREAD * threads:
             raise CaptionerError(
                 f"none of {in_a_row} images in a row could be read in {limit_sec:g} s, the last "
-                f"one {image.uri}; check the disk or the network, and run the command again"
+                f"one {image.uri}; check the disk or the network, and run the command again; if it "
+                "is slow there, give a longer --read-timeout-sec, or inputs without this folder"
             )
         yield read, result

@@ -1,6 +1,7 @@
 """Ranges of files: members of tars, pictures of the pixel store."""
 
 import threading
+import time
 from typing import Any
 
 from pipelines import files
@@ -21,18 +22,25 @@ class _SharedFile:
     def __init__(self, uri: str) -> None:
         self.uri, self.hung = uri, False
         self._lock = threading.Lock()
+        # When the thread that reads began to; None if none does.
+        self._reading_since: float | None = None
         self._file: Any = None
 
     def read(self, offset: int, size: int) -> bytes | None:
         """At most `size` bytes from `offset` on, fewer where the file ends; None if it is hung."""
-        if not self._lock.acquire(timeout=_HUNG_SEC):
-            self.hung = True
-            return None
+        # Over a slow line many reads of some seconds each are waited for: those are not one.
+        while not self._lock.acquire(timeout=_HUNG_SEC / 8):
+            since = self._reading_since
+            if since is not None and time.monotonic() - since > _HUNG_SEC:
+                self.hung = True
+                return None
         try:
+            self._reading_since = time.monotonic()
             self._file = self._file or files.open_bytes(self.uri)
             self._file.seek(offset)
             return self._file.read(size)
         finally:
+            self._reading_since = None
             self._lock.release()
 
     def close(self) -> None:

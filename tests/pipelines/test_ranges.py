@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -74,6 +75,28 @@ def test_a_read_that_never_comes_costs_no_other_one(
         close_ranges()  # nor does it wait
         gate.set()
         assert first.result(60) == DATA[:10]
+
+
+def test_many_reads_of_a_slow_line_are_none_that_never_comes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[str] = []
+
+    class Slow(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            time.sleep(0.2)
+            return super().read(size)
+
+    def open_bytes(uri: str) -> Slow:
+        opened.append(uri)
+        return Slow(DATA)
+
+    monkeypatch.setattr(ranges.files, "open_bytes", open_bytes)
+    monkeypatch.setattr(ranges, "_HUNG_SEC", 1.2)
+    with ThreadPoolExecutor(12) as pool:
+        found = list(pool.map(lambda at: read_range("memory://bucket/file", at, 10), range(12)))
+    assert found == [DATA[at : at + 10] for at in range(12)]
+    assert opened == ["memory://bucket/file"]
 
 
 def test_a_far_file_is_opened_once_until_it_is_closed(
