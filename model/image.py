@@ -154,7 +154,7 @@ def decode_image(
         ImageError: if the picture cannot be decoded whole.
     """
     if not data:
-        raise ImageError("empty", "got a file of 0 bytes")
+        raise ImageError("empty", "got no bytes")
     try:
         with _open(data, config.max_pixels) as image:
             (width_px, height_px), mode = image.size, image.mode

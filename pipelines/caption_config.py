@@ -147,6 +147,12 @@ def check_output(config: CaptionConfig) -> None:
             f"--output {output} holds files that are no captions, e.g. {sorted(names)[0]}; "
             "choose another folder"
         )
+    for name in names:
+        if "model=" in name and os.path.islink(f"{output}/{name}"):
+            raise CaptionerError(
+                f"--output {output}: {name} is a link, which readers of the table do not follow; "
+                f"move what it leads to back, or make {output} itself the link"
+            )
 
 
 def _would_list(source: str, output: str) -> bool:

@@ -26,7 +26,7 @@ def read_captions(folder: str) -> Iterator[pa.Table]:
         CaptionerError: if there is no such folder, or files in it that are no captions.
     """
     advice = "expected a folder made by captioner caption"
-    parts = [folder] if os.path.isfile(folder) else _parts_of(folder)
+    parts = [folder] if os.path.isfile(folder) else list_table(folder)
     if not parts:
         what = (
             "such folder"
@@ -41,8 +41,8 @@ def read_captions(folder: str) -> Iterator[pa.Table]:
             raise CaptionerError(f"{part}: {one_line(error)}; {advice}") from error
 
 
-def _parts_of(folder: str) -> list[str]:
-    """The files that readers of a Parquet dataset take for its parts."""
+def list_table(folder: str) -> list[str]:
+    """The files below `folder` that readers of a Parquet dataset take for its parts, sorted."""
     names = [uri.removeprefix(folder) for uri in files.list_tree(folder)]
     shown = [name for name in names if not _HIDDEN.search(name)]
     return [folder + name for name in shown if name.endswith(".parquet")]

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from model.errors import CaptionerError
 from pipelines import files
+from pipelines.captions_table import list_table
 from pipelines.schemas import CAPTIONS, REJECTED
 from pipelines.texts import one_line
 from pipelines.threads import map_ahead
@@ -63,7 +64,15 @@ def read_ledger(folder: str) -> Ledger:
     Raises:
         CaptionerError: if one of them cannot be read.
     """
-    parts = [uri for uri in files.list_tree(folder) if uri.endswith(".parquet")]
+    return read_ledger_of(list_table(folder))
+
+
+def read_ledger_of(parts: list[str]) -> Ledger:
+    """The ledger of the files `parts`.
+
+    Raises:
+        CaptionerError: if one of them cannot be read.
+    """
     tables = map_ahead(_read_part, parts, _THREADS)
     rows = pa.concat_tables([_empty(), *(_located(t, n) for n, t in enumerate(tables))])
     return Ledger(parts, *_without_doubles(rows.combine_chunks()))

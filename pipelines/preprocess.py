@@ -30,6 +30,7 @@ from pipelines.beam_options import check_workers_see, make_options
 from pipelines.dataset_folder import has_dataset, is_done, publish, staging_folder
 from pipelines.encoding import save_encoder
 from pipelines.failures import dead_workers_told, failures_told
+from pipelines.images import STALLED
 from pipelines.joins import NO_CAPTION, NO_SPLIT, check_sums, drop_empty_captions, main_reason
 from pipelines.listing import ReadListing
 from pipelines.preprocess_config import PreprocessConfig, read_config, request_digest
@@ -75,6 +76,8 @@ _TALLIES = "tallies.json"
 _DUPLICATES_FILE = "duplicates.parquet"
 # What tensorflow-transform writes in place of a vocabulary without words.
 _DUMMY_WORD = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Of rejects, for what hinders reading.
+_UNREAD = ("unreadable", STALLED)
 # In the staging folder, and no part of the dataset.
 _SCRATCH = ("listings", "pixels", "tft")
 
@@ -249,6 +252,8 @@ def run(options: argparse.Namespace) -> int:
     made_usec = files.modified_usec(f"{output}/{DATASET_FILE}") if has_dataset(output) else None
     if is_done(output, lambda: combine(asked, digest_pictures(config, made_usec))):
         print(f"{output} already holds this dataset: nothing to do.")
+        for line in _told_of_unread(output):
+            print(line)
         return 0
     # Before the folder is taken over from a run that may be at work there.
     check_sources(config.images, config.images_column)
@@ -272,6 +277,16 @@ def run(options: argparse.Namespace) -> int:
     for line in _summary(info, output, skipped):
         print(line)
     return 0
+
+
+def _told_of_unread(output: str) -> Iterator[str]:
+    """What the dataset in `output` lacks that may be read by now: a disk may have been away."""
+    rejects = json.loads(files.read_bytes(f"{output}/{DATASET_FILE}"))["rejects"]
+    if unread := [f"{reason} {rejects[reason]}" for reason in _UNREAD if reason in rejects]:
+        yield (
+            f"  rejected when it was made: {', '.join(unread)}; if a disk or a network was to "
+            "blame, delete the folder and run the command again"
+        )
 
 
 def _summary(info: DatasetInfo, output: str, skipped: SkippedFiles) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Reads and checks all inputs of preprocessing but the pictures' bytes, before work starts."""
 
 import dataclasses
+import functools
 import hashlib
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,6 +9,7 @@ from typing import Any, TypeVar
 
 from model.errors import CaptionerError
 from pipelines import files
+from pipelines.archives.containers import is_zip_member
 from pipelines.captions.formats import image_sources_of, list_captioned_images, read_all_captions
 from pipelines.captions.shared_names import SharedNames, find_shared_names
 from pipelines.joins import AMBIGUOUS, DUPLICATE_NAME, MISSING, main_reason
@@ -261,11 +263,15 @@ def digest_pictures(config: PreprocessConfig, made_usec: int | None) -> str:
         made_usec: when `write_listings` was done, or later, in microseconds since 1970, if known.
     """
     digest, now_usec = hashlib.sha256(), time.time_ns() // 1000
+    changed_usec = functools.cache(files.modified_usec)
     # What the pictures are called is no part of it: it takes no second pass over the shards.
     for image in list_pictures(config, SkippedFiles(), SharedNames()):
         digest.update(_state(image))
+        modified = image.modified_usec
+        if image.container and is_zip_member(image):
+            modified = changed_usec(image.container)
         # A time that lies in the future tells nothing.
-        if made_usec and made_usec < (image.modified_usec or 0) <= now_usec:
+        if made_usec and made_usec < (modified or 0) <= now_usec:
             digest.update(b"modified")
     return digest.hexdigest()
 

@@ -1,4 +1,4 @@
-"""Parquet files that came in the place of others, where neither size nor time tells."""
+"""Parquet and zip files that came in the place of others, where neither size nor time tells."""
 
 import hashlib
 import os
@@ -8,7 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from pipelines import files
-from pipelines.archives.containers import close_containers, is_parquet_row, read_image_bytes
+from pipelines.archives.containers import (
+    close_containers,
+    is_parquet_row,
+    is_zip_member,
+    read_image_bytes,
+)
 from pipelines.records import ImageFile
 
 # Pictures of a file that are looked at.
@@ -20,11 +25,12 @@ def find_replaced(
     captioned_usec: np.ndarray,
     sha256_of: Callable[[int], str | None],
 ) -> np.ndarray:
-    """Which of `images`, `bool[N]`, lie in a Parquet file that is not the one captioned any more.
+    """Which of `images`, `bool[N]`, lie in a file that is not the one captioned any more.
 
-    Of its rows the listing knows no sizes; and a file that `mv`, `cp -p` or `rsync -a` put in the
-    place of another may be older than the captions. The time of its status is not; but that is
-    another one, too, where only its owner is. So some pictures from all over it are compared.
+    Of rows of a Parquet file the listing knows no sizes, and of members of a zip no times; and a
+    file that `mv`, `cp -p` or `rsync -a` put in the place of another may be older than the
+    captions. The time of its status is not; but that is another one, too, where only its owner is.
+    So some pictures from all over it are compared.
 
     Args:
         images: those that have a row in the ledger; only local files are looked at.
@@ -33,7 +39,7 @@ def find_replaced(
     """
     by_container: dict[str, list[int]] = defaultdict(list)
     for number, image in enumerate(images):
-        if image.container and is_parquet_row(image) and files.is_local(image.container):
+        if image.container and _tells_little(image) and files.is_local(image.container):
             by_container[image.container].append(number)
     replaced = np.zeros(len(images), bool)
     try:
@@ -47,6 +53,10 @@ def find_replaced(
     finally:
         close_containers()
     return replaced
+
+
+def _tells_little(image: ImageFile) -> bool:
+    return is_parquet_row(image) or is_zip_member(image)
 
 
 def _status_changed_usec(path: str) -> int:

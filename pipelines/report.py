@@ -246,6 +246,6 @@ def run(options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    from pipelines.cli import main
+    from pipelines.cli import leave, main
 
-    sys.exit(main(["report", *sys.argv[1:]]))
+    leave(main(["report", *sys.argv[1:]]))

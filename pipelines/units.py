@@ -84,8 +84,8 @@ class Remaining:
     """The pictures of an archive that have no row, or a stale one, each once.
 
     A row is stale if the picture's size is not the row's any more, if it was modified after work
-    on the row began, if it lies in a Parquet file that was replaced (see `find_replaced`), or if it
-    could not be read then and the listing finds nothing wrong with it now; with
+    on the row began, if it lies in a Parquet or zip file that was replaced (see `find_replaced`),
+    or if it could not be read then and the listing finds nothing wrong with it now; with
     `Selection.retry_rejected` also if it tells of a reject. A size of 0 and a time that lies in the
     future tell nothing. It counts as it is iterated.
 
@@ -228,9 +228,13 @@ class Remaining:
         other_size = (listed > 0) & (listed != byte_size)
         captioned, now_usec = rows["captioned_usec"].to_numpy(), time.time_ns() // 1000
         changed = other_size | ((modified > captioned) & (modified <= now_usec))
-        return changed | find_replaced(
-            images, captioned, lambda number: self.ledger.sha256_of(index[number])
+        others = np.flatnonzero(~changed)
+        changed[others] = find_replaced(
+            [images[number] for number in others],
+            captioned[others],
+            lambda number: self.ledger.sha256_of(index[others[number]]),
         )
+        return changed
 
 
 def unit_id(images: Iterable[ImageFile]) -> str:

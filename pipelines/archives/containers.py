@@ -19,8 +19,8 @@ from pipelines.ranges import close_ranges, read_range
 from pipelines.records import ImageFile
 from pipelines.texts import one_line
 
-_WALKS = {".tar": walk_tar, ".zip": walk_zip}
-_PARQUET = ".parquet"
+_ZIP, _PARQUET = ".zip", ".parquet"
+_WALKS = {".tar": walk_tar, _ZIP: walk_zip}
 _COMPRESSED_TARS = tuple(
     ".tgz .tbz2 .txz .tzst .tar.gz .tar.bz2 .tar.xz .tar.zst .tar.lz4 .tar.z".split()
 )
@@ -101,6 +101,11 @@ def is_parquet_row(image: ImageFile) -> bool:
     return image.container is not None and suffix_of(image.container) == _PARQUET
 
 
+def is_zip_member(image: ImageFile) -> bool:
+    """Whether the picture is a member of a zip: its time is that of a zone which is not told."""
+    return image.container is not None and suffix_of(image.container) == _ZIP
+
+
 def read_image_bytes(image: ImageFile) -> bytes:
     """The bytes of a picture, in a file of its own or in a container.
 
@@ -119,7 +124,7 @@ def read_image_bytes(image: ImageFile) -> bytes:
 
 def _read_member(image: ImageFile, container: str) -> bytes:
     suffix, member, offset = suffix_of(container), image.member or "", image.offset
-    if suffix == ".zip":
+    if suffix == _ZIP:
         with _zips.borrow(lambda one: one.uri == container, lambda: ZipReader(container)) as reader:
             return reader.read(member)
     if offset is None:

@@ -167,7 +167,6 @@ class RowCursor:
 
         Raises:
             IndexError: if there is no such row.
-            ValueError: if it holds no picture.
             Exception: what `pyarrow` raises on damage.
         """
         with self._lock:
@@ -178,9 +177,8 @@ class RowCursor:
                 self._note_damage(error)
                 self._close()  # where it stands in the file is not known any more
                 raise
-        if data is None:
-            raise ValueError(f"row {row} holds no bytes of a picture")
-        return data
+        # A null is what it is, however often it is read: an empty picture.
+        return data or b""
 
     def _check_sound(self, row: int) -> None:
         """Each row behind damage would read all of its row group before that, to fail as they did.

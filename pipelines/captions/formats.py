@@ -73,6 +73,7 @@ def detect_sources(paths: Sequence[str], format: str | None) -> list[CaptionSour
             f"got captions that captioner caption wrote, {own[0].uri}, and others, {other.uri} "
             f"({other.format}); give one kind alone"
         )
+    check_one_row_each(source.uri for source in own)
     return sources
 
 
@@ -96,7 +97,6 @@ def _expand(uri: str, format: str | None) -> dict[str, str | None]:
             f"{WHAT} {uri}: got a folder that captioner caption wrote, expected the format "
             f"{format}; leave the format out"
         )
-    check_one_row_each(parts)
     return dict.fromkeys(parts, _OWN)
 
 

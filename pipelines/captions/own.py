@@ -1,6 +1,7 @@
 """Captions that `captioner caption` wrote, taken for captions to learn from."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from model.errors import CaptionerError
 from pipelines import files
 from pipelines.archives.parquet_files import iterate_rows, open_parquet
 from pipelines.captions.parsing import WHAT, FoundCaption
-from pipelines.ledger import read_ledger
+from pipelines.ledger import read_ledger_of
 from pipelines.located import locate_pictures
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED
@@ -31,13 +32,16 @@ def list_parts(folder: str) -> list[str]:
 
 
 def check_one_row_each(parts: Iterable[str]) -> None:
-    """Checks that no picture has two rows of one model in the files `parts` of such a folder.
+    """Checks that no picture has two rows of one model in the files `parts` of such folders.
 
     Raises:
         CaptionerError: if one has: old captions would be learnt beside those that replace them.
     """
-    for folder in sorted({uri.rpartition("/")[0] for uri in parts}):
-        if doubles := read_ledger(folder).doubles:
+    by_folder = defaultdict(list)
+    for uri in parts:
+        by_folder[uri.rpartition("/")[0]].append(uri)
+    for folder, of_folder in sorted(by_folder.items()):
+        if doubles := read_ledger_of(of_folder).doubles:
             raise CaptionerError(
                 f"{WHAT} {folder}: got {len(doubles)} rows of pictures that have another one, as a "
                 "run leaves them that ended while it replaced rows; run captioner caption again, "

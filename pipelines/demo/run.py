@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import random
 import shlex
 import shutil
@@ -81,7 +82,7 @@ def read_captions(folder: Path, archive: Path) -> tuple[dict[str, str], int]:
     table = pads.dataset(str(folder), format="parquet", partitioning="hive").to_table(
         columns=["image_uri", "status", "caption"]
     )
-    root = str(archive.resolve()) + "/"
+    root = os.path.abspath(archive) + "/"  # links are not resolved, as in `image_uri`
     rows = table.to_pylist()
     captions = {
         row["image_uri"].removeprefix(root): row["caption"]

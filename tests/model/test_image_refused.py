@@ -191,7 +191,7 @@ def test_suffixes_of_usual_formats_are_known() -> None:
         (b"II*\x00" + bytes(40), "starts like TIFF, but its header is damaged"),
         (b"\xff\x0aO@$\x08\x04\x01", "JPEG XL is not read; convert it to JPEG"),
         (b"\x00\x00\x00\x0cJXL \r\n\x87\n", "JPEG XL is not read; convert it to JPEG"),
-        (b"", "got a file of 0 bytes"),
+        (b"", "got no bytes"),
     ],
 )
 def test_what_is_no_picture_is_told_by_its_start(data: bytes, message: str) -> None:

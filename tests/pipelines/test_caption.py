@@ -230,12 +230,13 @@ def test_a_truncated_tar_gives_its_readable_members_and_one_reject_for_the_rest(
     whole = tar_bytes({f"{number}.jpg": data for number, data in enumerate(pictures)})
     half = tar_bytes({f"{number}.jpg": data for number, data in enumerate(pictures[:4])})
     tar = write(tmp_path / "half.tar", whole[: half.index(pictures[3]) + 10])
+    whole_names, rest = ["0.jpg", "1.jpg", "2.jpg"], half.index(pictures[3]) - 512
     output = tmp_path / "captions"
     assert captioner(*caption_arguments(tiny_bundle, Path(tar), output)) == 3
     assert "4 images = 0 already done + 3 captioned + 1 rejected" in capsys.readouterr().out
     rows = read_rows(output)
-    assert [row["member"] for row in rows] == ["0.jpg", "1.jpg", "2.jpg", "3.jpg"]
-    assert [row["reason"] for row in rows] == [None, None, None, "truncated"]
+    assert [row["member"] for row in rows] == [*whole_names, f"@{rest}"]
+    assert [row["reason"] for row in rows] == [*[None] * 3, "truncated"]
     assert {row["container"] for row in rows} == {tar}
 
 

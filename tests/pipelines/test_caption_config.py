@@ -128,6 +128,19 @@ def test_what_lies_beside_captions_hinders_no_run(tmp_path: Path) -> None:
     check(tmp_path / "archive", output)
 
 
+def test_a_partition_that_is_a_link_is_refused_as_no_reader_follows_it(tmp_path: Path) -> None:
+    output = tmp_path / "captions"
+    (tmp_path / "away" / "model=abc").mkdir(parents=True)
+    output.mkdir()
+    (output / "model=abc").symlink_to(tmp_path / "away" / "model=abc")
+    with pytest.raises(CaptionerError, match="model=abc is a link, which readers"):
+        check(tmp_path / "archive", output)
+    (output / "model=abc").unlink()
+    output.rmdir()
+    output.symlink_to(tmp_path / "away")
+    check(tmp_path / "archive", output)
+
+
 def test_an_output_in_a_cloud_must_be_found_again(memory: dict[str, bytes]) -> None:
     """Beam would look for its files in other folders."""
     check_output(CaptionConfig(**{**SOUND, "output": "memory://bucket/a b (1)#%"}))

@@ -207,7 +207,7 @@ def test_rows_keep_the_order_of_the_pictures(values: list[int | None], size: int
         sizes.append(len(pixels))
         return says(pixels)
 
-    broken = ReadImage(None, "empty", "got a file of 0 bytes", "ef", 0)
+    broken = ReadImage(None, "empty", "got no bytes", "ef", 0)
     reads = [broken if value is None else sound(value) for value in values]
     rows = rows_of(reads, config, size, counted)
     assert [row["image_uri"] for row in rows] == [f"/archive/{i}.jpg" for i in range(len(values))]

@@ -96,6 +96,7 @@ def test_the_sum_of_a_picture_is_that_of_its_own_row(tmp_path: Path) -> None:
 
 def test_temporaries_and_other_files_are_passed_over(tmp_path: Path) -> None:
     write_part(tmp_path / "_part-abc.parquet.12.tmp", [caption_row("/a.jpg")])
+    (tmp_path / "._part-abc.parquet").write_bytes(b"what macOS knows of a file")
     (tmp_path / "notes.txt").write_text("/b.jpg", encoding="utf-8")
     assert rows_of(read_ledger(str(tmp_path))) == []
 

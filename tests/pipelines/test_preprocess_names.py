@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -238,6 +239,18 @@ def test_the_digest_is_of_names_and_sizes(tmp_path: Path) -> None:
     digests.add(digest_pictures(config, None))
     write(images / "b.jpg", b"longer")
     assert len(digests | {digest_pictures(config, None)}) == 3
+
+
+def test_the_digest_is_another_one_once_a_zip_was_packed_anew(tmp_path: Path) -> None:
+    (tmp_path / "captions.csv").write_text("image,caption\na.bmp,A\n", encoding="utf-8")
+    packed = write(tmp_path / "images.zip", zip_bytes({"a.bmp": b"1234"}))
+    config = config_of("--captions", tmp_path / "captions.csv", "--images", packed)
+    made_usec = 10**15
+    os.utime(packed, (made_usec // 10**6 - 9,) * 2)
+    before = digest_pictures(config, made_usec)
+    assert before == digest_pictures(config, None)
+    os.utime(packed, (made_usec // 10**6 + 9,) * 2)
+    assert digest_pictures(config, made_usec) != before == digest_pictures(config, None)
 
 
 def test_captions_may_name_pictures_by_their_whole_path(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from container_builders import (
     tar_bytes,
     write,
     write_part,
+    zip_bytes,
 )
 
 from pipelines.ledger import read_ledger
@@ -47,7 +48,7 @@ def shard(path: Path, pictures: Sequence[tuple[str, bytes | None]]) -> str:
         (PICTURES[1:] + PICTURES[:1], 0, True),
         (PICTURES[::-1], LATER_USEC, False),  # nothing happened since
         ([("0.png", b"")] * 40, 0, True),
-        ([("0.png", None)] * 40, 0, False),  # what cannot be read tells nothing
+        ([("0.png", None)] * 40, 0, True),
     ],
 )
 def test_pictures_tell_whether_a_file_is_the_one_that_was_captioned(
@@ -56,6 +57,32 @@ def test_pictures_tell_whether_a_file_is_the_one_that_was_captioned(
     images = listed(shard(tmp_path / "a.parquet", pictures))
     found = find_replaced(images, np.full(40, captioned_usec), digest)
     assert found.tolist() == [expected] * 40
+
+
+@pytest.mark.parametrize(
+    ("pictures", "expected"), [(PICTURES, False), ([(n, b"x" * 9) for n, _ in PICTURES], True)]
+)
+def test_so_do_members_of_a_zip_whose_sizes_are_what_they_were(
+    tmp_path: Path, pictures: list[tuple[str, bytes]], expected: bool
+) -> None:
+    images = listed(write(tmp_path / "a.zip", zip_bytes(pictures)))
+    assert find_replaced(images, np.zeros(40), digest).tolist() == [expected] * 40
+
+
+def test_a_zip_with_one_member_of_another_size_costs_the_others_nothing(tmp_path: Path) -> None:
+    uri = write(tmp_path / "a.zip", zip_bytes(PICTURES[:3]))
+    place = {"container": uri, "captioned_at": datetime.datetime(2005, 1, 1, tzinfo=datetime.UTC)}
+    rows = [
+        caption_row(image.uri, member=image.member, sha256=digest(n), byte_size=9, **place)
+        for n, image in enumerate(listed(uri))
+    ]
+    write_part(tmp_path / "captions" / "part-0.parquet", rows)
+    ledger = read_ledger(str(tmp_path / "captions"))
+    assert list(Remaining(listed(uri), ledger)) == []
+    write(tmp_path / "a.zip", zip_bytes([("0.png", b"larger than it was"), *PICTURES[1:3]]))
+    assert [image.member for image in Remaining(listed(uri), ledger)] == ["0.png"]
+    write(tmp_path / "a.zip", zip_bytes([(name, b"x" * 9) for name, _ in PICTURES[:3]]))
+    assert len(list(Remaining(listed(uri), ledger))) == 3
 
 
 def test_a_file_says_nothing_of_another_nor_of_one_that_is_gone_by_now(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def captions(tmp_path: Path) -> Path:
     changed = draw(pictures / "changed.jpg", (50, 50)) | {"sha256": "0" * 64}
     rows.append(row(str(pictures / "changed.jpg"), -0.4, **changed))
     rows.append(row("/a/broken.jpg", reason="truncated", error="OSError: <i>cut</i> short"))
-    rows.append(row("odd://bucket/odd.jpg", reason="empty", error="got a file of 0 bytes"))
+    rows.append(row("odd://bucket/odd.jpg", reason="empty", error="got no bytes"))
     folder = write(tmp_path / "captions", rows)
     (folder / "_runs").mkdir()
     (folder / "_runs" / "run.json").write_text("{}", encoding="utf-8")
@@ -146,7 +146,7 @@ def test_counts_are_shown_and_printed(captions: Path, capsys: pytest.CaptureFixt
     assert page.by_id["median"] == "\N{MINUS SIGN}0.50"
     assert page.by_id["dates"] == "3 May 2026, 10:00 UTC"
     assert "truncated" in page.text
-    assert "got a file of 0 bytes" in page.text
+    assert "got no bytes" in page.text
     printed = capsys.readouterr().out
     assert printed.startswith("7 rows = 5 captioned + 2 rejected; page of 5 captions in ")
     assert printed.count("\n") == 1

@@ -214,7 +214,7 @@ def test_pictures_are_spread_over_all_shards() -> None:
 
 def test_rejects_are_written_in_one_order_and_counted_by_reason(tmp_path: Path) -> None:
     rejects = [
-        Reject("b.jpg", "/b.jpg", "decode", "empty", "got a file of 0 bytes"),
+        Reject("b.jpg", "/b.jpg", "decode", "empty", "got no bytes"),
         Reject("a.jpg", "/a.jpg", "text", "empty_caption", "no word", "??"),
         Reject("a.jpg", "/a.jpg", "text", "empty_caption", "no word", "!"),
         Reject("c.jpg", None, "join", "missing", "no file"),

@@ -79,8 +79,11 @@ def test_a_table_that_a_run_is_about_to_tidy_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CaptionerError, match=r"model=ab: got 1 rows of pictures that have another"):
         detect_sources([str(tmp_path / "captions")], None)
     (folder / "part-2.parquet").rename(tmp_path / "captions" / "model=cd" / "part-2.parquet")
-    with pytest.raises(CaptionerError, match=r"model=cd: got 1 rows of pictures that have another"):
-        detect_sources([str(tmp_path / "captions")], None)
+    for named in ("", "*/part-*.parquet", "**.parquet"):
+        with pytest.raises(CaptionerError, match=r"model=cd: got 1 rows of pictures that have an"):
+            detect_sources([str(tmp_path / "captions" / named)], None)
+    # Those that are not given are not looked at.
+    assert len(detect_sources([str(tmp_path / "captions" / "*" / "part-1.parquet")], None)) == 2
 
 
 def test_plain_pictures_are_listed_once_by_their_uris(tmp_path: Path) -> None:
