@@ -67,7 +67,14 @@ class RunConfig:
     concepts: tuple[str, ...] = ()
     # Of each concept, the share of pictures that show it; none of a dataset that does not tell.
     concept_shares: tuple[float, ...] = ()
+    # Whether it keeps training pictures to order captions by what was said of them.
+    neighbours: bool = False
     init_from: str | None = None
+
+    @property
+    def orders(self) -> frozenset[str]:
+        """The settings of `SamplerConfig` by which it can put captions in order."""
+        return _orders(self.concept_shares, self.neighbours)
 
     def __post_init__(self) -> None:
         if not self.train.epochs and self.init_from is None:
@@ -92,3 +99,14 @@ class BundleConfig:
     low_score: float | None
     concepts: tuple[str, ...] = ()
     concept_shares: tuple[float, ...] = ()
+    neighbours: bool = False
+
+    @property
+    def orders(self) -> frozenset[str]:
+        """The settings of `SamplerConfig` by which it can put captions in order."""
+        return _orders(self.concept_shares, self.neighbours)
+
+
+def _orders(shares: tuple[float, ...], neighbours: bool) -> frozenset[str]:
+    known = {"concept_weight": bool(shares), "neighbour_weight": neighbours}
+    return frozenset(name for name, is_known in known.items() if is_known)

@@ -6,10 +6,12 @@ import keras
 import tensorflow as tf
 
 from model.bundle_folder import MOST_TAGS
+from model.caption_order import ConceptLifts, make_order
 from model.captioner import Captioner
-from model.concept_order import make_order
 from model.config import ImageConfig, SamplerConfig
+from model.consensus import Consensus
 from model.decoding import Memory, Samples, after_start
+from model.neighbours import Neighbours
 from model.samplers import make_sampler
 from model.text import Joints, detokenise
 from model.vocabulary import SPECIAL_TOKENS, Vocabulary
@@ -25,7 +27,8 @@ class CaptionGraph(keras.Model):
         max_length: most tokens of a caption, its end mark counted.
         image: size of the pictures.
         concept_shares: of each concept of the captioner, the share of pictures that show it; none
-            where nobody knows: then captions stay in the order of the search.
+            where nobody knows: then captions are not ordered by what they name.
+        neighbours: training pictures, to order captions by what was said of them; None without.
     """
 
     def __init__(
@@ -36,15 +39,16 @@ class CaptionGraph(keras.Model):
         max_length: int,
         image: ImageConfig,
         concept_shares: Sequence[float] = (),
+        neighbours: Neighbours | None = None,
     ) -> None:
         super().__init__(name="caption_graph")
         self.captioner = captioner
         self.sampler = make_sampler(sampler, max_length, vocabulary)
-        self.order = None
+        lifts = None
         if captioner.recogniser is not None and concept_shares:
-            self.order = make_order(
-                captioner.recogniser.concept_ids, concept_shares, len(vocabulary), sampler
-            )
+            lifts = ConceptLifts(captioner.recogniser.concept_ids, concept_shares, len(vocabulary))
+        consensus = Consensus(neighbours) if neighbours else None
+        self.order = make_order(sampler, lifts, consensus)
         self.words = tf.constant(vocabulary.tokens)
         self.size_px = image.image_size_px
         self.grid = captioner.image_encoder.grid
@@ -56,8 +60,9 @@ class CaptionGraph(keras.Model):
             captions `string[B, K]`, scores `float32[B, K]` (mean log-probability of a token, in
             nats), tags `string[B, T]` and tag_scores `float32[B, T]`; T is 0 without a recogniser.
         """
-        memory, tag_logits = self.captioner.look(self.captioner.encode(images))
-        samples = self.write(memory, tag_logits)
+        grid = self.captioner.encode(images)
+        memory, tag_logits = self.captioner.look(grid)
+        samples = self.write(grid, memory, tag_logits)
         return {
             "captions": self._captions(samples.token_ids),
             "scores": samples.scores,
@@ -73,8 +78,9 @@ class CaptionGraph(keras.Model):
             before without a space; scores `float32[B, K]`; and, with a recogniser, tag_scores
             `float32[B, concepts]`, in the order of `bundle.json`.
         """
-        memory, tag_logits = self.captioner.look(self.captioner.encode(images))
-        samples = self.write(memory, tag_logits)
+        grid = self.captioner.encode(images)
+        memory, tag_logits = self.captioner.look(grid)
+        samples = self.write(grid, memory, tag_logits)
         joints = Joints.of(self.words)
         told = {
             "token_ids": samples.token_ids,
@@ -104,7 +110,7 @@ class CaptionGraph(keras.Model):
         """
         grid = self.captioner.encode(images)
         memory, tag_logits = self.captioner.look(grid)
-        best = self.write(memory, tag_logits).token_ids[:, :1]
+        best = self.write(grid, memory, tag_logits).token_ids[:, :1]
         outputs = self.captioner({"grid": grid, "token_ids": after_start(best)})
         first, (rows, columns) = self.captioner.decoder.first_patch, self.grid
         attention = outputs.attention[:, 0, :, first : first + rows * columns]
@@ -113,12 +119,15 @@ class CaptionGraph(keras.Model):
         words = tf.where(token_ids >= len(SPECIAL_TOKENS), tf.gather(self.words, token_ids), "")
         return {"words": words, "attention": tf.reshape(tf.cast(attention, tf.float32), shape)}
 
-    def write(self, memory: Memory, tag_logits: tf.Tensor | None) -> Samples:
-        """The captions of what `Captioner.look` saw, best first."""
+    def write(self, grid: tf.Tensor, memory: Memory, tag_logits: tf.Tensor | None) -> Samples:
+        """The captions of what `Captioner.look` saw in `grid`, best first."""
         samples = self.captioner.write(memory, self.sampler)
-        if self.order is None or tag_logits is None or self.captioner.recogniser is None:
+        if self.order is None:
             return samples
-        return self.order(samples, self.captioner.recogniser.together(tag_logits))
+        recogniser, logits = self.captioner.recogniser, tag_logits
+        if recogniser is not None and tag_logits is not None:
+            logits = recogniser.together(tag_logits)
+        return self.order(samples, logits, grid)
 
     def _captions(self, token_ids: tf.Tensor) -> tf.Tensor:
         """Token ids `int[B, K, L]` as texts `string[B, K]`."""

@@ -141,7 +141,7 @@ def run(options: argparse.Namespace) -> int:
         check_image_size(model, dataset, info)
     evaluations = []
     for name, folder, model in zip("AB", folders, models, strict=True):
-        print(f"{name}: {folder}, {describe_sampler(model.sampler, model.ordered)}")
+        print(f"{name}: {folder}, {describe_sampler(model.sampler, model.orders)}")
         evaluations.append(
             evaluate(model, dataset, info, options.split, options.batch_size, options.tokeniser)
         )

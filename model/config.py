@@ -147,7 +147,11 @@ class TrainConfig:
         "weight of Xu et al.'s doubly stochastic attention term (Transformer: of its last layer)",
     )
     clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
-    patience: int = option(4, "stop after this many epochs without a higher validation CIDEr")
+    patience: int = option(
+        4,
+        "stop after this many epochs, or passes of self-critical training, without a higher "
+        "validation CIDEr",
+    )
     self_critical_samples: int = option(5, "captions of a beam search for each picture in it")
     max_length: int = option(20, "longest caption in tokens, its end mark counted")
     precision: str = option("float32", "'float32', 'mixed_float16' or 'mixed_bfloat16'")
@@ -182,7 +186,7 @@ class TrainConfig:
 class SamplerConfig:
     """How captions are drawn from the decoder."""
 
-    beam_width: int = option(3, "captions kept in the beam; 1 is greedy search")
+    beam_width: int = option(6, "captions kept in the beam; 1 is greedy search")
     length_normalisation: float = option(
         0.7, "beams are ranked by total log-probability / length ** this"
     )
@@ -190,6 +194,11 @@ class SamplerConfig:
         0.05,
         "of several captions those come first whose words the recogniser sees more of than in "
         "other pictures: weight of these log odds; 0: in the order of the search",
+    )
+    neighbour_weight: float = option(
+        2.0,
+        "of several captions those come first that agree with what was said of the training "
+        "pictures most like this one: weight of their CIDEr; 0: no matter what was said",
     )
     sampler: str = option(
         "beam", "'beam', 'greedy' (the likeliest word each time) or 'nucleus' (drawn at random)"
@@ -217,7 +226,7 @@ class SamplerConfig:
         _check(self, some, lambda value: value >= 0, "0 or above")
         # Beyond these, float32 has no numbers for what they make of log-probabilities.
         _check(self, "temperature", lambda value: 1e-12 <= value <= 1e12, "1e-12 to 1e12")
-        some = "length_normalisation concept_weight"
+        some = "length_normalisation concept_weight neighbour_weight"
         _check(self, some, lambda value: 0 <= value <= 10, "0 to 10")
         _check(self, "top_p", lambda value: 0 < value <= 1, "above 0, up to 1")
         _check(self, "sampling_seed", lambda value: 0 <= value < 2**32, "0 to below 2 ** 32")

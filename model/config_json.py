@@ -15,6 +15,7 @@ Config = TypeVar("Config")
 
 # What a JSON document has for values of a type, and what people call it.
 _IN_JSON: dict[Any, tuple[Any, str]] = {
+    bool: ((bool,), "true or false"),
     int: ((int,), "a whole number"),
     float: ((float, int), "a number"),
     str: ((str,), "a text in quotes"),

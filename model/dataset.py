@@ -135,6 +135,18 @@ def read_split(
     return numbered.map(parse_augmented, tf.data.AUTOTUNE)
 
 
+def read_first_views(folder: Path, info: DatasetInfo) -> tf.data.Dataset:
+    """The Examples of the train split with the stored features of each picture's first view.
+
+    That is the picture as it is, neither mirrored nor shifted.
+    """
+    assert info.features, "a dataset without stored features has no views"
+    features, first = info.features, tf.constant(0, tf.int64)
+    return _read_records(folder, "train", info).map(
+        lambda record: parse_cached_example(record, features, first), tf.data.AUTOTUNE
+    )
+
+
 def _to_inputs_and_targets(example: dict, max_length: int) -> tuple[dict, tf.Tensor]:
     """One Example to teacher-forced inputs and targets, one row a caption.
 

@@ -7,6 +7,7 @@ tokens of the longest caption, V vocabulary.
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from keras import ops
 
 from model.constraints import Constraints
@@ -128,3 +129,11 @@ def grow(
     loop = (ops.convert_to_tensor(0), start, tokens, ops.zeros((rows,)), state)
     _, _, tokens, total, _ = ops.while_loop(unfinished, body, loop)
     return tokens, total / length_of(tokens)
+
+
+def said_before(token_ids: Tensor) -> Tensor:
+    """Whether each token of captions `int[..., L]` is in its caption before, too."""
+    same = ops.equal(ops.expand_dims(token_ids, -1), ops.expand_dims(token_ids, -2))
+    length = token_ids.shape[-1]
+    earlier = np.tri(length, k=-1, dtype=bool)
+    return ops.any(ops.logical_and(same, earlier), axis=-1)

@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,18 @@ from model.options import flag
 from model.vocabulary import read_vocabulary
 
 _NAMES = ("max_length", *(field.name for field in dataclasses.fields(SamplerConfig)))
+# Weights of what orders captions, and what a model lacks that knows nothing of it.
+_ORDERS = {
+    "concept_weight": "does not know how usual its concepts are; leave it out, or train with "
+    "--concepts above 0 on a dataset made by this version",
+    "neighbour_weight": "keeps no training pictures; leave it out, or train on a dataset with "
+    "features of a frozen --encoder",
+}
 # Options that mean nothing to other samplers.
 _OF_SAMPLER = {
-    "beam": ("beam_width", "length_normalisation", "concept_weight"),
+    "beam": ("beam_width", "length_normalisation", *_ORDERS),
     "greedy": (),
-    "nucleus": ("samples", "temperature", "top_k", "top_p", "sampling_seed", "concept_weight"),
+    "nucleus": ("samples", "temperature", "top_k", "top_p", "sampling_seed", *_ORDERS),
 }
 
 
@@ -68,11 +75,11 @@ class Decoding:
                 f"--max-length: got {max_length}, expected 2 to {exported.max_length}, for which "
                 "the bundle was trained; train with a larger --max-length for longer captions"
             )
-        ordered = bool(exported.concept_shares)
-        sampler = change_sampler(exported.sampler, changes, ordered)
+        orders = exported.orders
+        sampler = change_sampler(exported.sampler, changes, orders)
         sampler.check_length(max_length)
-        used = used_settings(sampler, max_length, ordered)
-        if used == used_settings(exported.sampler, exported.max_length, ordered):
+        used = used_settings(sampler, max_length, orders)
+        if used == used_settings(exported.sampler, exported.max_length, orders):
             return exported
         told = f"{exported.model_fingerprint} {json.dumps(used, sort_keys=True)}"
         fingerprint = hashlib.sha256(told.encode()).hexdigest()[:16]
@@ -90,24 +97,21 @@ AS_EXPORTED = Decoding()
 
 
 def change_sampler(
-    sampler: SamplerConfig, changes: Mapping[str, Any], ordered: bool
+    sampler: SamplerConfig, changes: Mapping[str, Any], orders: Set[str]
 ) -> SamplerConfig:
     """`sampler` with `changes` that a person asked for.
 
     Args:
-        ordered: whether the model knows how usual its concepts are.
+        orders: the weights of which the model knows what they are of, see `RunConfig.orders`.
 
     Raises:
         CaptionerError: if a value is senseless, or means nothing to the sampler or to the model.
     """
     changed = dataclasses.replace(sampler, **changes)
     _check_used(changes, changed.sampler)
-    if changes.get("concept_weight") and not ordered:
-        raise CaptionerError(
-            f"--concept-weight: got {changed.concept_weight}, but the model does not know how "
-            "usual its concepts are; leave it out, or train with --concepts above 0 on a "
-            "dataset made by this version"
-        )
+    for name, lack in _ORDERS.items():
+        if changes.get(name) and name not in orders:
+            raise CaptionerError(f"{flag(name)}: got {changes[name]}, but the model {lack}")
     return changed
 
 
@@ -124,23 +128,22 @@ def _check_used(changes: Mapping[str, Any], sampler: str) -> None:
                 )
 
 
-def heeded_settings(sampler: SamplerConfig, ordered: bool) -> dict[str, Any]:
+def heeded_settings(sampler: SamplerConfig, orders: Set[str]) -> dict[str, Any]:
     """The settings of `sampler` that change anything.
 
     Args:
-        ordered: whether the model knows how usual its concepts are.
+        orders: the weights of which the model knows what they are of, see `RunConfig.orders`.
     """
     others = {n for names in _OF_SAMPLER.values() for n in names} - {*_OF_SAMPLER[sampler.sampler]}
-    if not ordered or sampler.captions == 1:
-        others.add("concept_weight")
+    others |= _ORDERS.keys() if sampler.captions == 1 else _ORDERS.keys() - orders
     return {n: v for n, v in dataclasses.asdict(sampler).items() if n not in others}
 
 
-def used_settings(sampler: SamplerConfig, max_length: int, ordered: bool) -> dict[str, Any]:
+def used_settings(sampler: SamplerConfig, max_length: int, orders: Set[str]) -> dict[str, Any]:
     """What decides the captions: what two models decode alike, however they were asked to.
 
     Args:
-        ordered: whether the model knows how usual its concepts are.
+        orders: the weights of which the model knows what they are of, see `RunConfig.orders`.
     """
-    used = heeded_settings(sampler, ordered)
+    used = heeded_settings(sampler, orders)
     return {**used, "ban_words": sorted(set(sampler.words_to_ban)), "max_length": max_length}

@@ -130,7 +130,7 @@ def evaluate(
         "images": len(rows),
         "epoch": model.epoch,
         "dataset_fingerprint": info.fingerprint,
-        "sampler": heeded_settings(model.sampler, model.ordered),
+        "sampler": heeded_settings(model.sampler, model.orders),
         "engine": asdict(model.engine),
         "tokeniser": scores.tokeniser,
         "scores": scores.values(),
@@ -252,7 +252,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         write_results(folder, evaluation)
     finally:  # a disk may be full
-        sampler_told = describe_sampler(model.sampler, model.ordered)
+        sampler_told = describe_sampler(model.sampler, model.orders)
         _print_metrics(evaluation.metrics, options.split, sampler_told)
     print(f"{folder / METRICS_FILE} and {folder / PREDICTIONS_FILE}")
     return 0

@@ -32,6 +32,7 @@ from model.decoding_options import Decoding, used_settings
 from model.engine import ONNXRUNTIME, OPENVINO, TENSORFLOW, check_installed
 from model.errors import CaptionerError
 from model.model_card import describe_sampler, model_card
+from model.neighbours import NEIGHBOURS_FILE
 from model.rebuild import restore_graph
 from model.run_folder import run_sampler
 
@@ -44,8 +45,8 @@ _METRICS = frozenset(
 _PACKAGES = {engine: (engine, "onnx", "tf2onnx") for engine in (ONNXRUNTIME, OPENVINO)}
 
 
-def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, words: bytes) -> str:
-    """A digest of all that decides a caption: weights, architecture, vocabulary, sampler."""
+def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, files: bytes) -> str:
+    """A digest of all that decides a caption: weights, architecture, sampler, and `files`."""
     digest = hashlib.sha256()
     for weight in captioner.weights:
         # Not its path: Keras numbers layers by how many this process has made before.
@@ -55,7 +56,7 @@ def fingerprint(captioner: Captioner, run: RunConfig, sampler: SamplerConfig, wo
     model = dataclasses.replace(run.model, encoder_weights=None)
     concepts = (run.concepts, run.concept_shares)
     asked = (run.decoder_version, run.image, model, concepts, run.train.max_length, sampler)
-    digest.update(json.dumps([str(part) for part in asked]).encode() + words)
+    digest.update(json.dumps([str(part) for part in asked]).encode() + files)
     return digest.hexdigest()[:16]
 
 
@@ -123,8 +124,8 @@ def _low_score(metrics: dict | None, sampler: SamplerConfig, config: RunConfig) 
         return None
     # Another version may have known fewer settings, of which these captions need none.
     evaluated = from_dict(SamplerConfig, metrics["sampler"], METRICS_FILE)
-    length, ordered = config.train.max_length, bool(config.concept_shares)
-    if used_settings(evaluated, length, ordered) != used_settings(sampler, length, ordered):
+    length, orders = config.train.max_length, config.orders
+    if used_settings(evaluated, length, orders) != used_settings(sampler, length, orders):
         print(
             "note: evaluated with another sampler than exported: no caption will be flagged as "
             "low_score; give captioner evaluate the same options before",
@@ -150,10 +151,13 @@ def export(
     check_output_folder(output)
     check_no_pattern(str(output), "--output")
     graph, config, epoch = restore_graph(run, sampler)
-    captioner, vocabulary = graph.captioner, run / VOCABULARY_FILE
-    metrics = _read_metrics(run, epoch)
+    captioner, metrics = graph.captioner, _read_metrics(run, epoch)
+    # Without a weight they are left out: a bundle may go to where what was said shall not.
+    neighbours = config.neighbours and sampler.neighbour_weight > 0
+    kept = [VOCABULARY_FILE, *[NEIGHBOURS_FILE] * neighbours]
+    files = b"".join((run / name).read_bytes() for name in kept)
     bundle = BundleConfig(
-        model_fingerprint=fingerprint(captioner, config, sampler, vocabulary.read_bytes()),
+        model_fingerprint=fingerprint(captioner, config, sampler, files),
         decoder_version=config.decoder_version,
         image=config.image,
         model=config.model,
@@ -164,13 +168,15 @@ def export(
         low_score=_low_score(metrics, sampler, config),
         concepts=config.concepts,
         concept_shares=config.concept_shares,
+        neighbours=neighbours,
     )
     temporary = output.with_name(f"_{output.name}.{uuid.uuid4().hex}.tmp")
     try:
         write_saved_model(graph, temporary, engine)
         # What another run starts from, and other engines are built from.
         captioner.save_weights(temporary / WEIGHTS_FILE)
-        shutil.copyfile(vocabulary, temporary / VOCABULARY_FILE)
+        for name in kept:
+            shutil.copyfile(run / name, temporary / name)
         (temporary / BUNDLE_FILE).write_text(to_json(bundle), encoding="utf-8")
         if metrics:
             shutil.copyfile(run / METRICS_FILE, temporary / METRICS_FILE)
@@ -206,7 +212,7 @@ def run(options: argparse.Namespace) -> int:
     bundle = export(
         run_folder, output, run_sampler(run_folder, Decoding.of(vars(options))), options.engine
     )
-    sampler_told = describe_sampler(bundle.sampler, bool(bundle.concept_shares))
+    sampler_told = describe_sampler(bundle.sampler, bundle.orders)
     print(
         f"bundle {bundle.model_fingerprint} ({sampler_told}, pictures of "
         f"{bundle.image.image_size_px} px) in {output}"

@@ -31,7 +31,7 @@ class Model:
         image: size of its pictures.
         concepts: the words that its recogniser knows; none without one.
         tag: `uint8[B, H, W, 3]` to the concepts' probabilities `float32[B, K]`.
-        ordered: whether it knows how usual its concepts are, and may order captions by them.
+        orders: the settings by which it can put captions in order, see `RunConfig.orders`.
     """
 
     caption: Callable[[np.ndarray], list[ImageCaptions]]
@@ -42,7 +42,7 @@ class Model:
     image: ImageConfig
     concepts: tuple[str, ...]
     tag: Callable[[np.ndarray], np.ndarray]
-    ordered: bool = False
+    orders: frozenset[str] = frozenset()
 
 
 def load_model(
@@ -73,7 +73,7 @@ def load_model(
             made.image,
             made.concepts,
             bundle.tag,
-            bool(made.concept_shares),
+            made.orders,
         )
     if engine != DEFAULT_ENGINE:
         raise CaptionerError(
@@ -99,5 +99,5 @@ def load_model(
         config.image,
         config.concepts,
         lambda images: tags(images).numpy(),
-        bool(config.concept_shares),
+        config.orders,
     )

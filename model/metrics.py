@@ -14,6 +14,7 @@ from typing import Final
 
 from model.bleu import bleu
 from model.bootstrap import Interval, intervals
+from model.errors import CaptionerError
 from model.java import JavaError
 from model.measures import Guess, Measure, Truth, mean_of
 from model.meteor import meteor
@@ -85,9 +86,9 @@ def score_captions(
             METEOR and SPICE are left out.
 
     Raises:
-        ValueError: No candidates; an image without references or with no word in any of them; an
-            unknown tokeniser.
-        CaptionerError: Java's tokeniser was demanded and does not run.
+        ValueError: No candidates; an image without references; an unknown tokeniser.
+        CaptionerError: Java's tokeniser was demanded and does not run; an image with no word in any
+            of its references.
     """
     _check(candidates, references)
     ids = tuple(candidates)
@@ -100,9 +101,9 @@ def score_captions(
     truth = {image: [next(rest) for _ in references[image]] for image in ids}
     wordless = [image for image in ids if not any(truth[image])]
     if wordless:
-        raise ValueError(
-            f"got {len(wordless)} image(s) whose references hold no word, the first being "
-            f"{wordless[0]!r}; expected at least one word per image"
+        raise CaptionerError(
+            f"got {len(wordless)} image(s) whose captions hold no word to the tokeniser {name}, "
+            f"the first being {wordless[0]!r}; correct them, or leave the pictures out of the split"
         )
     guess = {image: [line] for image, line in zip(ids, candidate_lines, strict=True)}
     measures = [bleu(truth, guess), _rouge_l(truth, guess), _cider(truth, guess)]

@@ -1,6 +1,7 @@
 """`MODEL_CARD.md` of a bundle, after Mitchell et al. 2019, "Model Cards for Model Reporting"."""
 
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def model_card(
         size=bundle.image.image_size_px,
         decoder_version=bundle.decoder_version,
         vocabulary=bundle.vocabulary_size,
-        sampler=describe_sampler(bundle.sampler, bool(bundle.concept_shares)),
+        sampler=describe_sampler(bundle.sampler, bundle.orders),
         max_length=bundle.max_length,
         training=describe_training(run, epoch),
         metrics=describe_metrics(metrics, bundle.dataset_fingerprint),
@@ -96,11 +97,11 @@ def _decoder(model: ModelConfig) -> str:
     return f"{model.decoder.upper()} of {model.units} units with additive attention"
 
 
-def describe_sampler(config: SamplerConfig, ordered: bool) -> str:
+def describe_sampler(config: SamplerConfig, orders: Set[str]) -> str:
     """The sampler in a few words, with the settings that it heeds.
 
     Args:
-        ordered: whether the model knows how usual its concepts are.
+        orders: the weights of which the model knows what they are of, see `RunConfig.orders`.
     """
     if config.sampler == "nucleus":
         words = (
@@ -112,8 +113,9 @@ def describe_sampler(config: SamplerConfig, ordered: bool) -> str:
         words = "greedy search"
     else:
         words = f"beam of {config.beam_width}, length normalisation {config.length_normalisation}"
-    if ordered and config.captions > 1 and config.concept_weight:
-        words += f", concept weight {config.concept_weight}"
+    for name in sorted(orders) if config.captions > 1 else ():
+        if weight := getattr(config, name):
+            words += f", {name.replace('_', ' ')} {weight}"
     words += f", at least {config.min_length} words" if config.min_length > 1 else ""
     words += f", no {config.no_repeat_ngram} words in a row twice" if config.no_repeat_ngram else ""
     banned = ", ".join(config.words_to_ban)

@@ -18,7 +18,8 @@ from model.text import separate
 # Marks of writing direction, and what forbids a break within a word.
 _INVISIBLE: Final = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069\u061c\u2060\ufeff]")
 _HYPHEN: Final = re.compile("[\u2010\u2011]")
-_OTHER_WIDTHS: Final = re.compile("[\uff00-\uffef]+")
+# Of other widths, and in the styles that social media write in: bold, italic, script.
+_STYLED: Final = re.compile("[\uff00-\uffef\U0001d400-\U0001d7ff]+")
 # The Treebank's rules tell contractions of English ("don\u2019t") themselves.
 _APOSTROPHE: Final = re.compile(
     r"(?<=[^\W\d_])(?:[\u02bc\u00b4]|\u2019(?!(?:s|t|m|d|ll|re|ve)(?!\w)))(?=[^\W\d_])",
@@ -47,7 +48,7 @@ def adapt(captions: Sequence[str]) -> list[str]:
 def _adapt(text: str) -> str:
     text = _HYPHEN.sub("-", _INVISIBLE.sub("", unicodedata.normalize("NFC", text)))
     text = "".join(" " if _separates(character) else character for character in text)
-    text = _OTHER_WIDTHS.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
+    text = _STYLED.sub(lambda run: unicodedata.normalize("NFKC", run.group()), text)
     return _APOSTROPHE.sub("'", text)
 
 

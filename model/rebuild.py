@@ -7,6 +7,7 @@ from model.artifacts import VOCABULARY_FILE, WEIGHTS_FILE, BundleConfig, RunConf
 from model.caption_graph import CaptionGraph
 from model.captioner import Captioner, build_captioner
 from model.config import SamplerConfig
+from model.neighbours import Neighbours, read_neighbours
 from model.run_folder import restore_captioner
 from model.vocabulary import read_vocabulary
 from model.whole_files import load_weights
@@ -44,6 +45,7 @@ def rebuild_graph(folder: Path, config: BundleConfig, trained_length: int) -> Ca
         config.max_length,
         config.image,
         config.concept_shares,
+        _neighbours(folder, config, config.sampler),
     )
 
 
@@ -51,9 +53,26 @@ def restore_graph(run: Path, sampler: SamplerConfig) -> tuple[CaptionGraph, RunC
     """The graph of a run's best weights with `sampler`, the run's configuration, and their epoch.
 
     Raises:
-        CaptionerError: as `restore_captioner`, or if `sampler` does not suit the vocabulary.
+        CaptionerError: as `restore_captioner` and `read_neighbours`, or if `sampler` does not suit
+            the vocabulary.
     """
     captioner, config, epoch = restore_captioner(run)
     vocabulary = read_vocabulary(run / VOCABULARY_FILE)
-    length, shares = config.train.max_length, config.concept_shares
-    return CaptionGraph(captioner, vocabulary, sampler, length, config.image, shares), config, epoch
+    graph = CaptionGraph(
+        captioner,
+        vocabulary,
+        sampler,
+        config.train.max_length,
+        config.image,
+        config.concept_shares,
+        _neighbours(run, config, sampler),
+    )
+    return graph, config, epoch
+
+
+def _neighbours(
+    folder: Path, config: RunConfig | BundleConfig, sampler: SamplerConfig
+) -> Neighbours | None:
+    """Those of a run or a bundle, if captions are to be ordered by them."""
+    used = config.neighbours and sampler.captions > 1 and sampler.neighbour_weight
+    return read_neighbours(folder) if used else None

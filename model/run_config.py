@@ -23,8 +23,8 @@ RUN_FILE = "config.json"
 # Stands for a file when the weights are those that the dataset's features were made with.
 WEIGHTS_OF_DATASET = "dataset"
 # Options that mean nothing to the other decoders, or without that phase.
-_OF_TRANSFORMER: tuple[str, ...] = ("heads", "encoder_layers", "decoder_layers")
-_OF_RECURRENT: tuple[str, ...] = ("units", "attention_units", "glance_dim")
+OF_TRANSFORMER: tuple[str, ...] = ("heads", "encoder_layers", "decoder_layers")
+OF_RECURRENT: tuple[str, ...] = ("units", "attention_units", "glance_dim")
 _OF_CROSS_ENTROPY = ("learning_rate", "label_smoothing", "attention_regularisation", "dropout")
 _OF_SELF_CRITICAL = (
     "self_critical_passes",
@@ -55,7 +55,7 @@ def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> 
         model = _resolve_weights(model)
         concepts = dataset_concepts(dataset, model.concepts, stop_words)
         made = make_run_config(info, model, train, concepts, init_from, given)
-        return _with_shares(made, dataset, info)
+        return _with_known(made, dataset, info)
     repeated = _read_repeated(local_path("--config", options.config))
     model, train = with_options(repeated.model, options), with_options(repeated.train, options)
     model = _resolve_weights(model)
@@ -66,11 +66,15 @@ def configure(options: argparse.Namespace, dataset: Path, info: DatasetInfo) -> 
     if options.init_from is None:
         init_from = repeated.init_from
     made = make_run_config(info, model, train, concepts, init_from, given | {"encoder"})
-    return _with_shares(made, dataset, info)
+    return _with_known(made, dataset, info)
 
 
-def _with_shares(config: RunConfig, dataset: Path, info: DatasetInfo) -> RunConfig:
-    """`config` with how usual its concepts are in the train split."""
+def _with_known(config: RunConfig, dataset: Path, info: DatasetInfo) -> RunConfig:
+    """`config` with what is known of the train split: how usual concepts are, and neighbours.
+
+    These are looked up by stored features: those of an encoder that learns change.
+    """
+    config = dataclasses.replace(config, neighbours=learns_from_features(config, info))
     if not config.concepts:
         return config
     frequencies = read_frequencies(dataset / FREQUENCIES_FILE)
@@ -197,13 +201,14 @@ def unused_options(config: RunConfig, given: Collection[str]) -> list[str]:
         given: names of the fields of `ModelConfig` and `TrainConfig` that were asked for.
     """
     model, train = config.model, config.train
-    unused = _OF_RECURRENT if model.decoder == "transformer" else _OF_TRANSFORMER
+    unused = OF_RECURRENT if model.decoder == "transformer" else OF_TRANSFORMER
     if not (model.fine_tune_from and train.epochs):
         unused += ("encoder_learning_rate",)
     if not model.concepts:
         unused += ("concept_memory", "concept_folds")
     if not train.epochs:
-        unused += _OF_CROSS_ENTROPY
+        # Self-critical training changes the decoder alone.
+        unused += (*_OF_CROSS_ENTROPY, "fine_tune_from")
     if not train.self_critical_epochs:
         unused += _OF_SELF_CRITICAL
     return [flag(name) for name in unused if name in given]

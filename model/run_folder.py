@@ -40,7 +40,9 @@ def check_run(folder: Path, config: RunConfig, words: bytes) -> None:
     if (folder / RUN_FILE).exists():
         found = read_json(RunConfig, folder / RUN_FILE, "run")
         # They follow from the dataset and the concepts; an earlier version wrote none.
-        config = dataclasses.replace(config, concept_shares=found.concept_shares)
+        config = dataclasses.replace(
+            config, concept_shares=found.concept_shares, neighbours=found.neighbours
+        )
         if found != config:
             raise CaptionerError(
                 f"--output {folder} already holds a run of another dataset or other options; "
@@ -140,7 +142,7 @@ def run_sampler(folder: Path, decoding: Decoding) -> SamplerConfig:
         CaptionerError: if `folder` is no run, or a change means nothing to the sampler or the run.
     """
     config = read_json(RunConfig, folder / RUN_FILE, "run")
-    return change_sampler(SamplerConfig(), dict(decoding.changes), bool(config.concept_shares))
+    return change_sampler(SamplerConfig(), dict(decoding.changes), config.orders)
 
 
 def restore_captioner(folder: Path) -> tuple[Captioner, RunConfig, int]:

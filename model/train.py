@@ -43,6 +43,7 @@ from model.devices import (
     make_strategy,
 )
 from model.errors import CaptionerError
+from model.neighbours import Neighbours, find_neighbours, write_neighbours
 from model.optimiser import make_optimiser
 from model.run_config import configure, encoder_weights, learns_from_features, notes
 from model.run_folder import check_run, make_captioner, open_run
@@ -66,6 +67,7 @@ class Trainer:
         vocabulary: its vocabulary.
         folder: of the run.
         strategy: how it is spread over devices.
+        neighbours: that captions are ordered by; None for none.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Trainer:
         vocabulary: Vocabulary,
         folder: Path,
         strategy: tf.distribute.Strategy,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self.captioner, self.config = captioner, config
         self.dataset, self.folder = dataset, folder
@@ -98,6 +101,7 @@ class Trainer:
             train.max_length,
             config.image,
             config.concept_shares,
+            neighbours,
         )
         validation = read_split(dataset, "validation", info, cached)
         self.validator = Validator(
@@ -169,7 +173,8 @@ class Trainer:
             self.vocabulary,
             captions=drawn if critical else self.info.captions["train"],
             first_epoch=progress.epoch - done,
-            patience=train.patience,
+            # A pass in the middle has come to little yet.
+            patience=train.patience * (train.self_critical_epochs if critical else 1),
         )
         if save.out_of_patience:  # killed before it was told
             return progress
@@ -249,8 +254,11 @@ def run(options: argparse.Namespace) -> int:
     for note in notes(config, vars(options)):
         print(f"note: {note}")
     with whole_shards(dataset), enough_memory(train.batch_size):
-        trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy)
+        found = find_neighbours(dataset, info) if config.neighbours else None
+        trainer = Trainer(captioner, config, dataset, info, vocabulary, folder, strategy, found)
         with open_run(folder, config, words):
+            if found:
+                write_neighbours(folder, found)
             progress = trainer.run()
     print(
         f"{progress.ended} after epoch {progress.epoch}; best epoch {progress.best_epoch} with a "

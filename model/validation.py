@@ -56,7 +56,7 @@ class Validator:
             outputs = captioner({"grid": grid, "token_ids": inputs["token_ids"]})
             tokens = tf.reduce_sum(tf.cast(targets != PAD, tf.float32))
             loss = caption_crossentropy(targets, outputs.logits) * tokens
-            return graph.write(memory, tag_logits).token_ids[:, 0], loss, tokens
+            return graph.write(grid, memory, tag_logits).token_ids[:, 0], loss, tokens
 
         self.measure = measure
 

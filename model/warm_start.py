@@ -15,7 +15,7 @@ from model.config_json import read_json
 from model.errors import CaptionerError
 from model.image import check_decoder_version
 from model.rebuild import rebuild_captioner
-from model.run_config import RUN_FILE, WEIGHTS_OF_DATASET
+from model.run_config import OF_RECURRENT, OF_TRANSFORMER, RUN_FILE, WEIGHTS_OF_DATASET
 from model.run_folder import differing, restore_captioner
 from model.vocabulary import OOV, Vocabulary, read_vocabulary
 from model.whole_files import load_weights
@@ -43,7 +43,8 @@ def start_from(
 
     Raises:
         CaptionerError: if it is neither, or of another architecture, or has another image encoder
-            than the one that the dataset's features were stored by.
+            than the one that the dataset's features were stored by, or lacks concepts that nothing
+            would teach.
     """
     made: RunConfig | BundleConfig
     if (folder / BUNDLE_FILE).exists():
@@ -63,11 +64,15 @@ def start_from(
         _load_weights(captioner, folder)
     else:
         words = _places(vocabulary.tokens, known.tokens)
+        concepts = _places(config.concepts, made.concepts)
+        if not config.train.epochs and _NOWHERE in concepts:
+            raise CaptionerError(
+                f"--epochs: got 0, but {np.count_nonzero(concepts == _NOWHERE)} of the concepts "
+                f"are new to {folder}, and self-critical training teaches none; give --epochs 1 or "
+                "more, or the dataset and the --concepts of that model"
+            )
         carry_over(
-            _rebuilt(folder, made),
-            captioner,
-            np.where(words == _NOWHERE, OOV, words),
-            _places(config.concepts, made.concepts),
+            _rebuilt(folder, made), captioner, np.where(words == _NOWHERE, OOV, words), concepts
         )
     if config.model.encoder_weights == WEIGHTS_OF_DATASET and not config.model.fine_tune_from:
         _check_encoder(folder, encoder, captioner.image_encoder.get_weights())
@@ -109,11 +114,22 @@ def _places(wanted: Iterable[str], known: Iterable[str]) -> np.ndarray:
 def _shape(model: ModelConfig) -> ModelConfig:
     """What of `model` decides the shape of weights that are no word's and no concept's.
 
-    Not dropout, nor where they come from.
+    Not dropout, nor where they come from, nor how many concepts the decoder is told, nor what is of
+    the other decoders.
     """
-    return dataclasses.replace(
-        model, encoder_weights=None, dropout=0.0, fine_tune_from=None, concepts=0
+    unused = OF_RECURRENT if model.decoder == "transformer" else OF_TRANSFORMER
+    told = bool(model.concepts and model.concept_memory)
+    shape = dataclasses.replace(
+        model,
+        encoder_weights=None,
+        dropout=0.0,
+        fine_tune_from=None,
+        concepts=0,
+        concept_memory=int(told),
+        concept_folds=model.concept_folds if model.concepts else 1,
     )
+    defaults = ModelConfig()
+    return dataclasses.replace(shape, **{name: getattr(defaults, name) for name in unused})
 
 
 def _trained_length(made: RunConfig | BundleConfig) -> int:
@@ -125,7 +141,8 @@ def _check_architecture(config: RunConfig, made: RunConfig | BundleConfig, folde
     old = dataclasses.replace(
         new,
         model=_shape(made.model),
-        image=made.image,
+        # What is taken for a bomb decides no weight.
+        image=dataclasses.replace(made.image, max_pixels=config.image.max_pixels),
         train=dataclasses.replace(config.train, max_length=_trained_length(made)),
     )
     if bool(made.concepts) != bool(config.concepts):

@@ -15,12 +15,20 @@ from pipeline_builders import captioner, preprocess_arguments
 
 from model.artifacts import DatasetInfo, FeatureConfig
 from model.bundle import Bundle
-from model.config import ImageConfig
+from model.config import ImageConfig, SamplerConfig
+from model.consensus import Consensus
 from model.dataset import read_dataset_info, read_split, training_batches
+from model.decoding_options import Decoding
+from model.errors import CaptionerError
+from model.export import export
 from model.features import encode_example, parse_cached_example
 from model.image_encoder import ImageEncoder
+from model.loading import load_model
+from model.neighbours import NEIGHBOURS_FILE, read_neighbours
+from model.rebuild import restore_graph
 from model.run_folder import restore_captioner
 from model.views import make_views
+from model.vocabulary import read_vocabulary
 from pipelines.splits import hash_fraction
 
 ENCODER, VIEWS, SIZE = "MobileNet", 3, ImageConfig(32)
@@ -146,11 +154,52 @@ def test_a_fine_tuned_encoder_learns_from_the_pixels_beside_the_features(
 
 def test_a_bundle_of_it_captions_pixels(run: Path, tmp_path: Path) -> None:
     assert captioner("export", "--run", run, "--output", tmp_path / "bundle") == 0
-    captions = Bundle(tmp_path / "bundle").caption(
-        np.stack([builders.square_picture(c, 1) for c in builders.COLOURS])
-    )
+    pictures = np.stack([builders.square_picture(c, 1) for c in builders.COLOURS])
+    bundle = Bundle(tmp_path / "bundle")
+    captions = bundle.caption(pictures)
     assert len(captions) == len(builders.COLOURS)
     assert all(image.captions[0].score < 0 for image in captions)
+    assert bundle.config.orders == {"concept_weight", "neighbour_weight"}
+    builders.assert_alike(load_model(run).caption(pictures), captions, atol=1e-4)
+
+
+def test_a_bundle_without_a_weight_for_them_has_no_training_pictures(
+    run: Path, tmp_path: Path
+) -> None:
+    kept = export(run, tmp_path / "kept", SamplerConfig())
+    bare = export(run, tmp_path / "bare", SamplerConfig(neighbour_weight=0.0))
+    stored = (run / NEIGHBOURS_FILE).read_bytes()
+    assert (tmp_path / "kept" / NEIGHBOURS_FILE).read_bytes() == stored
+    assert not (tmp_path / "bare" / NEIGHBOURS_FILE).exists()
+    assert (kept.neighbours, bare.neighbours) == (True, False)
+    with pytest.raises(
+        CaptionerError, match=r"--neighbour-weight: got 1\.0, but the model keeps no"
+    ):
+        Bundle(tmp_path / "bare", decoding=Decoding((("neighbour_weight", 1.0),)))
+    unweighed = Bundle(tmp_path / "kept", decoding=Decoding((("neighbour_weight", 0.0),)))
+    pictures = np.stack([builders.square_picture(c, 1) for c in builders.COLOURS])
+    found = Bundle(tmp_path / "bare").caption(pictures)
+    builders.assert_alike(unweighed.caption(pictures), found, atol=1e-4)
+    assert unweighed.config.model_fingerprint != kept.model_fingerprint
+
+
+def test_captions_come_in_the_order_of_what_was_said_of_the_nearest_training_pictures(
+    run: Path, dataset: Path, info: DatasetInfo
+) -> None:
+    pictures = np.stack([builders.square_picture(c, 1) for c in builders.COLOURS])
+    grids = restore_captioner(run)[0].encode(pictures)
+    graph, _, _ = restore_graph(run, SamplerConfig(neighbour_weight=10.0))
+    vocabulary = read_vocabulary(run / "vocabulary.txt")
+    texts = graph.caption_pixels(pictures)["captions"].numpy()
+    searched = restore_graph(run, SamplerConfig(neighbour_weight=0.0))[0].caption_pixels(pictures)
+    assert texts.tolist() != searched["captions"].numpy().tolist()
+    assert [set(row) for row in texts] == [set(row) for row in searched["captions"].numpy()]
+    spelt = graph.spell_pixels(pictures)["token_ids"]
+    agreement = Consensus(read_neighbours(run))(spelt, grids).numpy()
+    # Ranks of the search differ by less than this.
+    assert (np.diff(10 * agreement, axis=1) < 1.5).all()
+    assert len(read_neighbours(run).features) == info.examples["train"]
+    assert len(vocabulary) == info.vocabulary_size
 
 
 @pytest.mark.parametrize(

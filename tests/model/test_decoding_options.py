@@ -53,7 +53,7 @@ def test_other_captions_are_of_another_model_and_the_same_ones_are_not(bundle_fo
     measured = dataclasses.replace(exported, low_score=-0.5)
     assert Decoding().apply(measured).low_score == -0.5
     assert Decoding((("beam_width", 5),)).apply(measured).low_score is None
-    same = Decoding((("beam_width", 3), ("max_length", exported.max_length)))
+    same = Decoding((("beam_width", 6), ("max_length", exported.max_length)))
     assert same.apply(exported) == exported
     others = dataclasses.replace(exported, model_fingerprint="of other weights")
     assert Decoding((("beam_width", 5),)).apply(others).model_fingerprint not in prints

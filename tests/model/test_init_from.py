@@ -127,6 +127,15 @@ def test_another_architecture_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+def test_concepts_that_nothing_would_teach_are_refused(
+    squares: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    builders.untrained_run(squares, tmp_path / "start", concepts=4)
+    changes = {"epochs": 0, "self_critical_epochs": 1, "init_from": tmp_path / "start"}
+    assert builders.train(squares, tmp_path / "run", concepts=7, **changes) == 2
+    assert "--epochs: got 0, but 3 of the concepts are new to" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("kind", ["run", "bundle"])
 def test_a_dataset_of_other_words_starts_from_what_is_known_of_its_own(
     kind: str,

@@ -22,8 +22,8 @@ def run_of(model: ModelConfig, init_from: str | None) -> RunConfig:
 @pytest.mark.parametrize(
     ("sampler", "words"),
     [
-        (SamplerConfig(), "beam of 3, length normalisation 0.7, concept weight 0.05"),
-        (SamplerConfig(concept_weight=0.0), "beam of 3, length normalisation 0.7"),
+        (SamplerConfig(), "beam of 6, length normalisation 0.7, concept weight 0.05"),
+        (SamplerConfig(concept_weight=0.0), "beam of 6, length normalisation 0.7"),
         (SamplerConfig(beam_width=1), "greedy search"),
         (
             SamplerConfig(sampler="greedy", min_length=4, no_repeat_ngram=3, ban_words="a,b"),
@@ -36,8 +36,10 @@ def run_of(model: ModelConfig, init_from: str | None) -> RunConfig:
     ],
 )
 def test_a_sampler_is_described_by_what_it_heeds(sampler: SamplerConfig, words: str) -> None:
-    assert describe_sampler(sampler, ordered=True) == words
-    assert describe_sampler(sampler, ordered=False) == words.replace(", concept weight 0.05", "")
+    assert describe_sampler(sampler, {"concept_weight"}) == words
+    more = f", neighbour weight {sampler.neighbour_weight}"
+    assert (more in describe_sampler(sampler, {"neighbour_weight"})) == (sampler.captions > 1)
+    assert describe_sampler(sampler, frozenset()) == words.replace(", concept weight 0.05", "")
 
 
 @pytest.mark.parametrize(

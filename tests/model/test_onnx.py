@@ -39,6 +39,7 @@ from model.engine import (
 from model.errors import CaptionerError
 from model.export import export
 from model.loading import load_model
+from model.neighbours import make_neighbours
 from model.onnx_graph import SCORES, TAG_SCORES, OnnxGraph
 from model.open_bundle import open_bundle
 from model.vocabulary import Vocabulary
@@ -98,6 +99,7 @@ SAMPLERS = {
     "constrained beam": SamplerConfig(
         ban_words="on", no_repeat_ngram=2, min_length=2, concept_weight=5.0
     ),
+    "beam": SamplerConfig(neighbour_weight=10.0),
     "greedy": SamplerConfig(sampler="greedy"),
     "nucleus": SamplerConfig(sampler="nucleus", samples=2, top_k=5, concept_weight=5.0),
 }
@@ -114,12 +116,21 @@ def tiny_graph(decoder: str, sampler: SamplerConfig) -> CaptionGraph:
     for weight in captioner.decoder.trainable_variables:
         weight.assign(4 * weight)  # so that what it says depends on the picture
     shares = (0.4, 0.3, 0.2, 0.1)
-    return CaptionGraph(captioner, vocabulary, sampler, 8, ImageConfig(32), shares)
+    rng = np.random.default_rng(4)
+    pooled = rng.random((50, captioner.image_encoder.channels), np.float32)
+    told = [[rng.integers(4, len(vocabulary), 5).tolist()] for _ in range(50)]
+    neighbours = make_neighbours(pooled, told)
+    return CaptionGraph(captioner, vocabulary, sampler, 8, ImageConfig(32), shares, neighbours)
 
 
 @pytest.mark.parametrize(
     ("decoder", "sampler"),
-    [("transformer", "constrained beam"), ("lstm", "greedy"), ("gru", "nucleus")],
+    [
+        ("transformer", "constrained beam"),
+        ("transformer", "beam"),
+        ("lstm", "greedy"),
+        ("gru", "nucleus"),
+    ],
 )
 def test_every_decoder_and_sampler(
     engines: list[Engine], onnx_bundle: Path, tmp_path: Path, decoder: str, sampler: str
@@ -190,8 +201,8 @@ def test_threads_may_caption_at_the_same_time(engine: Engine, onnx_bundle: Path)
 
 
 def test_decoding_otherwise_needs_another_export(engine: Engine, onnx_bundle: Path) -> None:
-    same = Decoding((("beam_width", 3),))
-    assert open_bundle(onnx_bundle, engine, same).config.sampler.beam_width == 3
+    same = Decoding((("beam_width", 6),))
+    assert open_bundle(onnx_bundle, engine, same).config.sampler.beam_width == 6
     with pytest.raises(CaptionerError, match="as the bundle was exported, got --beam-width 2;"):
         open_bundle(onnx_bundle, engine, Decoding((("beam_width", 2),)))
 

@@ -63,6 +63,10 @@ def test_marks_inside_words_of_hebrew_stay() -> None:
     assert adapt(["\u05e6\u05d4\u05f4\u05dc"]) == ["\u05e6\u05d4\u05f4\u05dc"]
 
 
+def test_styled_letters_are_plain_ones() -> None:
+    assert adapt(["\U0001d5ee \U0001d600\U0001d5fe\U0001d602are"]) == ["a square"]
+
+
 def test_captions_without_the_marks_of_their_references_score_in_full() -> None:
     (french, written_french), *_, (hindi, written_hindi) = PAIRS.items()
     scores = score_captions(

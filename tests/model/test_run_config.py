@@ -126,6 +126,9 @@ def test_an_encoder_that_learns_looks_at_pixels(tmp_path: Path, dataset: Path) -
     tuned = repeated(tmp_path, dataset, stored, "--augmentation", "crop_flip", **asked)
     assert (tuned.model.encoder_weights, tuned.train.augmentation) == ("dataset", "crop_flip")
     assert not learns_from_features(tuned, stored)
+    # What it sees of the training pictures changes with it.
+    frozen = repeated(tmp_path, dataset, stored, encoder="MobileNet")
+    assert (tuned.neighbours, frozen.neighbours) == (False, True)
     with pytest.raises(CaptionerError, match=r"--augmentation: got 'crop', but .*--crops; give"):
         repeated(tmp_path, dataset, stored, "--augmentation", "crop", encoder="MobileNet")
 
@@ -183,7 +186,12 @@ def test_an_encoder_that_neither_knows_nor_learns_is_told(
         ({"concepts": 0}, {}, ["concepts"], ["--concept-memory", "--concept-folds"]),
         ({}, {}, ["learning_rate"], ["--encoder-learning-rate"]),
         ({"fine_tune_from": "block_1"}, {}, ["encoder_learning_rate"], []),
-        ({"fine_tune_from": "block_1"}, {"epochs": 0}, [], ["--encoder-learning-rate"]),
+        (
+            {"fine_tune_from": "block_1"},
+            {"epochs": 0},
+            [],
+            ["--encoder-learning-rate", "--fine-tune-from"],
+        ),
     ],
 )
 def test_options_that_change_nothing_are_known(

@@ -8,7 +8,7 @@ import pytest
 from model.captioner import Captioner, Outputs, build_captioner
 from model.config import ImageConfig, ModelConfig
 from model.vocabulary import OOV
-from model.warm_start import carry_over
+from model.warm_start import _shape, carry_over
 
 # Tokens 4, 5, 6 and 7 of the start are c, d, e and f; the new model knows f, g, d, h, c.
 KNOWN, WANTED = 8, 9
@@ -84,3 +84,21 @@ def test_a_new_concept_starts_as_in_a_new_model() -> None:
         kernel = np.asarray(layer.kernel)
         np.testing.assert_array_equal(kernel[:, 1], fresh[:, 1])
         np.testing.assert_array_equal(kernel[:, [0, 2]], np.asarray(known.kernel)[:, [2, 1]])
+
+
+@pytest.mark.parametrize(
+    ("made", "asked", "same"),
+    [
+        ({}, {"units": 128, "glance_dim": 2}, True),
+        ({"decoder": "gru"}, {"decoder": "gru", "heads": 4, "decoder_layers": 1}, True),
+        ({"decoder": "gru"}, {"decoder": "gru", "units": 128}, False),
+        ({}, {"concept_memory": 3, "dropout": 0.1}, True),
+        ({}, {"concept_memory": 0}, False),
+        ({}, {"concept_folds": 2}, False),
+        ({"concepts": 0}, {"concepts": 0, "concept_folds": 2, "concept_memory": 0}, True),
+    ],
+)
+def test_what_changes_no_weights_shape_is_no_other_architecture(
+    made: dict, asked: dict, same: bool
+) -> None:
+    assert (_shape(ModelConfig(**made)) == _shape(ModelConfig(**asked))) == same

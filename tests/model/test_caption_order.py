@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.concept_order import ConceptOrder, make_order
+from model.caption_order import CaptionOrder, ConceptLifts, make_order
 from model.config import SamplerConfig
 from model.constraints import NEVER
 from model.decoding import Samples
@@ -18,6 +19,19 @@ from model.vocabulary import END, PAD
 
 B, K, LENGTH, V = 3, 4, 6, 12
 CONCEPTS, SHARES = (7, 4, 9), (0.1, 0.5, 0.02)
+LIFTS = ConceptLifts(CONCEPTS, SHARES, V)
+GRID = tf.zeros([B, 2, 5])
+
+
+class Loud:
+    """Agrees with captions as far as the picture is bright and they are long."""
+
+    def __call__(self, token_ids: tf.Tensor, grid: tf.Tensor) -> tf.Tensor:
+        lengths = tf.math.count_nonzero(token_ids, axis=-1, dtype=tf.float32)
+        return tf.reduce_mean(grid, axis=(1, 2))[:, None] * lengths
+
+
+LOUD: Any = Loud()
 
 
 def make_samples(rng: np.random.Generator) -> Samples:
@@ -54,8 +68,8 @@ def rank(
 def test_captions_are_in_the_order_of_their_ranks(seed: int, weight: float, alpha: float) -> None:
     rng = np.random.default_rng(seed)
     samples, logits = make_samples(rng), rng.normal(0, 3, (B, 3)).astype(np.float32)
-    order = ConceptOrder(CONCEPTS, SHARES, V, weight, alpha)
-    found = order(samples, tf.constant(logits))
+    sampler = SamplerConfig(concept_weight=weight, length_normalisation=alpha)
+    found = CaptionOrder(sampler, LIFTS, None)(samples, tf.constant(logits), GRID)
     for picture in range(B):
         given = list(
             zip(samples.token_ids[picture].numpy(), samples.scores[picture].numpy(), strict=True)
@@ -68,9 +82,8 @@ def test_captions_are_in_the_order_of_their_ranks(seed: int, weight: float, alph
 
 
 def test_a_concept_counts_once_however_often_it_is_named() -> None:
-    order = ConceptOrder(CONCEPTS, SHARES, V, 1.0, 0.7)
     captions = tf.constant([[[7, 7, 7, END], [7, 5, 5, END], [5, 6, END, PAD], [4, 9, 4, END]]])
-    lifts = order.lifts(captions, tf.constant([[1.0, 2.0, -1.0]])).numpy()
+    lifts = LIFTS(captions, tf.constant([[1.0, 2.0, -1.0]])).numpy()
     dog, usual, rare = (
         logit - math.log(share / (1 - share))
         for logit, share in zip((1, 2, -1), SHARES, strict=True)
@@ -81,22 +94,36 @@ def test_a_concept_counts_once_however_often_it_is_named() -> None:
 def test_a_graph_of_any_batch_orders_as_eager_code_does() -> None:
     rng = np.random.default_rng(5)
     samples, logits = make_samples(rng), rng.normal(0, 3, (B, 3)).astype(np.float32)
-    order = ConceptOrder(CONCEPTS, SHARES, V, 0.5, 0.7)
+    order = CaptionOrder(SamplerConfig(concept_weight=0.5), LIFTS, LOUD)
+    grid = tf.constant(rng.random((B, 2, 5)), tf.float32)
     specs = [
         tf.TensorSpec((None, K, LENGTH), tf.int32),
         tf.TensorSpec((None, K), tf.float32),
         tf.TensorSpec((None, 3), tf.float32),
+        tf.TensorSpec((None, 2, 5), tf.float32),
     ]
     graph = tf.function(
-        lambda token_ids, scores, logits: order(Samples(token_ids, scores), logits),
+        lambda token_ids, scores, *known: order(Samples(token_ids, scores), *known),
         input_signature=specs,
     )
-    expected = order(samples, tf.constant(logits))
+    expected = order(samples, tf.constant(logits), grid)
     assert (expected.token_ids.numpy() != samples.token_ids.numpy()).any()
     for count in (1, B):
-        found = graph(samples.token_ids[:count], samples.scores[:count], logits[:count])
+        found = graph(*(part[:count] for part in (*samples, logits, grid)))
         np.testing.assert_array_equal(found.token_ids, expected.token_ids[:count])
         np.testing.assert_array_equal(found.scores, expected.scores[:count])
+
+
+def test_captions_that_agree_with_the_neighbours_come_first() -> None:
+    samples = make_samples(np.random.default_rng(3))
+    bright = tf.constant([[[1.0]], [[0.0]], [[1.0]]])
+    order = CaptionOrder(SamplerConfig(neighbour_weight=9.0), None, LOUD)
+    found = order(samples, None, bright)
+    lengths = np.count_nonzero(found.token_ids, axis=-1)
+    assert (np.diff(lengths[[0, 2]]) <= 0).all()
+    by_search = CaptionOrder(SamplerConfig(), None, None)(samples, None, bright)
+    np.testing.assert_array_equal(found.token_ids[1], by_search.token_ids[1])
+    assert (found.token_ids[0].numpy() != by_search.token_ids[0].numpy()).any()
 
 
 @pytest.mark.parametrize(
@@ -105,12 +132,12 @@ def test_a_graph_of_any_batch_orders_as_eager_code_does() -> None:
         SamplerConfig(sampler="greedy"),
         SamplerConfig(beam_width=1),
         SamplerConfig(sampler="nucleus"),
-        SamplerConfig(concept_weight=0.0),
-        SamplerConfig(sampler="nucleus", samples=3, concept_weight=0.0),
+        SamplerConfig(concept_weight=0.0, neighbour_weight=0.0),
+        SamplerConfig(sampler="nucleus", samples=3, concept_weight=0.0, neighbour_weight=0.0),
     ],
 )
 def test_nothing_is_put_in_order_where_there_is_no_choice(sampler: SamplerConfig) -> None:
-    assert make_order(CONCEPTS, SHARES, V, sampler) is None
+    assert make_order(sampler, LIFTS, LOUD) is None
 
 
 @pytest.mark.parametrize(
@@ -121,6 +148,14 @@ def test_nothing_is_put_in_order_where_there_is_no_choice(sampler: SamplerConfig
     ],
 )
 def test_the_order_adds_to_the_ranks_of_the_search(sampler: SamplerConfig, alpha: float) -> None:
-    order = make_order(CONCEPTS, SHARES, V, sampler)
+    order = make_order(sampler, LIFTS, LOUD)
     assert order is not None
-    assert (order.weight, order.alpha) == (0.3, alpha)
+    assert (order.lifts, order.consensus, order.alpha) == (LIFTS, LOUD, alpha)
+
+
+def test_what_is_not_known_or_has_no_weight_is_left_out() -> None:
+    assert make_order(SamplerConfig(), None, None) is None
+    order = make_order(SamplerConfig(concept_weight=0.0), LIFTS, LOUD)
+    assert order is not None
+    assert (order.lifts, order.consensus) == (None, LOUD)
+    assert make_order(SamplerConfig(neighbour_weight=0.0), None, LOUD) is None
