@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     captioner, config, _ = restore_captioner(options.run)
-    sampler_config, length = SamplerConfig(), config.train.max_length
+    sampler_config, length = SamplerConfig(beam_width=3), config.train.max_length
     alpha = sampler_config.length_normalisation
     size_px, count = config.image.image_size_px, options.images
     rng = np.random.default_rng(0)

@@ -149,8 +149,8 @@ class TrainConfig:
     clip_norm: float = option(5.0, "gradients are scaled to at most this global norm")
     patience: int = option(
         4,
-        "stop after this many epochs, or passes of self-critical training, without a higher "
-        "validation CIDEr",
+        "stop after this many epochs, in the second phase passes, without a higher validation "
+        "CIDEr",
     )
     self_critical_samples: int = option(5, "captions of a beam search for each picture in it")
     max_length: int = option(20, "longest caption in tokens, its end mark counted")

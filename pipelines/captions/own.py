@@ -35,10 +35,13 @@ def check_one_row_each(parts: Iterable[str]) -> None:
     """Checks that no picture has two rows of one model in the files `parts` of such folders.
 
     Raises:
-        CaptionerError: if one has: old captions would be learnt beside those that replace them.
+        CaptionerError: if one has: old captions would be learnt beside those that replace them; or
+            if a file is none of these.
     """
     by_folder = defaultdict(list)
     for uri in parts:
+        with open_parquet(uri, WHAT) as parquet:
+            _check_own(uri, parquet.schema_arrow)
         by_folder[uri.rpartition("/")[0]].append(uri)
     for folder, of_folder in sorted(by_folder.items()):
         if doubles := read_ledger_of(of_folder).doubles:
@@ -61,15 +64,18 @@ def read_own_captions(uri: str, min_score: float | None) -> Iterator[FoundCaptio
 
 def _captioned_rows(uri: str, min_score: float | None) -> Iterator[tuple[int, dict[str, Any]]]:
     with open_parquet(uri, WHAT) as parquet:
-        schema = parquet.schema_arrow
-        if not is_own_schema(schema):
-            raise CaptionerError(
-                f"{WHAT} {uri}: got the columns {schema.names}, expected those that captioner "
-                f"caption writes: {', '.join(_COLUMNS)}, ..."
-            )
+        _check_own(uri, parquet.schema_arrow)
         for number, row in enumerate(iterate_rows(parquet, _COLUMNS)):
             if row["status"] == CAPTIONED and _is_good(row["score"], min_score):
                 yield number, row
+
+
+def _check_own(uri: str, schema: pa.Schema) -> None:
+    if not is_own_schema(schema):
+        raise CaptionerError(
+            f"{WHAT} {uri}: got the columns {schema.names}, expected those that captioner "
+            f"caption writes: {', '.join(_COLUMNS)}, ..."
+        )
 
 
 def _is_good(score: float | None, min_score: float | None) -> bool:

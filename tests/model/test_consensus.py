@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 
 import numpy as np
@@ -40,13 +41,11 @@ def padded(captions: list[list[int]]) -> np.ndarray:
 @given(st.lists(st.integers(END + 1, 2**24), max_size=LENGTH - 1))
 def test_buckets_are_the_hashes_of_the_ngrams(words: list[int]) -> None:
     buckets, orders = ngram_buckets(tf.constant(padded([words])))
-    expected = Counter()
-    for order in range(4):
-        for start in range(len(words) - order):
-            place = 0
-            for token in words[start : start + order + 1]:
-                place = (place * FACTOR + token) % PRIME
-            expected[order, place + 1] += 1
+    expected = Counter(
+        (order, bucket_of(words[start : start + order + 1]))
+        for order in range(4)
+        for start in range(len(words) - order)
+    )
     found = zip(orders.tolist(), buckets[0].numpy().tolist(), strict=True)
     assert Counter(pair for pair in found if pair[1]) == expected
     assert len(orders) == 4 * LENGTH - 6
@@ -64,34 +63,42 @@ def test_agreement_is_the_cosine_with_the_nearest_pictures_captions(seed: int) -
     features = (grid.mean(axis=1) - known.mean) @ known.projection
     for picture in range(3):
         alike = known.features.astype(np.float32) @ features[picture]
-        nearest = np.argsort(-alike)[:20]
-        for place, caption in enumerate(told[picture]):
-            # CIDEr-D of captions of one length, no word twice, is that cosine.
-            cosines = [cosine(known, caption, other) for n in nearest for other in captions[n]]
-            expected = 10 * np.mean(cosines)
-            np.testing.assert_allclose(found[picture, place], expected, rtol=5e-3, atol=5e-3)
+        others = [captions[n] for n in np.argsort(-alike)[:20]]
+        expected = [agreement(known, caption, others) for caption in told[picture]]
+        np.testing.assert_allclose(found[picture], expected, rtol=5e-3, atol=5e-3)
 
 
-def cosine(known: Neighbours, one: list[int], other: list[int]) -> float:
-    """The mean over orders of the cosine of two captions, the n-grams of `one` counted once."""
+def agreement(known: Neighbours, caption: list[int], others: list[list[list[int]]]) -> float:
+    """Ten times the mean over orders, and over all captions of `others`, of the cosine."""
+    shares: Counter[int] = Counter()
+    for told in others:
+        for other in told:
+            for vector in vectors(known, other):
+                norm = math.sqrt(sum(value**2 for value in vector.values()))
+                for bucket, value in vector.items():
+                    shares[bucket] += value / norm / len(told) / len(others) if norm else 0.0
     cosines = []
+    for vector in vectors(known, caption):
+        norm = math.sqrt(sum(value**2 for value in vector.values()))
+        dot = sum(value * shares[bucket] for bucket, value in vector.items())
+        cosines.append(dot / norm if norm else 0.0)
+    return 10 * float(np.mean(cosines))
+
+
+def vectors(known: Neighbours, caption: list[int]) -> list[dict[int, float]]:
+    """Of each order the tf-idf by bucket: n-grams of one hash are one."""
+    found = []
     for order in range(4):
-        a, b = ngrams(one, order), ngrams(other, order)
-        idf = {gram: float(known.weights[bucket(gram)]) for gram in {*a, *b}}
-        norms = [sum((n * idf[g]) ** 2 for g, n in c.items()) ** 0.5 for c in (a, b)]
-        dot = sum(idf[g] ** 2 * b[g] for g in a)
-        cosines.append(dot / (norms[0] * norms[1]) if norms[0] * norms[1] else 0.0)
-    return float(np.mean(cosines))
+        counts = Counter(
+            bucket_of(caption[start : start + order + 1]) for start in range(len(caption) - order)
+        )
+        found.append({bucket: n * float(known.weights[bucket]) for bucket, n in counts.items()})
+    return found
 
 
-def ngrams(caption: list[int], order: int) -> Counter[tuple[int, ...]]:
-    starts = range(len(caption) - order)
-    return Counter(tuple(caption[start : start + order + 1]) for start in starts)
-
-
-def bucket(gram: tuple[int, ...]) -> int:
+def bucket_of(ngram: list[int]) -> int:
     place = 0
-    for token in gram:
+    for token in ngram:
         place = (place * FACTOR + token) % PRIME
     return place + 1
 
