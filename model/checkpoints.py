@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _MARGIN_BYTES = 1 << 20
 # 0.0 where it is shown, as 0 to 1,000.
 _LEAST_CIDER = 5e-4
+# Share of a CIDEr: what another draw of the pictures would change several times over. The loss, of
+# every word of all captions, tells more then.
+_SAME_SHARE = 0.005
 _CAPTIONER, _TRAINING, _PROGRESS = "captioner.weights.h5", "training.weights.h5", "progress.json"
 
 
@@ -30,8 +33,8 @@ class Progress:
 
     Attributes:
         epoch: epochs done, of both phases.
-        best_epoch: the epoch of the highest validation CIDEr, of equal ones that of the lowest
-            validation loss; 0 before the first.
+        best_epoch: the epoch of the highest validation CIDEr, of those that hardly differ that of
+            the lowest validation loss; 0 before the first.
         best_cider: that CIDEr, 0 to 10; what would be shown as 0.0 is 0.
         best_loss: that loss, in nats a token; None before the first.
         cross_entropy_epochs: epochs that the first phase took; None while it goes on.
@@ -57,7 +60,8 @@ class Progress:
         cider = _telling(cider)
         # CIDEr stays 0 for a while where there are few captions to learn from or to compare with.
         lower = self.best_loss is None or loss < self.best_loss
-        if cider > self.best_cider or (cider == self.best_cider and lower):
+        margin = _SAME_SHARE * max(self.best_cider, 0.0)
+        if cider > self.best_cider + margin or (cider >= self.best_cider - margin and lower):
             return replace(self, epoch=epoch, best_epoch=epoch, best_cider=cider, best_loss=loss)
         return replace(self, epoch=epoch)
 

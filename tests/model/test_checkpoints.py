@@ -77,6 +77,14 @@ def test_of_equal_ciders_the_lower_loss_is_the_better() -> None:
     assert Progress(1, 1, 0.0).after(0.0, 9.0) == Progress(2, 2, 0.0, 9.0)
 
 
+def test_of_epochs_whose_cider_hardly_differs_that_of_the_lower_loss_is_the_best() -> None:
+    first = Progress().after(6.4, 3.0)
+    assert first.after(6.38, 2.9) == Progress(2, 2, 6.38, 2.9)
+    assert first.after(6.42, 3.1) == Progress(2, 1, 6.4, 3.0)
+    assert first.after(6.3, 2.0) == Progress(2, 1, 6.4, 3.0)
+    assert first.after(6.5, 9.0) == Progress(2, 2, 6.5, 9.0)
+
+
 def test_a_cider_that_is_shown_as_0_chooses_no_epoch() -> None:
     # Captions of 20 words are compared with descriptions of 70.
     first = Progress().after(1e-16, 3.0)
