@@ -80,11 +80,10 @@ def write_neighbours(run: Path, neighbours: Neighbours) -> None:
 
 
 def find_neighbours(dataset: Path, info: DatasetInfo) -> Neighbours:
-    """The pictures of the train split of a dataset with stored features, or some from all over."""
-    examples = read_first_views(dataset, info)
-    examples = examples.shard(-(-int(examples.cardinality()) // _MOST_PICTURES), 0)
+    """The pictures of the train split of a dataset with stored features, or some of very many."""
     pooled, captions = [], []
-    for example in examples.prefetch(1):
+    # In shards by a hash of their names: the first are as good as any.
+    for example in read_first_views(dataset, info).take(_MOST_PICTURES).prefetch(1):
         pooled.append(example["grid"].numpy().mean(axis=0, dtype=np.float32))
         captions.append(example["token_ids"].to_list())
     return make_neighbours(np.stack(pooled), captions)
@@ -103,7 +102,7 @@ def make_neighbours(pooled: np.ndarray, captions: Sequence[Sequence[Sequence[int
     counts = [[Counter(_ngrams_of(caption)) for caption in told] for told in captions]
     weights = _weigh(counts)
     told = [_share_out(each, weights) for each in counts]
-    most = max(map(len, told))
+    most = max(1, *map(len, told))
     buckets, shares = (
         np.zeros((len(told), most), np.uint16),
         np.zeros((len(told), most), np.float16),

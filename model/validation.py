@@ -53,9 +53,9 @@ class Validator:
         def measure(inputs: dict, targets: tf.Tensor) -> tuple[tf.Tensor, ...]:
             grid = captioner.grid_of(inputs)
             memory, tag_logits = captioner.look(grid)
-            outputs = captioner({"grid": grid, "token_ids": inputs["token_ids"]})
+            logits, _ = captioner.decoder.tell(memory, inputs["token_ids"])
             tokens = tf.reduce_sum(tf.cast(targets != PAD, tf.float32))
-            loss = caption_crossentropy(targets, outputs.logits) * tokens
+            loss = caption_crossentropy(targets, logits) * tokens
             return graph.write(grid, memory, tag_logits).token_ids[:, 0], loss, tokens
 
         self.measure = measure

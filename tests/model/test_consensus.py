@@ -117,6 +117,13 @@ def test_it_ranks_captions_much_as_cider_does() -> None:
         assert dark[one] > dark[other]
 
 
+def test_where_captions_tell_nothing_all_agree_alike() -> None:
+    """Of one picture all words are in all captions."""
+    known = make_neighbours(np.ones((1, CHANNELS), np.float32), [[[5, 6]]])
+    ids = tf.constant([padded([[5], [7, 8]])])
+    assert Consensus(known)(ids, tf.ones([1, 3, CHANNELS])).numpy().tolist() == [[0.0, 0.0]]
+
+
 def test_a_word_said_again_agrees_no_more() -> None:
     known, pooled, _ = make(6)
     ids = tf.constant([padded([[5], [5, 5, 5, 5]])])
