@@ -172,6 +172,13 @@ class TrainConfig:
         _check(self, "self_critical_samples", lambda value: value > 1, "2 or more")
         # Each start of a run adds its epoch.
         _check(self, "seed", lambda value: 0 <= value < 2**31, "0 to below 2 ** 31")
+
+    def patience_epochs(self, self_critical: bool) -> int:
+        """Epochs of a phase without a better one after which it ends.
+
+        Of self-critical training whole passes count: in its middle one has come to little yet.
+        """
+        return self.patience * (self.self_critical_epochs if self_critical else 1)
         _require(
             self.precision in PRECISIONS,
             f"--precision: got {self.precision!r}, expected one of {PRECISIONS}",

@@ -173,8 +173,7 @@ class Trainer:
             self.vocabulary,
             captions=drawn if critical else self.info.captions["train"],
             first_epoch=progress.epoch - done,
-            # A pass in the middle has come to little yet.
-            patience=train.patience * (train.self_critical_epochs if critical else 1),
+            patience=train.patience_epochs(critical),
         )
         if save.out_of_patience:  # killed before it was told
             return progress

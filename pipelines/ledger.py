@@ -19,7 +19,7 @@ from pipelines.threads import map_ahead
 
 _COLUMNS = ["image_uri", "status", "reason", "sha256", "byte_size", "captioned_at"]
 # Files are small, and far away where they lie in a cloud.
-_THREADS = 16
+THREADS = 16
 
 
 class Place(NamedTuple):
@@ -73,7 +73,7 @@ def read_ledger_of(parts: list[str]) -> Ledger:
     Raises:
         CaptionerError: if one of them cannot be read.
     """
-    tables = map_ahead(_read_part, parts, _THREADS)
+    tables = map_ahead(_read_part, parts, THREADS)
     rows = pa.concat_tables([_empty(), *(_located(t, n) for n, t in enumerate(tables))])
     return Ledger(parts, *_without_doubles(rows.combine_chunks()))
 
@@ -141,7 +141,7 @@ def remove_rows(ledger: Ledger, places: Iterable[Place], check: Callable[[], Non
     for part, row in places:
         rows_of[part].append(row)
     for _ in map_ahead(
-        lambda item: _rewrite(ledger.parts[item[0]], item[1], check), rows_of.items(), _THREADS
+        lambda item: _rewrite(ledger.parts[item[0]], item[1], check), rows_of.items(), THREADS
     ):
         pass
 

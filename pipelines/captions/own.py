@@ -11,10 +11,11 @@ from model.errors import CaptionerError
 from pipelines import files
 from pipelines.archives.parquet_files import iterate_rows, open_parquet
 from pipelines.captions.parsing import WHAT, FoundCaption
-from pipelines.ledger import read_ledger_of
+from pipelines.ledger import THREADS, read_ledger_of
 from pipelines.located import locate_pictures
 from pipelines.records import ImageFile
 from pipelines.schemas import CAPTIONED
+from pipelines.threads import map_ahead
 
 _COLUMNS = tuple("image_uri container member status caption score byte_size sha256".split())
 _PART = re.compile(r"(model=[^/]+/)?part-[^/]+\.parquet")
@@ -39,9 +40,7 @@ def check_one_row_each(parts: Iterable[str]) -> None:
             if a file is none of these.
     """
     by_folder = defaultdict(list)
-    for uri in parts:
-        with open_parquet(uri, WHAT) as parquet:
-            _check_own(uri, parquet.schema_arrow)
+    for uri in map_ahead(_check_file, parts, THREADS):
         by_folder[uri.rpartition("/")[0]].append(uri)
     for folder, of_folder in sorted(by_folder.items()):
         if doubles := read_ledger_of(of_folder).doubles:
@@ -50,6 +49,12 @@ def check_one_row_each(parts: Iterable[str]) -> None:
                 "run leaves them that ended while it replaced rows; run captioner caption again, "
                 "which removes them"
             )
+
+
+def _check_file(uri: str) -> str:
+    with open_parquet(uri, WHAT) as parquet:
+        _check_own(uri, parquet.schema_arrow)
+    return uri
 
 
 def read_own_captions(uri: str, min_score: float | None) -> Iterator[FoundCaption]:

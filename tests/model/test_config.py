@@ -271,3 +271,8 @@ def test_a_file_that_is_no_json_says_so(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(CaptionerError, match="expected JSON"):
         read_json(RunConfig, path, "run")
+
+
+def test_patience_is_for_whole_passes_of_self_critical_training() -> None:
+    train = TrainConfig(patience=4, self_critical_epochs=3)
+    assert (train.patience_epochs(False), train.patience_epochs(True)) == (4, 12)

@@ -13,7 +13,7 @@ from model.artifacts import SPLITS, DatasetInfo
 from model.config import ImageConfig
 from model.errors import CaptionerError
 from model.vocabulary import SPECIAL_TOKENS
-from pipelines import preprocess
+from pipelines import preprocess, preprocess_finish
 from pipelines.captions.formats import CaptionColumns
 from pipelines.preprocess_config import PreprocessConfig
 from pipelines.preprocess_inputs import Listings
@@ -68,7 +68,7 @@ def finished(
     pairs = [((what, of), number) for what, some in tallies.items() for of, number in some.items()]
     (staging / "tallies.json").write_text(json.dumps(pairs), encoding="utf-8")
     listings = dataclasses.replace(LISTINGS, listed=listed - 1)
-    return preprocess._finish(str(staging), CONFIG, listings, None, request)
+    return preprocess_finish.finish(str(staging), CONFIG, listings, None, request)
 
 
 def test_all_that_was_counted_is_told(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ def refused(
     """What is told of examples and rejects that make no dataset."""
     config = dataclasses.replace(CONFIG, split_lists={split: f"{split}.txt" for split in lists})
     with pytest.raises(CaptionerError) as error:
-        preprocess._check_splits(examples, config, LISTINGS, rejects, str(staging))
+        preprocess_finish._check_splits(examples, config, LISTINGS, rejects, str(staging))
     return str(error.value)
 
 

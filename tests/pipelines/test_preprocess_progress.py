@@ -60,14 +60,14 @@ def test_a_preprocessing_tells_all_that_it_did(
             seen.append(self)
 
     looked = []
-    finish = preprocess._finish
+    finish = preprocess.finish
 
     def look_and_finish(*arguments: object) -> object:
         looked.append(seen[0].look())
         return finish(*arguments)
 
     monkeypatch.setattr(preprocess, "Prepared", Watched)
-    monkeypatch.setattr(preprocess, "_finish", look_and_finish)
+    monkeypatch.setattr(preprocess, "finish", look_and_finish)
     monkeypatch.setattr(progress, "_LIVE_SEC", 0.01)
     assert captioner(*preprocess_arguments(captioned, tmp_path / "dataset")) == 0
     (last,) = looked
